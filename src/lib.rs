@@ -1,1 +1,5 @@
+//! Pulse: chat with SQL databases over gRPC.
 
+pub mod agents;
+pub mod domain;
+pub mod store;

@@ -1,0 +1,1 @@
+//! The checks that both engines share.

@@ -1,0 +1,53 @@
+//! What the agents may know of a database: handed in, so that nothing a language model writes can fetch more.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use super::schema::{ColumnPath, Schema};
+
+/// Everything measured about a database that a question can be read against.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Tables, columns and keys.
+    pub schema: Arc<Schema>,
+    /// Distinct text values, for recognising what a question names. Empty with an inline schema.
+    pub values: Arc<ValueIndex>,
+    /// The day that "today" and "last month" are counted from.
+    pub today: Date,
+}
+
+/// Distinct values of the text-like columns of one database.
+#[derive(Debug, Clone, Default)]
+pub struct ValueIndex {
+    columns: HashMap<ColumnPath, ColumnValues>,
+}
+
+/// Values found in one column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ColumnValues {
+    /// Distinct non-NULL values as the database spells them.
+    pub distinct: Vec<String>,
+    /// Whether `distinct` holds every value of the column, so that absence means something.
+    pub complete: bool,
+}
+
+impl ValueIndex {
+    /// An index over the given columns.
+    #[must_use]
+    pub fn new(columns: HashMap<ColumnPath, ColumnValues>) -> Self {
+        Self { columns }
+    }
+
+    /// The values of one column, if it was indexed.
+    #[must_use]
+    pub fn column(&self, path: &ColumnPath) -> Option<&ColumnValues> {
+        self.columns.get(path)
+    }
+
+    /// Every indexed column, in no particular order.
+    pub fn columns(&self) -> impl Iterator<Item = (&ColumnPath, &ColumnValues)> {
+        self.columns.iter()
+    }
+}

@@ -1,0 +1,31 @@
+//! Plain data that every module speaks: no I/O, no stored formats, no protobuf.
+//!
+//! Read in this order: [`ids`], [`connection`], [`schema`], [`value`], [`question`], [`outputs`] (what the agents
+//! propose), [`event`] (the log that *is* a workflow), [`workflow`] (the fold over that log), [`failure`].
+
+pub mod clock;
+pub mod connection;
+pub mod event;
+pub mod facts;
+pub mod failure;
+pub mod ids;
+pub mod outputs;
+pub mod page;
+pub mod principal;
+pub mod question;
+pub mod schema;
+pub mod value;
+pub mod workflow;
+
+pub use clock::{Clock, SystemClock};
+pub use connection::{AccessMode, Connection, ConnectionLimits, DatabaseKind, Tls, TlsMode};
+pub use event::{Event, EventKind, WorkflowStarted};
+pub use facts::{ColumnValues, Facts, ValueIndex};
+pub use failure::{Failure, FieldViolation, Reason, SqlError};
+pub use ids::{ConnectionId, WorkflowId};
+pub use page::{Page, PageRequest};
+pub use principal::{Principal, Scope, TenantId};
+pub use question::{EngineChoice, EngineName, Question, RunOptions, Source};
+pub use schema::{Column, ColumnPath, ColumnType, ForeignKey, Schema, Table, TableKind};
+pub use value::{ResultColumn, Row, Value};
+pub use workflow::{Step, StepStatus, Workflow, WorkflowStatus};

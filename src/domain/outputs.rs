@@ -1,0 +1,379 @@
+//! What each step of a workflow produces: typed, serialisable, final once stored.
+
+use serde::{Deserialize, Serialize};
+
+use super::connection::DatabaseKind;
+use super::failure::SqlError;
+use super::schema::ColumnPath;
+use super::value::{ResultColumn, Row, Value};
+
+/// The output of one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutput {
+    /// Of `load_schema`.
+    Schema(SchemaOutput),
+    /// Of `planner`.
+    Planner(PlannerOutput),
+    /// Of `mapper`.
+    Mapper(MapperOutput),
+    /// Of `composer`.
+    Composer(ComposerOutput),
+    /// Of `validator`.
+    Validator(ValidatorOutput),
+    /// Of `execution`.
+    Execution(ExecutionOutput),
+    /// Of an agent that was added without a message of its own.
+    Other(serde_json::Map<String, serde_json::Value>),
+}
+
+/// What was loaded: the schema itself is read again when needed, it is not part of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaOutput {
+    /// Tables and views.
+    pub table_count: u32,
+    /// Columns of all of them.
+    pub column_count: u32,
+    /// Columns whose distinct values were indexed.
+    pub indexed_column_count: u32,
+    /// Fingerprint of the schema.
+    pub fingerprint: String,
+}
+
+/// What the question asks for, in the question's own words.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PlannerOutput {
+    /// One sentence: what the caller wants to know.
+    pub intent: String,
+    /// Things the question talks about.
+    pub entities: Vec<Entity>,
+    /// Conditions.
+    pub filters: Vec<PlannedFilter>,
+    /// Computations.
+    pub aggregations: Vec<PlannedAggregation>,
+    /// What results are grouped by.
+    pub group_by: Vec<String>,
+    /// What results are sorted by.
+    pub order_by: Vec<PlannedOrder>,
+    /// Rows wanted, such as 5 for "top 5".
+    pub limit: Option<u64>,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// Set when the question has several readings.
+    pub clarification: Option<Clarification>,
+}
+
+/// A thing a question names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entity {
+    /// As written in the question.
+    pub name: String,
+    /// `table`, `column`, `value`, `measure` or `unknown`.
+    pub kind: String,
+}
+
+/// A condition as the question words it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedFilter {
+    /// The attribute as worded.
+    pub column: String,
+    /// How it compares.
+    pub operator: Operator,
+    /// What it is compared with; two for BETWEEN, several for IN.
+    pub values: Vec<Value>,
+}
+
+/// Comparison operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `BETWEEN`, both ends included.
+    Between,
+    /// `IN`
+    In,
+    /// `NOT IN`
+    NotIn,
+    /// `LIKE`
+    Like,
+    /// `NOT LIKE`
+    NotLike,
+    /// `IS NULL`
+    IsNull,
+    /// `IS NOT NULL`
+    IsNotNull,
+}
+
+/// A computation as the question words it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedAggregation {
+    /// Which one.
+    pub function: AggregateFunction,
+    /// The attribute as worded; empty for counting rows.
+    pub column: String,
+}
+
+/// Aggregate functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AggregateFunction {
+    /// Number of rows.
+    Count,
+    /// Number of different values.
+    CountDistinct,
+    /// Sum.
+    Sum,
+    /// Mean.
+    Average,
+    /// Smallest.
+    Minimum,
+    /// Largest.
+    Maximum,
+}
+
+/// A sort key as the question words it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedOrder {
+    /// The attribute or measure as worded.
+    pub column: String,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// A question back to the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clarification {
+    /// What is unclear.
+    pub question: String,
+    /// Readings to choose from.
+    pub options: Vec<String>,
+}
+
+/// Where the plan's words live in the schema.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MapperOutput {
+    /// Entities tied to tables or columns.
+    pub entities: Vec<MappedEntity>,
+    /// Conditions on real columns.
+    pub filters: Vec<MappedFilter>,
+    /// Computations on real columns.
+    pub aggregations: Vec<MappedAggregation>,
+    /// Grouping columns.
+    pub group_by: Vec<ColumnPath>,
+    /// Sort keys.
+    pub order_by: Vec<MappedOrder>,
+    /// Joins that connect the tables, in order.
+    pub join_path: Vec<Join>,
+    /// Words that were found in the data.
+    pub matched_values: Vec<MatchedValue>,
+}
+
+/// An entity and its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MappedEntity {
+    /// As written in the question.
+    pub name: String,
+    /// Namespace.
+    pub schema: String,
+    /// Table.
+    pub table: String,
+    /// Column; `None` when the entity is the table itself.
+    pub column: Option<String>,
+    /// 0 to 1.
+    pub score: f64,
+}
+
+/// A condition on a real column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MappedFilter {
+    /// The column.
+    pub column: ColumnPath,
+    /// How it compares.
+    pub operator: Operator,
+    /// As spelled in the data.
+    pub values: Vec<Value>,
+    /// 0 to 1.
+    pub score: f64,
+}
+
+/// A computation on a real column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MappedAggregation {
+    /// Which one.
+    pub function: AggregateFunction,
+    /// The column; `None` for counting rows.
+    pub column: Option<ColumnPath>,
+    /// 0 to 1.
+    pub score: f64,
+}
+
+/// A sort key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MappedOrder {
+    /// A column path or a measure such as `count(*)`, as text.
+    pub expression: String,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// One join: `left` = `right`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// Referencing side.
+    pub left: ColumnPath,
+    /// Referenced side.
+    pub right: ColumnPath,
+}
+
+/// A word of the question that is a value in the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MatchedValue {
+    /// As written in the question.
+    pub text: String,
+    /// Where it was found.
+    pub column: ColumnPath,
+    /// As spelled in the data.
+    pub value: String,
+    /// 0 to 1; 1 is an exact match.
+    pub score: f64,
+}
+
+/// A proposed statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComposerOutput {
+    /// One read-only statement.
+    pub sql: String,
+    /// The dialect it is written in.
+    pub dialect: DatabaseKind,
+    /// Values bound to its placeholders, in order.
+    pub parameters: Vec<Value>,
+    /// What the statement computes, in plain language.
+    pub explanation: String,
+    /// What was assumed where the question left it open.
+    pub assumptions: Vec<String>,
+    /// 0 to 1.
+    pub confidence: f64,
+}
+
+/// The verdict on a proposed statement.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ValidatorOutput {
+    /// Whether it may run.
+    pub is_valid: bool,
+    /// Each check with its verdict, in the order they were made.
+    pub checks: Vec<Check>,
+    /// What is wrong, a sentence each.
+    pub errors: Vec<String>,
+    /// What the composer is told; empty when valid.
+    pub feedback: String,
+    /// A corrected statement that passed the same checks, when the validator could make one.
+    pub refined_sql: Option<String>,
+    /// The database's own words, when it refused the statement.
+    pub sql_error: Option<SqlError>,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Which.
+    pub kind: CheckKind,
+    /// How it went.
+    pub verdict: Verdict,
+    /// In words.
+    pub detail: String,
+}
+
+/// Checks in the order they are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckKind {
+    /// One statement that parses in its dialect.
+    Parse,
+    /// The guard's policy.
+    ReadOnly,
+    /// Every table and column exists.
+    Schema,
+    /// The database's own planner accepts it.
+    Planner,
+    /// Literals exist in the data; a model's opinion where one is asked for.
+    Semantics,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Holds.
+    Passed,
+    /// Does not hold; the statement is not valid.
+    Failed,
+    /// Worth knowing; the statement stays valid.
+    Warning,
+    /// Not made, and why stands in the detail.
+    Skipped,
+}
+
+/// What the database answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionOutput {
+    /// Rows returned by the database, up to the cap.
+    pub row_count: u64,
+    /// Whether rows were left out.
+    pub truncated: bool,
+    /// Time in the database, in microseconds.
+    pub execution_micros: u64,
+    /// The rows kept with the workflow.
+    pub result: WorkflowResult,
+}
+
+/// The answer kept with a workflow: at most 200 rows and 256 KiB.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowResult {
+    /// The statement that ran.
+    pub sql: String,
+    /// Columns of the result.
+    pub columns: Vec<ResultColumn>,
+    /// The first rows.
+    pub rows: Vec<Row>,
+    /// Rows the statement returned, up to the execution's own cap.
+    pub row_count: u64,
+    /// Whether `rows` is not the whole result.
+    pub truncated: bool,
+    /// The answer in a sentence, made from the rows without a model.
+    pub answer_text: String,
+}
+
+/// Tokens and calls of a language model.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// The model that answered.
+    pub model: String,
+    /// Answered calls.
+    pub calls: u32,
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+}
+
+/// What the composer is told when it tries again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// The statement that fell short.
+    pub sql: String,
+    /// The findings, in words.
+    pub message: String,
+    /// The database's own words with position and hint, when it refused.
+    pub sql_error: Option<SqlError>,
+}

@@ -1,0 +1,105 @@
+//! What a caller asks for.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ConnectionId, WorkflowId};
+use super::schema::Schema;
+
+/// A question and how to answer it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// The question in plain language, 1 byte to 4 KiB.
+    pub text: String,
+    /// What it is asked of.
+    pub source: Source,
+    /// How to go about it.
+    pub options: RunOptions,
+}
+
+/// Where the schema comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A saved connection; its SQL is executed unless the options say otherwise.
+    Connection(ConnectionId),
+    /// A schema that came with the call; nothing is executed.
+    InlineSchema(Schema),
+}
+
+/// Options of a run, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// A label for people and filters, never authorisation.
+    pub user_id: String,
+    /// Which engine was asked for.
+    pub engine: EngineChoice,
+    /// How often the composer may try again after the first attempt.
+    pub max_retries: u32,
+    /// Whether the checked SQL is run.
+    pub execute: bool,
+    /// Whether a person approves the SQL before it runs.
+    pub require_approval: bool,
+    /// Whether the planner may stop to ask.
+    pub allow_clarification: bool,
+    /// How many statements to compose beside each other.
+    pub candidates: u32,
+    /// Longest the whole workflow may take.
+    pub workflow_timeout: Duration,
+    /// The workflow that this question follows up.
+    pub previous_workflow_id: Option<WorkflowId>,
+    /// Whether the run ends when the call that started it ends.
+    pub cancel_on_disconnect: bool,
+}
+
+/// What the caller asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineChoice {
+    /// The model when one is configured, otherwise builtin.
+    #[default]
+    Auto,
+    /// The configured model, or a refusal.
+    Openai,
+    /// The built-in engine.
+    Builtin,
+}
+
+/// Who plays the agents of a workflow; resolved once, when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineName {
+    /// An OpenAI-compatible endpoint.
+    Openai,
+    /// No model, no network, deterministic.
+    Builtin,
+}
+
+impl EngineName {
+    /// The name in settings and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::Builtin => "builtin",
+        }
+    }
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            user_id: String::new(),
+            engine: EngineChoice::Auto,
+            max_retries: 3,
+            execute: true,
+            require_approval: false,
+            allow_clarification: false,
+            candidates: 1,
+            workflow_timeout: Duration::from_secs(300),
+            previous_workflow_id: None,
+            cancel_on_disconnect: false,
+        }
+    }
+}

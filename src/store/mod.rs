@@ -1,0 +1,8 @@
+//! Where records live: connections, request ids and the logs of workflows.
+//!
+//! [`Store`] is the seam; [`embedded`] is the store of a single process, Redis the store of many replicas.
+
+pub mod record;
+mod store_trait;
+
+pub use store_trait::{Claim, Error, ListFilter, Store, StoredWorkflow};

@@ -1,0 +1,160 @@
+//! The store's contract. `contract.rs` holds the tests that every implementation passes.
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::record::ConnectionRecord;
+use crate::domain::{ConnectionId, Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
+
+/// Keeps records durably. Everything is named by tenant: a record of another tenant does not exist.
+///
+/// A call that returned `Ok` from a writing method has reached the disk (or the replicas, as configured).
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Adds a connection. [`Error::NameTaken`] when the tenant has one of this name, ignoring case.
+    async fn create_connection(&self, record: ConnectionRecord) -> Result<(), Error>;
+
+    /// The connection, or `None`.
+    async fn get_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<Option<ConnectionRecord>, Error>;
+
+    /// Connections in id order.
+    async fn list_connections(
+        &self,
+        tenant: &TenantId,
+        page: PageRequest<ConnectionId>,
+    ) -> Result<Page<ConnectionRecord, ConnectionId>, Error>;
+
+    /// Replaces a connection whose stored etag is `expected_etag`; [`Error::EtagMismatch`] otherwise, `Ok(false)` when
+    /// it does not exist.
+    async fn update_connection(&self, record: ConnectionRecord, expected_etag: &str) -> Result<bool, Error>;
+
+    /// Removes a connection; `Ok(false)` when it does not exist.
+    async fn delete_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<bool, Error>;
+
+    /// Stores `(tenant, rpc, request_id) → (id, hash)` unless it is there; then says what is there (AIP-155).
+    /// `hash` is the SHA-256 of the request's body.
+    async fn claim_request(
+        &self,
+        tenant: &TenantId,
+        rpc: &str,
+        request_id: &str,
+        hash: &[u8; 32],
+        id: uuid::Uuid,
+    ) -> Result<Claim, Error>;
+
+    /// Appends events to a workflow's log. The first must have sequence `expected_last + 1`, the rest follow without a
+    /// gap; [`Error::OutOfSequence`] when the log's last sequence is not `expected_last`. All or none are stored.
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        workflow: WorkflowId,
+        expected_last: u64,
+        events: &[Event],
+    ) -> Result<(), Error>;
+
+    /// Up to `limit` events after `after_sequence`, in order. Empty when there are none, or no such workflow.
+    async fn read(
+        &self,
+        tenant: &TenantId,
+        workflow: WorkflowId,
+        after_sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, Error>;
+
+    /// Sequence of the last event; `None` when this tenant has no such workflow.
+    async fn last_sequence(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<u64>, Error>;
+
+    /// Follows a log: the receiver's value is the last stored sequence and changes after each append. One tail per
+    /// workflow and process, however many callers.
+    async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error>;
+
+    /// Workflows of a tenant, newest first.
+    async fn list_workflows(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        page: PageRequest<WorkflowId>,
+    ) -> Result<Page<StoredWorkflow, WorkflowId>, Error>;
+
+    /// Workflows of all tenants that are not terminal, oldest first: what a process takes up when it starts.
+    async fn unfinished(&self) -> Result<Vec<StoredWorkflow>, Error>;
+
+    /// Removes a workflow with its log; `Ok(false)` when it does not exist.
+    async fn delete_workflow(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error>;
+
+    /// Removes terminal workflows last changed before `older_than` and, per tenant, all but the newest `keep`; removes
+    /// request ids claimed before `request_ids_older_than`. Returns how many workflows went.
+    async fn expire(
+        &self,
+        older_than: jiff::Timestamp,
+        keep: usize,
+        request_ids_older_than: jiff::Timestamp,
+    ) -> Result<u64, Error>;
+
+    /// Whether the store answers; for readiness.
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Number that grows with every start of a writer on this store; part of each event's cursor.
+    fn epoch(&self) -> u64;
+}
+
+/// What a request id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It was free and now stands for the given id.
+    New,
+    /// The same request came before and stands for this id.
+    Repeat(uuid::Uuid),
+    /// Another request used it.
+    Reused,
+}
+
+/// Which workflows to list. Empty fields do not filter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ListFilter {
+    /// Only these states.
+    pub statuses: Vec<WorkflowStatus>,
+    /// Only of this connection.
+    pub connection: Option<ConnectionId>,
+    /// Only with this label.
+    pub user_id: Option<String>,
+}
+
+/// A workflow in a list; its log tells the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredWorkflow {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its id.
+    pub id: WorkflowId,
+    /// Its status as of `last_sequence`.
+    pub status: WorkflowStatus,
+    /// Sequence of its last event.
+    pub last_sequence: u64,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another connection of the tenant has this name.
+    #[error("a connection of this name exists")]
+    NameTaken,
+    /// The record changed since it was read.
+    #[error("the record changed since it was read")]
+    EtagMismatch,
+    /// Somebody else appended first.
+    #[error("the log ends at {last}, not where the writer expected")]
+    OutOfSequence {
+        /// The log's last sequence; 0 when there is no log.
+        last: u64,
+    },
+    /// The store cannot be reached in time.
+    #[error("the store cannot be reached")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No room on the store's disk.
+    #[error("the store has no room")]
+    Full,
+    /// A record cannot be read.
+    #[error("a stored record cannot be read: {0}")]
+    Corrupt(String),
+}
