@@ -29,6 +29,7 @@ pub enum Source {
 }
 
 /// Options of a run, defaults filled in.
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent switch of the call")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunOptions {
     /// A label for people and filters, never authorisation.
@@ -97,7 +98,7 @@ impl Default for RunOptions {
             require_approval: false,
             allow_clarification: false,
             candidates: 1,
-            workflow_timeout: Duration::from_secs(300),
+            workflow_timeout: Duration::from_mins(5),
             previous_workflow_id: None,
             cancel_on_disconnect: false,
         }
