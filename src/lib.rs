@@ -1,5 +1,8 @@
 //! Pulse: chat with SQL databases over gRPC.
 
 pub mod agents;
+pub mod config;
 pub mod domain;
+pub mod lifecycle;
 pub mod store;
+pub mod telemetry;
