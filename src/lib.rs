@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod lifecycle;
 pub mod store;
