@@ -1,1 +1,3 @@
+//! Chat with SQL databases over gRPC.
 
+pub mod pb;
