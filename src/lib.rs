@@ -7,3 +7,6 @@ pub mod domain;
 pub mod lifecycle;
 pub mod store;
 pub mod telemetry;
+//! Chat with SQL databases over gRPC.
+
+pub mod pb;
