@@ -5,8 +5,6 @@ pub mod config;
 pub mod demo;
 pub mod domain;
 pub mod lifecycle;
+pub mod pb;
 pub mod store;
 pub mod telemetry;
-//! Chat with SQL databases over gRPC.
-
-pub mod pb;
