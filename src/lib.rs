@@ -6,5 +6,6 @@ pub mod demo;
 pub mod domain;
 pub mod lifecycle;
 pub mod pb;
+pub mod sql;
 pub mod store;
 pub mod telemetry;
