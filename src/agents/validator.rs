@@ -29,7 +29,9 @@ pub fn judge(evidence: &Evidence) -> ValidatorOutput {
         PlannerFinding::Accepted => verdict.passed(CheckKind::Planner, "the database has a plan for it"),
         PlannerFinding::NoDatabase => verdict.skipped(CheckKind::Planner, "the schema came without a database"),
         PlannerFinding::NotAsked => verdict.skipped(CheckKind::Planner, "an earlier check failed"),
-        PlannerFinding::Refused(error) => verdict.refused(CheckKind::Planner, "the database refuses the statement", error),
+        PlannerFinding::Refused(error) => {
+            verdict.refused(CheckKind::Planner, "the database refuses the statement", error);
+        }
     }
     judge_literals(&mut verdict, &evidence.missing_literals);
     verdict.end()

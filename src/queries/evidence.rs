@@ -4,9 +4,9 @@ use super::service::planner_error;
 use crate::domain::evidence::{Evidence, GuardFinding, MissingLiteral, PlannerFinding, UnknownName};
 use crate::domain::outputs::ComposerOutput;
 use crate::domain::{ColumnPath, Facts, Failure, Schema, Table};
+use crate::sql::Database;
 use crate::sql::analyse::{Analysis, ColumnUse, TableUse};
 use crate::sql::guard::{self, Policy, RefusalKind};
-use crate::sql::Database;
 
 /// Names and values offered for a wrong one.
 const OFFERED: usize = 3;
@@ -53,7 +53,11 @@ fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<UnknownName> {
     for table in &analysis.tables {
         if real_table(table, schema).is_none() {
             let names = schema.tables.iter().map(|table| table.name.as_str());
-            unknown.push(UnknownName { name: table.name.clone(), is_table: true, nearest: nearest(&table.name, names) });
+            unknown.push(UnknownName {
+                name: table.name.clone(),
+                is_table: true,
+                nearest: nearest(&table.name, names),
+            });
         }
     }
     // With an unknown table, its columns would only repeat the finding.

@@ -4,7 +4,5 @@ mod evidence;
 mod failures;
 mod service;
 
-pub use failures::{from_refusal, from_sql};
-pub use service::{
-    Options, QueryResult, QueryStream, RequestedLimits, Service, Statement, Validation,
-};
+pub use failures::from_refusal;
+pub use service::{Options, QueryResult, QueryStream, RequestedLimits, Service, Statement, Validation};

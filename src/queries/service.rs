@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use super::evidence;
-use super::failures::{from_refusal, from_sql};
-use crate::connections::Directory;
+use super::failures::from_refusal;
+use crate::connections::{Directory, from_sql};
 use crate::domain::evidence::Evidence;
 use crate::domain::outputs::ComposerOutput;
-use crate::domain::{
-    Connection, ConnectionId, Facts, Failure, Principal, ResultColumn, Row, Source, SqlError, Value,
-};
+use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, ResultColumn, Row, Source, SqlError, Value};
 use crate::sql::guard::{self, Policy};
 use crate::sql::{self, Database, GuardedSql, Limits, RowStream, Summary, Truncation};
 
