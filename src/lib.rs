@@ -2,5 +2,6 @@
 
 pub mod agents;
 pub mod domain;
+pub mod engines;
 pub mod llm;
 pub mod store;

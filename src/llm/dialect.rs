@@ -42,7 +42,7 @@ impl Dialect {
         if self.temperature && names(&["temperature"]) {
             return Some(Self { temperature: false, ..self });
         }
-        if self.max_tokens == "max_tokens" && names(&["max_tokens"]) {
+        if self.max_tokens == "max_tokens" && names(&["max_completion_tokens"]) {
             return Some(Self { max_tokens: "max_completion_tokens", ..self });
         }
         let form = match self.form {

@@ -37,9 +37,9 @@ pub struct Options {
     pub model: String,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Longest single exchange, from the connection to the last byte.
+    /// `PULSE_LLM_TIMEOUT`: longest single exchange, from the connection to the last byte.
     pub attempt_timeout: Duration,
-    /// Longest call, repeats and the waits between them included.
+    /// `PULSE_LLM_TOTAL_TIMEOUT`: longest call, repeats and the waits between them included.
     pub total_timeout: Duration,
 }
 
@@ -110,6 +110,7 @@ impl OpenAi {
                 Err(error) => fault(error),
             };
             if self.learn(dialect, &fault.complaint) {
+                tracing::info!(refusal = %fault.kind, "the model endpoint is asked in another form from now on");
                 continue;
             }
             let random = getrandom::u64().unwrap_or(u64::MAX);
@@ -289,6 +290,7 @@ fn http_client(options: &Options) -> Result<reqwest::Client, BadOptions> {
         // A redirect would carry the schema to an address nobody configured.
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never());
+    // Elsewhere the usual proxy variables hold, as for every HTTPS client of the machine.
     if options.endpoint.is_loopback() {
         builder = builder.no_proxy();
     }

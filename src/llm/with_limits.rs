@@ -11,7 +11,7 @@ use super::error::{Error, ErrorKind};
 /// How much at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls that run beside each other, at least 1.
+    /// `PULSE_LLM_MAX_CONCURRENT`: calls that run beside each other, at least 1.
     pub max_concurrent: usize,
     /// Calls that wait for one of those; the next one is turned away at once.
     pub max_queued: usize,
