@@ -31,7 +31,7 @@ const MAX_MODEL_BYTES: usize = 128;
 pub struct Options {
     /// `OPENAI_BASE_URL`.
     pub endpoint: Endpoint,
-    /// `OPENAI_API_KEY`; servers on one's own machine often want none.
+    /// `OPENAI_API_KEY`; servers on one's own machine often want none. Space around it is not part of it.
     pub api_key: Option<SecretString>,
     /// `OPENAI_MODEL`.
     pub model: String,
@@ -86,10 +86,11 @@ impl OpenAi {
         if options.model.trim().is_empty() {
             return Err(BadOptions::Model);
         }
-        let access = Access::new(options.endpoint.clone(), options.api_key.clone())?;
+        let key = options.api_key.as_ref().map(|key| key.expose_secret().trim()).filter(|key| !key.is_empty());
+        let key = key.map(SecretString::from);
+        let access = Access::new(options.endpoint.clone(), key.clone())?;
         let http = http_client(&options)?;
-        let transport =
-            Transport { http: http.clone(), key: options.api_key, attempt_timeout: options.attempt_timeout };
+        let transport = Transport { http: http.clone(), key, attempt_timeout: options.attempt_timeout };
         let service = tower::service_fn(move |request| transport.clone().exchange(request));
         Ok(Self {
             client: Client::build(http, access).with_http_service(service),

@@ -51,7 +51,8 @@ impl Transport {
     }
 
     async fn try_exchange(&self, factory: HttpRequestFactory) -> Result<reqwest::Response, Fault> {
-        let request = factory.build().await.map_err(|_| Fault::lasting(unusable("the request cannot be built")))?;
+        let request =
+            factory.build().await.map_err(|_| Fault::lasting(ErrorKind::Other("it cannot be built".to_owned())))?;
         let mut response = self.http.execute(request).await.map_err(|error| self.lost(&error))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(&error))? {

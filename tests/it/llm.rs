@@ -39,9 +39,13 @@ async fn ask(server: &ModelServer) -> Result<ChatAnswer, Error> {
 
 /// The failure that a reply leads to when it is given again and again; the key is nowhere in it.
 async fn failure(reply: Reply) -> (ErrorKind, usize) {
+    failure_within(Duration::from_secs(30), reply).await
+}
+
+async fn failure_within(attempt_timeout: Duration, reply: Reply) -> (ErrorKind, usize) {
     let server = ModelServer::start().await;
     server.on("planner", reply);
-    let options = Options { attempt_timeout: Duration::from_millis(200), ..options(&server) };
+    let options = Options { attempt_timeout, ..options(&server) };
     assert!(!format!("{options:?}").contains("canary"));
     let error = OpenAi::new(options).unwrap().complete(request()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
@@ -69,8 +73,10 @@ async fn an_answer_comes_with_its_usage_and_the_request_is_as_the_api_wants_it()
 async fn no_key_means_no_header() {
     let server = ModelServer::start().await;
     server.on("planner", Reply::json(json!({})));
-    OpenAi::new(Options { api_key: None, ..options(&server) }).unwrap().complete(request()).await.unwrap();
-    assert!(!server.requests()[0].headers.contains_key("authorization"));
+    for api_key in [None, Some("".into()), Some(" \n".into())] {
+        OpenAi::new(Options { api_key, ..options(&server) }).unwrap().complete(request()).await.unwrap();
+    }
+    assert!(server.requests().iter().all(|sent| !sent.headers.contains_key("authorization")));
 }
 
 #[tokio::test]
@@ -150,8 +156,8 @@ async fn a_wait_that_would_take_too_long_fails_at_once_and_says_how_long() {
 #[tokio::test]
 async fn silence_and_dripping_end_at_the_attempt_timeout() {
     for reply in [Reply::Stall, Reply::Drip(Duration::from_millis(5))] {
-        let (kind, requests) = failure(reply).await;
-        assert_eq!((kind, requests), (ErrorKind::Timeout(Duration::from_millis(200)), 4));
+        let patience = Duration::from_millis(200);
+        assert_eq!(failure_within(patience, reply).await, (ErrorKind::Timeout(patience), 4));
     }
 }
 
@@ -173,6 +179,21 @@ async fn nobody_listening_is_unavailable() {
     let options = Options { endpoint, model: "m".to_owned(), api_key: Some(KEY.into()), ..Options::default() };
     let error = OpenAi::new(options).unwrap().complete(request()).await.unwrap_err();
     assert!(matches!(&error.kind, ErrorKind::Unavailable(words) if words.contains("refused")), "{error:?}");
+}
+
+#[tokio::test]
+async fn https_is_spoken_where_the_machine_has_certificates() {
+    let server = ModelServer::start().await;
+    let endpoint = server.url().replace("http://", "https://").parse().unwrap();
+    match OpenAi::new(Options { endpoint, ..options(&server) }) {
+        Ok(model) => {
+            // The server speaks plain HTTP, so the handshake fails; the key never travels.
+            let error = model.complete(request()).await.unwrap_err();
+            assert!(matches!(error.kind, ErrorKind::Unavailable(_)), "{error:?}");
+            assert!(server.requests().is_empty());
+        }
+        Err(error) => assert!(matches!(error, BadOptions::Tls(_)), "{error}"),
+    }
 }
 
 #[tokio::test]

@@ -129,11 +129,21 @@ fn mapped() -> (&'static str, StepOutput) {
 }
 
 async fn run_with(server: &ModelServer, options: Options, step: &str, task: &Task) -> Result<Outcome, AgentError> {
+    run_within(Duration::from_secs(30), server, options, step, task).await
+}
+
+async fn run_within(
+    attempt_timeout: Duration,
+    server: &ModelServer,
+    options: Options,
+    step: &str,
+    task: &Task,
+) -> Result<Outcome, AgentError> {
     let llm = llm::Options {
         endpoint: server.url().parse().unwrap(),
         api_key: Some(KEY.into()),
         model: "test-model".to_owned(),
-        attempt_timeout: Duration::from_millis(500),
+        attempt_timeout,
         ..llm::Options::default()
     };
     let team = openai::team(Arc::new(OpenAi::new(llm).unwrap()), options);
@@ -377,7 +387,9 @@ async fn every_trouble_has_its_reason_and_names_the_setting_that_helps() {
     ] {
         let server = ModelServer::start().await;
         server.on("planner", reply.clone());
-        let error = run(&server, steps::PLANNER, &task(facts(shop()), vec![])).await.unwrap_err();
+        let patience = if matches!(reply, Reply::Stall) { Duration::from_millis(200) } else { Duration::from_secs(30) };
+        let task = task(facts(shop()), vec![]);
+        let error = run_within(patience, &server, Options::default(), steps::PLANNER, &task).await.unwrap_err();
         assert_eq!(error.failure.reason, reason, "{reply:?}: {}", error.failure);
         assert!(error.failure.message.contains(help), "{reply:?}: {}", error.failure);
         assert_eq!(error.usage.map_or(0, |usage| usage.calls), calls, "{reply:?}");
