@@ -256,3 +256,42 @@ async fn limits_let_some_run_some_wait_and_turn_the_rest_away() {
     others.join_next().await.unwrap().unwrap().unwrap();
     assert_eq!(server.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn the_most_talkative_log_holds_neither_the_key_nor_a_reply() {
+    let (log, lines) = {
+        let (writer, lines) = std::sync::mpsc::channel::<Vec<u8>>();
+        let make = move || Line(writer.clone());
+        let layer = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(make).finish();
+        (tracing::subscriber::set_default(layer), lines)
+    };
+    for reply in [
+        Reply::json(json!({ "intent": "private words" })),
+        Reply::error(401, &format!("{KEY} private words")),
+        Reply::error(500, &format!("{KEY} private words")),
+        Reply::error(400, &format!("{KEY} private words")),
+        Reply::Body(b"{\"choices\": \"private words\"".to_vec()),
+        Reply::Body(b"{\"choices\": \"private words\"}".to_vec()),
+    ] {
+        let server = ModelServer::start().await;
+        server.on("planner", reply).on("planner", Reply::json(json!({})));
+        let _ = ask(&server).await;
+    }
+    drop(log);
+    let log: String = lines.try_iter().map(|line| String::from_utf8_lossy(&line).into_owned()).collect();
+    assert!(!log.is_empty() && !log.contains("canary") && !log.contains("private words"), "{log}");
+}
+
+/// Sends what is logged to the test.
+struct Line(std::sync::mpsc::Sender<Vec<u8>>);
+
+impl std::io::Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
