@@ -102,5 +102,6 @@ pub fn of_budget() -> Failure {
 
 fn detailed(reason: Reason, what: &str, detail: &str, help: &str) -> Failure {
     let detail = clean(detail, MAX_DETAIL);
+    let detail = detail.trim_end_matches(['.', ' ']);
     Failure::new(reason, format!("{what}: {detail}. {help}")).with("detail", detail)
 }
