@@ -10,5 +10,7 @@ pub mod lifecycle;
 pub mod pb;
 pub mod queries;
 pub mod sql;
+pub mod engines;
+pub mod llm;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! What the tests share: a whole server in this process or in a child, a scripted model, and waiting on conditions.
 
 pub mod calls;
+pub mod model_server;
 pub mod process;
 pub mod server;
