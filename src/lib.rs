@@ -3,3 +3,4 @@
 pub mod agents;
 pub mod domain;
 pub mod store;
+pub mod workflow;
