@@ -42,7 +42,7 @@ impl Default for Options {
         Self {
             max_running: 64,
             max_waiting: 1_024,
-            step_timeout: Duration::from_secs(60),
+            step_timeout: Duration::from_mins(1),
             max_workflow_timeout: Duration::from_hours(1),
             max_retries: 10,
             max_model_calls: 5,

@@ -68,7 +68,9 @@ impl Journal {
                 Ok(events) if events.is_empty() => return Ok(()),
                 Ok(events) => {
                     let workflow = Arc::make_mut(&mut self.workflow);
-                    events.iter().for_each(|event| workflow.apply(event));
+                    for event in &events {
+                        workflow.apply(event);
+                    }
                 }
                 Err(error) => backoff.after(error).await?,
             }

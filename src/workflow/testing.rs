@@ -24,25 +24,27 @@ use crate::domain::{
 use crate::store::record::ConnectionRecord;
 use crate::store::{Claim, Error, ListFilter, Store, StoredWorkflow};
 
+type Play = Box<dyn Fn(&Task) -> StepOutput + Send + Sync>;
+
 /// An agent that plays a closure.
 pub(super) struct Scripted {
     name: &'static str,
     requires: &'static [&'static str],
-    play: Box<dyn Fn(&Task) -> Result<StepOutput, AgentError> + Send + Sync>,
+    play: Play,
     script: Arc<Script>,
 }
 
 impl Scripted {
     /// One that always succeeds.
     pub(super) fn agent(name: &'static str, requires: &'static [&'static str]) -> Arc<dyn Agent> {
-        Self::playing(&Arc::default(), name, requires, |_| Ok(StepOutput::Other(serde_json::Map::new())))
+        Self::playing(&Arc::default(), name, requires, |_| StepOutput::Other(serde_json::Map::new()))
     }
 
     pub(super) fn playing(
         script: &Arc<Script>,
         name: &'static str,
         requires: &'static [&'static str],
-        play: impl Fn(&Task) -> Result<StepOutput, AgentError> + Send + Sync + 'static,
+        play: impl Fn(&Task) -> StepOutput + Send + Sync + 'static,
     ) -> Arc<dyn Agent> {
         Arc::new(Self { name, requires, play: Box::new(play), script: script.clone() })
     }
@@ -60,7 +62,7 @@ impl Agent for Scripted {
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         self.script.enter(self.name).await?;
-        let output = (self.play)(task)?;
+        let output = (self.play)(task);
         Ok(Outcome { output, summary: format!("{} is done.", self.name), usage: None })
     }
 }
@@ -193,17 +195,17 @@ pub(super) fn team(script: &Arc<Script>) -> Team {
     let composer_script = script.clone();
     let compose = move |task: &Task| {
         composer_script.feedback.lock().unwrap().push(task.feedback.clone());
-        Ok(StepOutput::Composer(ComposerOutput {
+        StepOutput::Composer(ComposerOutput {
             sql: format!("SELECT {}", task.attempt),
             dialect: DatabaseKind::Sqlite,
             parameters: Vec::new(),
             explanation: String::new(),
             assumptions: Vec::new(),
             confidence: 1.0,
-        }))
+        })
     };
-    let plan = |_: &Task| Ok(StepOutput::Planner(PlannerOutput::default()));
-    let map = |_: &Task| Ok(StepOutput::Mapper(MapperOutput::default()));
+    let plan = |_: &Task| StepOutput::Planner(PlannerOutput::default());
+    let map = |_: &Task| StepOutput::Mapper(MapperOutput::default());
     let agents = vec![
         Scripted::playing(script, COMPOSER, &[MAPPER], compose),
         Scripted::playing(script, PLANNER, &[LOAD_SCHEMA], plan),

@@ -270,7 +270,7 @@ async fn independent_steps_run_at_the_same_time() {
     let mut bench = Bench::new();
     let mut both = team(&bench.script);
     for name in ["left", "right"] {
-        let output = |_: &crate::agents::Task| Ok(StepOutput::Other(serde_json::Map::new()));
+        let output = |_: &crate::agents::Task| StepOutput::Other(serde_json::Map::new());
         both.agents.push(Scripted::playing(&bench.script, name, &[PLANNER], output));
     }
     bench.replace(both).await;
@@ -293,7 +293,7 @@ async fn independent_steps_run_at_the_same_time() {
     assert_whole(&bench.events(id).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn watchers_see_the_same_events_wherever_they_begin() {
     let bench = Bench::new();
     bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 3]);
@@ -310,7 +310,7 @@ async fn watchers_see_the_same_events_wherever_they_begin() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_that_keeps_leaving_misses_nothing_and_repeats_nothing() {
     let bench = Bench::new();
     bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 10]);

@@ -8,17 +8,17 @@ pub(super) use execution::Execution;
 pub(super) use load_schema::LoadSchema;
 pub(super) use validator::Validator;
 
-use crate::agents::{AgentError, Task};
+use crate::agents::Task;
 use crate::domain::{Facts, Failure, Reason};
 
 /// The facts that every step behind `load_schema` is given.
-fn facts(task: &Task) -> Result<&Facts, AgentError> {
+fn facts(task: &Task) -> Result<&Facts, Failure> {
     task.facts.as_deref().ok_or_else(|| missing("the facts of the database"))
 }
 
 /// The plan orders the steps so that this cannot happen.
-fn missing(what: &str) -> AgentError {
-    Failure::new(Reason::Internal, format!("a step began without {what}")).into()
+fn missing(what: &str) -> Failure {
+    Failure::new(Reason::Internal, format!("a step began without {what}"))
 }
 
 /// `1 row`, `2 rows`.
