@@ -27,6 +27,14 @@ pub(super) struct Limits {
     pub(super) max_model_calls: u32,
 }
 
+/// Where a workflow comes from when it is taken up.
+pub(super) enum Origin {
+    /// This process has just stored it: steps that are begun in its log wait to be run.
+    Fresh,
+    /// Its log: these steps ran when their process ended; each as its start and how often it was started.
+    Log(Vec<(EventKind, usize)>),
+}
+
 /// One running workflow.
 pub(super) struct Dispatcher {
     plan: Arc<Plan>,
@@ -45,12 +53,12 @@ impl Dispatcher {
     }
 
     /// Runs the workflow to its terminal event, or until the shutdown: then its steps are dropped, nothing is written,
-    /// and the next process goes on. `interrupted` are the steps that ran when the last process ended, `tail` tells
-    /// that the log grew, `left` is what remains of the workflow's time. Returns the workflow as it ended; `None` after
+    /// and the next process goes on. `tail` tells that the log grew, `left` is what remains of the workflow's time.
+    /// Returns the workflow as it ended; `None` after
     /// a shutdown.
     pub(super) async fn run(
         mut self,
-        interrupted: Vec<(EventKind, usize)>,
+        origin: Origin,
         tail: watch::Receiver<u64>,
         left: Duration,
         shutdown: &CancellationToken,
@@ -58,25 +66,19 @@ impl Dispatcher {
         let result = tokio::select! {
             biased;
             () = shutdown.cancelled() => Ok(false),
-            result = self.drive(interrupted, tail, left) => result.map(|()| true),
+            result = self.drive(origin, tail, left) => result.map(|()| true),
         };
         self.steps.shutdown().await;
         Ok(result?.then(|| self.journal.workflow().clone()))
     }
 
-    async fn drive(
-        &mut self,
-        interrupted: Vec<(EventKind, usize)>,
-        mut tail: watch::Receiver<u64>,
-        left: Duration,
-    ) -> Result<(), Error> {
+    async fn drive(&mut self, origin: Origin, mut tail: watch::Receiver<u64>, left: Duration) -> Result<(), Error> {
         let deadline = tokio::time::sleep(left);
         tokio::pin!(deadline);
-        let first = match self.journal.workflow().cancel_requested {
-            Some(_) => Vec::new(),
-            None if left.is_zero() => vec![EventKind::Failed(timed_out(&self.question))],
-            None => again(interrupted),
-        };
+        if *tail.borrow_and_update() > self.journal.workflow().last_sequence {
+            self.journal.catch_up().await?;
+        }
+        let first = self.first(origin, left);
         self.advance(first).await?;
         while !self.journal.workflow().status.is_terminal() {
             let happened = tokio::select! {
@@ -95,6 +97,24 @@ impl Dispatcher {
             self.advance(happened).await?;
         }
         Ok(())
+    }
+
+    /// What happened before anything runs.
+    fn first(&mut self, origin: Origin, left: Duration) -> Vec<EventKind> {
+        let workflow = self.journal.workflow().clone();
+        if workflow.cancel_requested.is_some() || workflow.status.is_terminal() {
+            return Vec::new();
+        }
+        if left.is_zero() {
+            return vec![EventKind::Failed(timed_out(&self.question))];
+        }
+        match origin {
+            Origin::Log(interrupted) => again(interrupted),
+            Origin::Fresh => {
+                workflow.steps.iter().for_each(|step| self.start(&step.name, step.attempt));
+                Vec::new()
+            }
+        }
     }
 
     /// Stores what happened with what follows from it, and starts the steps that begin with that.

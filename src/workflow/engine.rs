@@ -4,12 +4,12 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::databases::Databases;
-use super::dispatcher::{Dispatcher, Limits};
+use super::dispatcher::{Dispatcher, Limits, Origin};
 use super::handle::Handle;
 use super::journal::{self, Backoff, Journal};
 use super::plan::{self, Plan};
@@ -139,11 +139,11 @@ impl Engine {
 /// Runs one workflow to its end. Nothing is done for one that runs already, has ended or does not exist.
 async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result<(), Error> {
     let Some(_running) = shared.running.enter(job.id) else { return Ok(()) };
-    let (tail, log) = tokio::select! {
+    let (tail, opened) = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         opened = open(shared, job) => opened?,
     };
-    let Some(journal::Log { workflow, interrupted }) = log else { return Ok(()) };
+    let Some((workflow, origin)) = opened else { return Ok(()) };
     if workflow.status.is_terminal() {
         return Ok(());
     }
@@ -162,7 +162,7 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
     };
     let limits = Limits { step_timeout: shared.options.step_timeout, max_model_calls: shared.options.max_model_calls };
     let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone());
-    if let Some(ended) = dispatcher.run(interrupted, tail, left, shutdown).await? {
+    if let Some(ended) = dispatcher.run(origin, tail, left, shutdown).await? {
         let (status, reason) = (ended.status, ended.failure.as_ref().map(|failure| failure.reason));
         tracing::info!(workflow = %id, ?status, ?reason, "workflow ended");
     }
@@ -170,17 +170,17 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
 }
 
 /// Follows and then reads the log, so that nothing falls between.
-async fn open(shared: &Shared, job: Job) -> Result<(tokio::sync::watch::Receiver<u64>, Option<journal::Log>), Error> {
+async fn open(shared: &Shared, job: Job) -> Result<(watch::Receiver<u64>, Option<(Workflow, Origin)>), Error> {
     let Job { tenant, id, mut workflow } = job;
     let mut backoff = Backoff::default();
     loop {
         let opened = async {
             let tail = shared.store.tail(&tenant, id).await?;
-            let log = match workflow.take() {
-                Some(workflow) => Some(journal::Log { workflow, interrupted: Vec::new() }),
-                None => journal::load(&*shared.store, &tenant, id).await?,
-            };
-            Ok((tail, log))
+            if let Some(workflow) = workflow.take() {
+                return Ok((tail, Some((workflow, Origin::Fresh))));
+            }
+            let log = journal::load(&*shared.store, &tenant, id).await?;
+            Ok((tail, log.map(|log| (log.workflow, Origin::Log(log.interrupted)))))
         };
         match opened.await {
             Ok(opened) => return Ok(opened),
@@ -209,6 +209,11 @@ impl Shared {
             EngineChoice::Builtin => self.crew(EngineName::Builtin),
             EngineChoice::Openai => self.crew(EngineName::Openai),
         }
+    }
+
+    /// Whether a workflow that is started now runs at once.
+    pub(super) fn is_free(&self) -> bool {
+        self.queue.capacity() == self.queue.max_capacity() && self.running.count() < self.options.max_running
     }
 
     fn crew(&self, engine: EngineName) -> Result<&Crew, Failure> {
@@ -244,7 +249,7 @@ impl Crew {
     }
 
     /// A schema that came with the call has no database to run anything on.
-    fn plan(&self, question: &Question) -> Arc<Plan> {
+    pub(super) fn plan(&self, question: &Question) -> Arc<Plan> {
         let executes = question.options.execute && matches!(question.source, Source::Connection(_));
         if executes { self.with_execution.clone() } else { self.without_execution.clone() }
     }
@@ -265,6 +270,10 @@ pub(super) struct Running(Arc<Mutex<HashSet<WorkflowId>>>);
 impl Running {
     pub(super) fn contains(&self, id: WorkflowId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// `None` when it runs already.

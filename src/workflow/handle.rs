@@ -10,6 +10,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use uuid::Uuid;
 
 use super::engine::{Job, Shared};
+use super::next::next;
+use super::plan::Plan;
 use super::{Cursor, admission, journal, watch};
 use crate::domain::{
     ConnectionId, Event, EventKind, Failure, Page, PageRequest, Principal, Question, Reason, RequestKey, Source,
@@ -80,7 +82,11 @@ impl Handle {
         let first = Event { sequence: 1, time: shared.clock.now(), epoch: shared.store.epoch(), kind };
         let workflow = Workflow::fold(id, std::slice::from_ref(&first));
         let workflow = workflow.ok_or_else(|| internal("a log begins with its start"))?;
-        if options.validate_only { Ok(workflow) } else { self.store_new(who, workflow, first).await }
+        if options.validate_only {
+            return Ok(workflow);
+        }
+        let plan = crew.plan(&workflow.started.question);
+        self.store_new(who, &plan, workflow, first).await
     }
 
     /// The workflow as its events tell it, or `WORKFLOW_NOT_FOUND`.
@@ -176,13 +182,23 @@ impl Handle {
         }
     }
 
-    /// Stores the first event and queues the workflow. A caller that leaves meanwhile does not part the two, and a
+    /// Stores the first event, with the starts of the first steps when they run at once, and queues the workflow. A caller that leaves meanwhile does not part the two, and a
     /// store that answers badly may have stored it all the same: the worker looks.
-    async fn store_new(&self, who: &Principal, workflow: Workflow, first: Event) -> Result<Workflow, Failure> {
+    async fn store_new(
+        &self,
+        who: &Principal,
+        plan: &Plan,
+        mut workflow: Workflow,
+        first: Event,
+    ) -> Result<Workflow, Failure> {
+        let starts = if self.shared.is_free() { next(plan, &workflow) } else { Vec::new() };
         let place = self.shared.queue.clone().try_reserve_owned().map_err(|error| refused(&error))?;
+        let (time, epoch) = (first.time, first.epoch);
+        let mut events = vec![first];
+        events.extend(journal::apply(&mut workflow, starts, time, epoch));
         let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
         let stored = tokio::spawn(async move {
-            let result = shared.store.append(&tenant, id, 0, std::slice::from_ref(&first)).await;
+            let result = shared.store.append(&tenant, id, 0, &events).await;
             let known = result.is_ok().then(|| workflow.clone());
             place.send(Job { tenant, id, workflow: known });
             result.map(|()| workflow)

@@ -281,10 +281,8 @@ async fn independent_steps_run_at_the_same_time() {
     bench.script.begun("right", 1).await;
     bench.script.begun(EXECUTION, 1).await;
     let handle = &bench.handle;
-    let both_run = handle
-        .watch(&bench.who, id, 0, None)
-        .filter_map(async |event| (short(&event.unwrap()) == "completed(execution,1)").then_some(()));
-    Box::pin(both_run).next().await.unwrap();
+    let mut events = Box::pin(handle.watch(&bench.who, id, 0, None));
+    while short(&events.next().await.unwrap().unwrap()) != "completed(execution,1)" {}
     let mut current: Vec<_> =
         handle.get(&bench.who, id).await.unwrap().current_steps().into_iter().map(str::to_owned).collect();
     current.sort_unstable();
