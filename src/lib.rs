@@ -14,3 +14,4 @@ pub mod engines;
 pub mod llm;
 pub mod store;
 pub mod telemetry;
+pub mod workflow;
