@@ -1,0 +1,43 @@
+//! Compiles the contract in `proto/` to Rust and to a descriptor set, without protoc.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message;
+
+/// Every file of the contract; `google/api` comes in by import.
+const PROTOS: &[&str] = &[
+    "pulse/v1/connection.proto",
+    "pulse/v1/connection_service.proto",
+    "pulse/v1/error_reason.proto",
+    "pulse/v1/query.proto",
+    "pulse/v1/query_service.proto",
+    "pulse/v1/workflow.proto",
+    "pulse/v1/workflow_service.proto",
+];
+
+const IMPORTED: &[&str] = &["google/api/annotations.proto", "google/api/http.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // tonic-prost-build prints none of these for descriptors that come from elsewhere.
+    for proto in PROTOS.iter().chain(IMPORTED) {
+        println!("cargo:rerun-if-changed=proto/{proto}");
+    }
+
+    // Source info carries the comments, which reflection then shows to people.
+    let descriptors = protox::Compiler::new(["proto"])?
+        .include_imports(true)
+        .include_source_info(true)
+        .open_files(PROTOS)?
+        .file_descriptor_set();
+
+    let out = PathBuf::from(env::var("OUT_DIR")?).join("pulse.v1.bin");
+    fs::write(out, descriptors.encode_to_vec())?;
+
+    tonic_prost_build::configure()
+        // Maps keep the same order every time, so that stored requests hash alike.
+        .btree_map(".pulse.v1")
+        // Cells and Arrow pieces are shared, not copied.
+        .bytes(".pulse.v1")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
