@@ -2,8 +2,6 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-use prost::Message;
-
 /// Every file of the contract; `google/api` comes in by import.
 const PROTOS: &[&str] = &[
     "pulse/v1/connection.proto",
@@ -24,20 +22,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // Source info carries the comments, which reflection then shows to people.
-    let descriptors = protox::Compiler::new(["proto"])?
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler
         .include_imports(true)
         .include_source_info(true)
-        .open_files(PROTOS)?
-        .file_descriptor_set();
+        .open_files(PROTOS)?;
 
+    // Encoded by the compiler, because prost's own types drop the HTTP annotations.
     let out = PathBuf::from(env::var("OUT_DIR")?).join("pulse.v1.bin");
-    fs::write(out, descriptors.encode_to_vec())?;
+    fs::write(out, compiler.encode_file_descriptor_set())?;
 
     tonic_prost_build::configure()
         // Maps keep the same order every time, so that stored requests hash alike.
         .btree_map(".pulse.v1")
         // Cells and Arrow pieces are shared, not copied.
         .bytes(".pulse.v1")
-        .compile_fds(descriptors)?;
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
