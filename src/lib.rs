@@ -1,8 +1,10 @@
 //! Pulse: chat with SQL databases over gRPC.
 
 pub mod agents;
+pub mod config;
+pub mod demo;
 pub mod domain;
-pub mod store;
-//! Chat with SQL databases over gRPC.
-
+pub mod lifecycle;
 pub mod pb;
+pub mod store;
+pub mod telemetry;

@@ -1,1 +1,1 @@
-
+//! Tests over real gRPC, HTTP and processes.

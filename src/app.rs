@@ -1,0 +1,185 @@
+//! The composition root, written as a checklist: the one file that names every concrete backend.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::{Config, ModelConfig};
+use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
+use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, SystemClock};
+use crate::engines;
+use crate::knowledge::Library;
+use crate::lifecycle::Lifecycle;
+use crate::llm;
+use crate::store::embedded::Embedded;
+use crate::store::{self, Store};
+use crate::workflow::{self, Engine, Handle, Parts, Teams};
+use crate::{agents, api, demo, queries};
+
+/// Name of the connection to the demo database.
+pub const DEMO_CONNECTION: &str = "demo";
+
+/// A composed server that does not listen yet.
+pub struct App {
+    config: Config,
+    directory: Directory,
+    queries: queries::Service,
+    workflows: Handle,
+    keys: Option<api::ApiKeys>,
+    ready: watch::Receiver<bool>,
+}
+
+/// The server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+impl App {
+    /// Opens the store, wires every part, and takes up the workflows that an earlier process left unfinished.
+    pub async fn start(config: Config, lifecycle: &Lifecycle) -> Result<Self, Error> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let keys = config.api_keys.as_deref().map(api::ApiKeys::parse).transpose();
+        let keys = keys.map_err(|problem| Error(format!("PULSE_API_KEYS_FILE: {problem}")))?;
+
+        create_folder(&config.data_dir, "PULSE_DATA_DIR")?;
+        create_folder(&config.sqlite_dir, "PULSE_SQLITE_DIR")?;
+        let embedded = Embedded::open(&config.data_dir.join("pulse.db"), store::embedded::Options::default()).await;
+        let store: Arc<dyn Store> = Arc::new(embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {error}")))?);
+
+        let vault = open_vault(&config)?;
+        let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
+        let queries = queries::Service::new(directory.clone(), query_options(&config));
+        let library = Library::new(directory.clone());
+        let teams = Teams {
+            builtin: engines::builtin::team(),
+            openai: config.model.as_ref().map(openai_team).transpose()?,
+        };
+        let parts = Parts {
+            store: store.clone(),
+            library,
+            directory: directory.clone(),
+            queries: queries.clone(),
+            teams,
+            clock,
+        };
+        let (engine, workflows) = Engine::new(parts, workflow_options(&config)).map_err(|error| Error(error.to_string()))?;
+
+        let soft = lifecycle.soft.clone();
+        lifecycle.tasks.spawn(async move { engine.run(soft).await });
+        let ready = watch_readiness(store, lifecycle);
+        Ok(Self { config, directory, queries, workflows, keys, ready })
+    }
+
+    /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
+    /// Returns the path of the database.
+    pub async fn add_demo(&self) -> Result<PathBuf, Error> {
+        let path = self.config.sqlite_dir.join(demo::DATABASE_FILE);
+        let file = path.clone();
+        let created = tokio::task::spawn_blocking(move || demo::create_if_absent(&file)).await;
+        created.map_err(|error| Error(error.to_string()))?.map_err(|error| Error(format!("demo database: {error}")))?;
+        let tenants = self.keys.as_ref().map_or_else(|| vec![Principal::local()], api::ApiKeys::tenants);
+        for who in tenants {
+            let spec = Spec {
+                name: DEMO_CONNECTION.to_owned(),
+                kind: Some(DatabaseKind::Sqlite),
+                database: demo::DATABASE_FILE.to_owned(),
+                ..Spec::default()
+            };
+            match self.directory.create(&who, spec, CreateOptions::default()).await {
+                Ok(_) => {}
+                Err(Failure { reason: Reason::NameTaken, .. }) => {}
+                Err(failure) => return Err(Error(format!("demo connection: {failure}"))),
+            }
+        }
+        Ok(path)
+    }
+
+    /// Serves on the listener until the lifecycle's tokens stop it, then waits for every task.
+    pub async fn serve(self, listener: TcpListener, lifecycle: &Lifecycle) -> std::io::Result<()> {
+        let address = listener.local_addr()?;
+        let parts = api::Parts {
+            directory: self.directory,
+            queries: self.queries,
+            workflows: self.workflows,
+            keys: self.keys,
+            ready: self.ready,
+        };
+        let options = api::Options {
+            cors_origins: self.config.cors_origins,
+            heartbeat: self.config.heartbeat,
+            loopback: address.ip().is_loopback(),
+            workflow_timeout: self.config.workflow_timeout,
+            ..api::Options::default()
+        };
+        tracing::info!(%address, "serving");
+        let served = api::serve(listener, parts, options, lifecycle).await;
+        lifecycle.soft.cancel();
+        lifecycle.ended().await;
+        served
+    }
+}
+
+fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
+    let chat = llm::OpenAi::new(llm::Options {
+        api_key: model.api_key.clone(),
+        base_url: model.base_url.clone(),
+        model: model.model.clone(),
+        timeout: model.timeout,
+        ..llm::Options::default()
+    })
+    .map_err(|error| Error(format!("OPENAI_BASE_URL: {error}")))?;
+    let chat = llm::WithLimits::new(Arc::new(chat), model.concurrency);
+    let options = engines::openai::Options { schema_tokens: model.schema_tokens, share_values: model.share_values };
+    Ok(engines::openai::team(Arc::new(chat), options))
+}
+
+fn open_vault(config: &Config) -> Result<Vault, Error> {
+    let keys = config.encryption_key.as_ref().map(|keys| keys.expose_secret().to_owned());
+    let vault = match keys {
+        Some(keys) => Vault::from_keys(&keys),
+        None => Vault::from_file(&config.data_dir.join("encryption.key")),
+    };
+    vault.map_err(|error| Error(format!("PULSE_ENCRYPTION_KEY: {error}")))
+}
+
+fn directory_options(config: &Config) -> connections::Options {
+    connections::Options { sqlite_dir: config.sqlite_dir.clone(), ..connections::Options::default() }
+}
+
+fn query_options(config: &Config) -> queries::Options {
+    queries::Options { statement_timeout: config.statement_timeout, ..queries::Options::default() }
+}
+
+fn workflow_options(config: &Config) -> workflow::Options {
+    workflow::Options {
+        step_timeout: config.step_timeout,
+        max_running: config.max_workflows,
+        max_model_calls: config.model.as_ref().map_or(0, |model| model.max_calls),
+        ..workflow::Options::default()
+    }
+}
+
+/// Readiness follows the store: false while it does not answer.
+fn watch_readiness(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
+    const INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+    let (ready, receiver) = watch::channel(true);
+    let soft = lifecycle.soft.clone();
+    lifecycle.tasks.spawn(async move {
+        loop {
+            tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => break }
+            let answers = store.ping().await.is_ok();
+            ready.send_if_modified(|before| std::mem::replace(before, answers) != answers);
+        }
+        ready.send_replace(false);
+    });
+    receiver
+}
+
+fn create_folder(path: &Path, setting: &str) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(|error| Error(format!("{setting}: {} cannot be created: {error}", path.display())))
+}

@@ -1,0 +1,165 @@
+//! The commands, and what each exit code says.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{ask, demo, eval, health, serve};
+use crate::config::Settings;
+
+/// Chat with SQL databases over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "pulse", version, about, max_term_width = 100)]
+#[command(after_help = "Every setting is also an environment variable, shown in brackets; a .env file is read.\n\n\
+    Exit codes: 0 answered, 1 not answered (the reason is printed), 2 wrong usage or settings, \
+    3 cancelled, 4 the call itself failed.")]
+pub struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve gRPC, gRPC-Web and /health
+    Serve(ServeArguments),
+    /// Create the demo database, serve it, ask three questions and show each agent's step
+    Demo(DemoArguments),
+    /// Ask a running server a question and watch the agents
+    Ask(AskArguments),
+    /// Say whether a running server is ready
+    Health(ServerArguments),
+    /// Run the builtin engine over a question set and write its SQL
+    Eval(EvalArguments),
+}
+
+/// Arguments of `pulse serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    /// Add the demo database as the connection `demo`
+    #[arg(long)]
+    pub(super) demo: bool,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+/// Arguments of `pulse demo`.
+#[derive(Debug, Args)]
+pub(super) struct DemoArguments {
+    /// Stop after the questions
+    #[arg(long)]
+    pub(super) once: bool,
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+/// Where a running server is, and who is calling.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServerArguments {
+    /// Address of the server
+    #[arg(long, env = "PULSE_SERVER", default_value = "http://127.0.0.1:50051", value_name = "URL")]
+    pub(super) server: String,
+    /// API key
+    #[arg(long, env = "PULSE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(super) api_key: Option<String>,
+}
+
+/// Arguments of `pulse ask`.
+#[derive(Debug, Args)]
+pub(super) struct AskArguments {
+    /// The question, in plain language
+    pub(super) question: String,
+    /// Name or id of a saved connection
+    #[arg(long, short, env = "PULSE_CONNECTION", value_name = "NAME_OR_ID")]
+    pub(super) connection: String,
+    /// Who plays the agents
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) engine: EngineArgument,
+    /// Stop before the SQL is run
+    #[arg(long)]
+    pub(super) no_execute: bool,
+    /// How often the composer may try again [default: 3]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) max_retries: Option<i32>,
+    /// Print every event as one line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+}
+
+/// Engines as a person writes them.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum EngineArgument {
+    /// The model when one is configured, otherwise builtin.
+    Auto,
+    /// The configured model.
+    Openai,
+    /// The built-in engine.
+    Builtin,
+}
+
+/// Arguments of `pulse eval`.
+#[derive(Debug, Args)]
+pub(super) struct EvalArguments {
+    /// Questions, one JSON object a line: id, db, question
+    #[arg(long, value_name = "FILE")]
+    pub(super) suite: PathBuf,
+    /// Folder of the databases, DB.sqlite each
+    #[arg(long, value_name = "DIR")]
+    pub(super) databases: PathBuf,
+    /// Where to write {"id","sql"} lines; null means abstained
+    #[arg(long, value_name = "FILE")]
+    pub(super) predictions: PathBuf,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Done; for a question: answered.
+    Done,
+    /// The question was not answered, or the server is not ready.
+    NotAnswered,
+    /// The workflow was cancelled.
+    Cancelled,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Settings or arguments are wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The call itself failed.
+    #[error("{0}")]
+    Call(String),
+}
+
+impl From<crate::config::Error> for Error {
+    fn from(error: crate::config::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Runs the command and says how it ended.
+pub async fn run(program: Program) -> ExitCode {
+    let outcome = match program.command {
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Ask(arguments) => ask::run(arguments).await,
+        Command::Health(arguments) => health::run(arguments).await,
+        Command::Eval(arguments) => eval::run(arguments).await,
+    };
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::NotAnswered) => ExitCode::from(1),
+        Ok(Outcome::Cancelled) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("pulse: {error}");
+            ExitCode::from(match error {
+                Error::Usage(_) => 2,
+                Error::Call(_) => 4,
+            })
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Steps as they arrive: a line for each finished one, a spinner for each that runs.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::command::Outcome;
+use super::table;
+use crate::pb::v1::workflow_event::Event;
+use crate::pb::v1::{Step, WorkflowEvent, WorkflowResult};
+
+/// Shows the events of one workflow. Spinners appear on a terminal only; lines go to standard output.
+pub(super) struct Progress {
+    bars: MultiProgress,
+    running: HashMap<String, ProgressBar>,
+    spinning: bool,
+}
+
+impl Progress {
+    /// An empty display.
+    pub(super) fn new() -> Self {
+        Self {
+            bars: MultiProgress::new(),
+            running: HashMap::new(),
+            spinning: std::io::stdout().is_terminal() && std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows one event; says how the workflow ended when this was its last.
+    pub(super) fn show(&mut self, event: &WorkflowEvent) -> Option<Outcome> {
+        match event.event.as_ref()? {
+            Event::StepStarted(started) => self.start(started.step.as_ref()?),
+            Event::StepCompleted(completed) => self.finish(completed.step.as_ref()?, "✓"),
+            Event::StepFailed(failed) => self.finish(failed.step.as_ref()?, "✗"),
+            Event::Retrying(retrying) => {
+                self.line(&format!("  ↻ trying again ({}): {}", retrying.attempt, one_line(&retrying.feedback)));
+            }
+            Event::Result(result) => self.result(result),
+            Event::Completed(_) => return Some(Outcome::Done),
+            Event::Failed(failed) => {
+                let message = failed.failure.as_ref().map_or("no reason was given", |failure| &failure.message);
+                self.clear();
+                self.line(&format!("\n  not answered: {}", one_line(message)));
+                return Some(Outcome::NotAnswered);
+            }
+            Event::Cancelled(cancelled) => {
+                self.clear();
+                self.line(&format!("\n  cancelled: {}", one_line(&cancelled.reason)));
+                return Some(Outcome::Cancelled);
+            }
+            Event::WorkflowStarted(_)
+            | Event::Awaiting(_)
+            | Event::Resumed(_)
+            | Event::CancelRequested(_)
+            | Event::Heartbeat(_) => {}
+        }
+        None
+    }
+
+    fn start(&mut self, step: &Step) {
+        if !self.spinning {
+            return;
+        }
+        let bar = self.bars.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg:<12} {elapsed:>8}") {
+            bar.set_style(style);
+        }
+        bar.set_message(step.name.clone());
+        bar.enable_steady_tick(Duration::from_millis(80));
+        self.running.insert(step.name.clone(), bar);
+    }
+
+    fn finish(&mut self, step: &Step, mark: &str) {
+        if let Some(bar) = self.running.remove(&step.name) {
+            bar.finish_and_clear();
+        }
+        let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
+        self.line(&format!(
+            "  {mark} {:<12} {:>9}  {}{attempt}",
+            step.name,
+            elapsed(step),
+            one_line(&step.summary)
+        ));
+    }
+
+    fn result(&mut self, result: &WorkflowResult) {
+        self.clear();
+        self.line(&format!("\n  {}\n", result.sql.trim().replace('\n', "\n  ")));
+        if !result.columns.is_empty() {
+            self.line(&indent(&table::render(result)));
+        }
+        self.line(&format!("  {}", one_line(&result.answer_text)));
+    }
+
+    fn clear(&mut self) {
+        for (_, bar) in self.running.drain() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Prints above the spinners.
+    fn line(&self, text: &str) {
+        self.bars.suspend(|| println!("{text}"));
+    }
+}
+
+/// Real time between the step's start and its end.
+fn elapsed(step: &Step) -> String {
+    let (Some(start), Some(finish)) = (&step.start_time, &step.finish_time) else { return String::new() };
+    let nanoseconds = i128::from(finish.seconds - start.seconds) * 1_000_000_000 + i128::from(finish.nanos - start.nanos);
+    let milliseconds = nanoseconds.max(0) as f64 / 1e6;
+    if milliseconds < 1_000.0 { format!("{milliseconds:.1} ms") } else { format!("{:.2} s", milliseconds / 1e3) }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { ' ' } else { one }).collect()
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}

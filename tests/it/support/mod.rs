@@ -1,0 +1,5 @@
+//! What the tests share: a whole server in this process or in a child, a scripted model, and waiting on conditions.
+
+pub mod calls;
+pub mod process;
+pub mod server;

@@ -1,0 +1,72 @@
+//! The real program as a child process, for what only a process can show: kill -9, exit codes, two at once.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tonic::transport::Channel;
+
+/// A running `pulse serve`. Dropping it kills it.
+pub struct Process {
+    pub address: SocketAddr,
+    child: Child,
+}
+
+/// The program with a clean environment: nothing of the caller's settings leaks in.
+pub fn pulse() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pulse"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
+    command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    command
+}
+
+impl Process {
+    /// Starts `pulse serve` on a port of its choice and waits until it says that it serves.
+    pub async fn serve(data_dir: &Path, flags: &[&str]) -> Self {
+        let mut child = pulse()
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+            .arg(data_dir)
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        let address = loop {
+            let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+            let line = line.expect("the server says that it serves within a minute").unwrap();
+            let Some(line) = line else { panic!("the server ended before it served:\n{}", seen.join("\n")) };
+            if let Ok(entry) = serde_json::from_str::<serde_json::Value>(&line)
+                && entry["message"] == "serving"
+            {
+                break entry["address"].as_str().unwrap().parse().unwrap();
+            }
+            seen.push(line);
+        };
+        // Keeps the pipe drained, so that the server never blocks on a log line.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { address, child }
+    }
+
+    pub async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+
+    /// kill -9, and waits until the process is gone.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Waits until the process ends by itself.
+    pub async fn ended(&mut self) -> std::process::ExitStatus {
+        tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.expect("the process ends").unwrap()
+    }
+}
