@@ -8,7 +8,7 @@ use super::calendar::{LAST_DAY, iso_date, new_year};
 use super::random::{Random, Weighted};
 use super::sales;
 use super::words::{
-    COUNTRIES, Country, DEPARTMENTS, EMAIL_HOSTS, FIRST_NAMES, LAST_NAMES, POSITIONS, PRODUCT_LINES, SUPPLIERS,
+    COUNTRIES, Country, DEPARTMENTS, EMAIL_HOSTS, FIRST_NAMES, Goods, LAST_NAMES, POSITIONS, PRODUCT_LINES, SUPPLIERS,
 };
 
 const CUSTOMERS: usize = 2_000;
@@ -79,8 +79,6 @@ fn write_categories(table: &mut Writer) -> Result<Vec<(i64, Goods)>, rusqlite::E
     }
     Ok(categories)
 }
-
-type Goods = &'static [super::words::Good];
 
 fn write_suppliers(table: &mut Writer, random: &mut Random) -> Result<(), rusqlite::Error> {
     for (id, (company_name, country)) in (1_i64..).zip(SUPPLIERS) {

@@ -36,7 +36,7 @@ impl Habits {
     fn new(shop: &Shop, random: &mut Random) -> Self {
         let sellers: Vec<u64> = shop.sellers.iter().map(|_| 3 + random.below(8)).collect();
         // One customer in six only ever looked around; a few come back all the time.
-        let customers: Vec<u64> = shop.customers.iter().map(|_| *random.pick(&[0, 1, 1, 2, 3, 7])).collect();
+        let customers: Vec<u64> = shop.customers.iter().map(|_| *random.pick(&[0, 3, 4, 5, 7, 12])).collect();
         // A handful of products never found a buyer.
         let products: Vec<u64> =
             shop.products.iter().map(|_| if random.chance(3) { 0 } else { 1 + random.below(12) }).collect();

@@ -381,11 +381,14 @@ pub(super) struct Department {
 
 pub(super) struct Category {
     pub(super) name: &'static str,
-    pub(super) goods: &'static [Good],
+    pub(super) goods: Goods,
 }
 
 /// A kind of product: what it is called, its usual price in cents, its usual weight in grams.
 pub(super) type Good = (&'static str, i64, i64);
+
+/// The kinds of product of one category.
+pub(super) type Goods = &'static [Good];
 
 pub(super) const DEPARTMENTS: [Department; 6] = [
     Department {
