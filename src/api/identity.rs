@@ -1,6 +1,6 @@
 //! Who is calling: API keys become a [`Principal`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -65,13 +65,13 @@ impl ApiKeys {
     /// One principal for each tenant that has a key, allowed everything: the server acting on the tenant's behalf.
     #[must_use]
     pub fn tenants(&self) -> Vec<Principal> {
-        let tenants: BTreeMap<&TenantId, ()> = self.keys.iter().map(|key| (&key.principal.tenant, ())).collect();
+        let tenants: BTreeSet<&TenantId> = self.keys.iter().map(|key| &key.principal.tenant).collect();
         let principal = |tenant: &TenantId| Principal {
             name: "pulse".to_owned(),
             tenant: tenant.clone(),
             scopes: Principal::local().scopes,
         };
-        tenants.into_keys().map(principal).collect()
+        tenants.into_iter().map(principal).collect()
     }
 
     /// Whose key this is, unless it is unknown or expired. Takes the same time for every key.

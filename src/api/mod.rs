@@ -20,4 +20,3 @@ mod workflow_service;
 pub use identity::{ApiKeys, MalformedKeys};
 pub use listener::Limits;
 pub use server::{Options, Parts, router, serve};
-

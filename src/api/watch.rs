@@ -162,7 +162,7 @@ mod tests {
 
     #[tokio::test]
     async fn events_come_in_order_and_the_stream_ends_after_the_last() {
-        let mut bench = watch(Duration::from_secs(60)).await;
+        let mut bench = watch(Duration::from_mins(1)).await;
         bench.feed.send(Ok(started())).unwrap();
         bench.feed.send(Ok(event(2, EventKind::Completed))).unwrap();
         drop(bench.feed);
@@ -186,7 +186,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stopping_server_sends_watchers_away() {
-        let mut bench = watch(Duration::from_secs(60)).await;
+        let mut bench = watch(Duration::from_mins(1)).await;
         bench.soft.cancel();
         let refusal = bench.events.next().await.unwrap().unwrap_err();
         assert_eq!(refusal.code(), tonic::Code::Unavailable);
@@ -196,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_frees_its_feed_and_its_place() {
-        let bench = watch(Duration::from_secs(60)).await;
+        let bench = watch(Duration::from_mins(1)).await;
         drop(bench.events);
         assert!(bench.feed.is_closed());
         assert!(bench.left.load(Ordering::SeqCst));

@@ -198,7 +198,7 @@ impl WorkflowService {
                 match workflows.cancel(&who, id, reason).await {
                     Ok(_) | Err(Failure { reason: Reason::WorkflowFinished, .. }) => {}
                     Err(failure) => {
-                        tracing::warn!(workflow_id = %id, %failure, "cancelling an abandoned workflow failed")
+                        tracing::warn!(workflow_id = %id, %failure, "cancelling an abandoned workflow failed");
                     }
                 }
             });

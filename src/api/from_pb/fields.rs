@@ -106,13 +106,11 @@ impl Fields {
 
     /// A span of time; unset and zero are `None`.
     pub(super) fn duration(&mut self, field: &str, value: Option<prost_types::Duration>) -> Option<Duration> {
-        match value.map(Duration::try_from)? {
-            Ok(span) => (!span.is_zero()).then_some(span),
-            Err(_) => {
-                self.bad(field, "must not be negative");
-                None
-            }
-        }
+        let Ok(span) = Duration::try_from(value?) else {
+            self.bad(field, "must not be negative");
+            return None;
+        };
+        (!span.is_zero()).then_some(span)
     }
 
     /// An enum value that may be left out (`None`); numbers that the enum does not have are wrong.

@@ -9,7 +9,7 @@ use crate::domain::outputs::{
     PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput, Usage, ValidatorOutput,
     Verdict, WorkflowResult,
 };
-use crate::domain::{DatabaseKind, SqlError};
+use crate::domain::{DatabaseKind, SqlError, Value};
 use crate::pb::v1 as pb;
 use crate::pb::v1::step::Output;
 
@@ -81,16 +81,18 @@ fn entity(given: Entity) -> pb::Entity {
 }
 
 fn planned_filter(given: PlannedFilter) -> pb::Filter {
-    let PlannedFilter { column, operator: how, values: with } = given;
-    pb::Filter { column, operator: operator(how).into(), values: values(with) }
+    let PlannedFilter { column, operator, values } = given;
+    let (operator, values) = comparison(operator, values);
+    pb::Filter { column, operator: operator.into(), values }
 }
 
-/// LIKE and NOT LIKE carry their pattern; the contract's nearest operator is named.
-fn operator(given: Operator) -> pb::FilterOperator {
+/// A comparison in the contract's words, which name what a LIKE pattern means instead of spelling it.
+fn comparison(operator: Operator, with: Vec<Value>) -> (pb::FilterOperator, Vec<pb::Value>) {
     use pb::FilterOperator as P;
-    match given {
+    let operator = match operator {
         Operator::Equal => P::Equal,
-        Operator::NotEqual => P::NotEqual,
+        // There is no word for "does not match": it differs from the pattern.
+        Operator::NotEqual | Operator::NotLike => P::NotEqual,
         Operator::Less => P::Less,
         Operator::LessOrEqual => P::LessOrEqual,
         Operator::Greater => P::Greater,
@@ -98,11 +100,20 @@ fn operator(given: Operator) -> pb::FilterOperator {
         Operator::Between => P::Between,
         Operator::In => P::In,
         Operator::NotIn => P::NotIn,
-        Operator::Like => P::Contains,
-        Operator::NotLike => P::NotEqual,
         Operator::IsNull => P::IsNull,
         Operator::IsNotNull => P::IsNotNull,
-    }
+        Operator::Like => {
+            let [Value::String(pattern)] = with.as_slice() else { return (P::Contains, values(with)) };
+            let (operator, text) = match (pattern.strip_prefix('%'), pattern.strip_suffix('%')) {
+                (Some(rest), Some(_)) => (P::Contains, rest.trim_end_matches('%')),
+                (None, Some(start)) => (P::StartsWith, start),
+                (Some(end), None) => (P::EndsWith, end),
+                (None, None) => (P::Equal, pattern.as_str()),
+            };
+            return (operator, vec![value(Value::String(text.to_owned()))]);
+        }
+    };
+    (operator, values(with))
 }
 
 fn planned_aggregation(given: PlannedAggregation) -> pb::Aggregation {
@@ -161,14 +172,10 @@ fn mapped_entity(given: MappedEntity) -> pb::MappedEntity {
 }
 
 fn mapped_filter(given: MappedFilter) -> pb::MappedFilter {
-    let MappedFilter { column, operator: how, values: with, score } = given;
-    pb::MappedFilter {
-        phrase: String::new(),
-        column: Some(column_ref(column)),
-        operator: operator(how).into(),
-        values: values(with),
-        score,
-    }
+    let MappedFilter { column, operator, values, score } = given;
+    let (operator, values) = comparison(operator, values);
+    let column = Some(column_ref(column));
+    pb::MappedFilter { phrase: String::new(), column, operator: operator.into(), values, score }
 }
 
 fn mapped_aggregation(given: MappedAggregation) -> pb::MappedAggregation {
@@ -216,7 +223,7 @@ fn join(given: Join) -> pb::Join {
 
 fn matched_value(given: MatchedValue) -> pb::ValueMatch {
     let MatchedValue { text, column, value: found, score } = given;
-    let found = value(crate::domain::Value::String(found));
+    let found = value(Value::String(found));
     pb::ValueMatch { phrase: text, column: Some(column_ref(column)), value: Some(found), score }
 }
 
@@ -354,4 +361,31 @@ fn json(value: serde_json::Value) -> prost_types::Value {
         Json::Object(map) => Kind::StructValue(object(map)),
     };
     prost_types::Value { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pb::FilterOperator as P;
+
+    #[test]
+    fn a_pattern_is_told_by_its_meaning() {
+        for (pattern, operator, text) in
+            [("%a%", P::Contains, "a"), ("a%", P::StartsWith, "a"), ("%a", P::EndsWith, "a"), ("a", P::Equal, "a")]
+        {
+            let told = comparison(Operator::Like, vec![Value::String(pattern.into())]);
+            assert_eq!(told, (operator, vec![value(Value::String(text.into()))]), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn the_databases_words_stand_at_the_check_that_failed() {
+        let check = |kind, verdict| Check { kind, verdict, detail: String::new() };
+        let made = vec![check(CheckKind::Parse, Verdict::Passed), check(CheckKind::Planner, Verdict::Failed)];
+        let error = SqlError { message: "no such column".into(), ..SqlError::default() };
+        let told = checks(made, Some(&error));
+        assert!(told[0].sql_error.is_none());
+        assert_eq!(told[1].sql_error.as_ref().unwrap().message, "no such column");
+        assert_eq!(told[1].reason(), pb::ErrorReason::SqlFailed);
+    }
 }
