@@ -10,7 +10,7 @@ use super::{from_pb, to_pb};
 use crate::domain::Scope;
 use crate::pb::v1 as pb;
 use crate::pb::v1::query_service_server as server;
-use crate::queries::{self, Piece, QueryStream, Summary};
+use crate::queries::{self, QueryStream};
 
 pub(super) struct QueryService {
     queries: queries::Service,
@@ -64,20 +64,18 @@ impl server::QueryService for QueryService {
     }
 }
 
-/// Header, batches, summary: each is read from the database when the client has taken the one before.
-fn pieces(rows: QueryStream) -> Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>> {
-    let QueryStream { columns, pieces } = rows;
-    let header = stream::once(async { Ok(to_pb::header(columns)) });
-    let mut sent_bytes = 0;
-    let rest = pieces.map(move |piece| match piece? {
-        Piece::Rows(rows) => {
-            let (batch, bytes) = to_pb::batch(rows);
-            sent_bytes += bytes;
-            Ok(batch)
+/// Header, batches, summary: each batch is read from the database once the client has taken the one before. A stream
+/// that is dropped drops its statement.
+fn pieces(mut rows: QueryStream) -> Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>> {
+    let header = to_pb::header(std::mem::take(&mut rows.columns));
+    let rest = stream::unfold(Some((rows, 0)), |state| async move {
+        let (mut rows, sent_bytes) = state?;
+        if let Some(batch) = rows.next().await {
+            let (batch, bytes) = to_pb::batch(batch);
+            return Some((Ok(batch), Some((rows, sent_bytes + bytes))));
         }
-        Piece::End(Summary { row_count, truncated, execution_time }) => {
-            Ok(to_pb::summary(row_count, sent_bytes, truncated, execution_time))
-        }
+        let summary = rows.finish().await.map(|summary| to_pb::summary(&summary, sent_bytes));
+        Some((summary.map_err(Status::from), None))
     });
-    header.chain(rest).boxed()
+    stream::once(std::future::ready(Ok(header))).chain(rest).boxed()
 }

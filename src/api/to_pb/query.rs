@@ -1,13 +1,11 @@
 //! Results of statements.
 
-use std::time::Duration;
-
 use prost::Message;
 
 use crate::domain::{ResultColumn, Row, SqlError};
 use crate::pb::v1 as pb;
 use crate::pb::v1::stream_query_response::Part;
-use crate::queries::{QueryResult, Truncation, Validation};
+use crate::queries::{QueryResult, Summary, Truncation, Validation};
 
 use super::failure::sql_error;
 use super::outputs::checks;
@@ -31,8 +29,8 @@ pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryRespon
 fn truncation(given: Option<Truncation>) -> pb::TruncationReason {
     match given {
         None => pb::TruncationReason::Unspecified,
-        Some(Truncation::MaxRows) => pb::TruncationReason::MaxRows,
-        Some(Truncation::MaxBytes) => pb::TruncationReason::MaxBytes,
+        Some(Truncation::Rows) => pb::TruncationReason::MaxRows,
+        Some(Truncation::Bytes) => pb::TruncationReason::MaxBytes,
     }
 }
 
@@ -49,13 +47,9 @@ pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize)
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }
 
-/// The last piece of a stream.
-pub(in crate::api) fn summary(
-    row_count: u64,
-    size_bytes: usize,
-    truncated: Option<Truncation>,
-    execution_time: Duration,
-) -> pb::StreamQueryResponse {
+/// The last piece of a stream; `size_bytes` is what the batches took on the wire.
+pub(in crate::api) fn summary(given: &Summary, size_bytes: usize) -> pb::StreamQueryResponse {
+    let Summary { row_count, size_bytes: _, truncated, execution_time } = *given;
     let summary = pb::StreamSummary {
         row_count: long_count(row_count),
         size_bytes: long_count(size_bytes),
