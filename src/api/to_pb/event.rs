@@ -192,6 +192,130 @@ fn elapsed(workflow: &Workflow, given: &Event) -> Option<prost_types::Duration> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::to_pb;
+    use crate::domain::outputs::{ComposerOutput, ExecutionOutput, StepOutput, Usage, WorkflowResult};
+    use crate::domain::{
+        ConnectionId, DatabaseKind, EngineName, Principal, Question, RunOptions, Source, Value, WorkflowId,
+        WorkflowStarted,
+    };
+
+    const SQL: &str = "SELECT count(*) FROM orders WHERE total > ?";
+
+    /// A log with one event each second.
+    fn log(kinds: Vec<EventKind>) -> (Workflow, Vec<Event>) {
+        let start: jiff::Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let event = |(index, kind): (u64, EventKind)| Event {
+            sequence: index + 1,
+            time: start + jiff::SignedDuration::from_secs(index.cast_signed()),
+            epoch: 1,
+            kind,
+        };
+        let question = Question {
+            text: "how many large orders?".into(),
+            source: Source::Connection(ConnectionId::generate()),
+            options: RunOptions::default(),
+        };
+        let started = WorkflowStarted {
+            question,
+            principal: Principal::local(),
+            engine: EngineName::Builtin,
+            model: String::new(),
+            prompt_version: String::new(),
+            connection: None,
+        };
+        let kinds = std::iter::once(EventKind::WorkflowStarted(Box::new(started))).chain(kinds);
+        let events: Vec<_> = (0..).zip(kinds).map(event).collect();
+        (Workflow::fold(WorkflowId::generate(), &events).unwrap(), events)
+    }
+
+    fn step_kinds(step: &str, output: StepOutput) -> [EventKind; 2] {
+        let (step, attempt) = (step.to_owned(), 1);
+        let usage = Some(Usage { model: "m".into(), calls: 1, prompt_tokens: 10, completion_tokens: 2 });
+        let (output, summary) = (Box::new(output), "done".to_owned());
+        [
+            EventKind::StepStarted { step: step.clone(), attempt },
+            EventKind::StepCompleted { step, attempt, output, summary, usage },
+        ]
+    }
+
+    fn answered() -> Vec<EventKind> {
+        let composed = ComposerOutput {
+            sql: SQL.into(),
+            dialect: DatabaseKind::Sqlite,
+            parameters: vec![Value::Int64(100)],
+            explanation: "Counts orders over 100.".into(),
+            assumptions: Vec::new(),
+            confidence: 0.9,
+        };
+        let result = WorkflowResult {
+            sql: SQL.into(),
+            columns: Vec::new(),
+            rows: vec![vec![Value::Int64(7)]],
+            row_count: 1,
+            truncated: false,
+            answer_text: "7".into(),
+        };
+        let executed =
+            ExecutionOutput { row_count: 1, truncated: false, execution_micros: 1_500, result: result.clone() };
+        let composer = step_kinds("composer", StepOutput::Composer(composed));
+        let execution = step_kinds("execution", StepOutput::Execution(executed));
+        let end = [EventKind::Result(Box::new(result)), EventKind::Completed];
+        composer.into_iter().chain(execution).chain(end).collect()
+    }
+
+    #[test]
+    fn the_last_event_sums_up() {
+        let (workflow, events) = log(answered());
+        let told: Vec<_> = events.iter().map(|given| event(&workflow, given)).collect();
+        let sequences: Vec<_> = told.iter().map(|event| event.sequence).collect();
+        assert_eq!(sequences, [1, 2, 3, 4, 5, 6, 7]);
+        let Some(Kind::StepCompleted(pb::StepCompleted { step: Some(step) })) = &told[2].event else {
+            panic!("{told:?}")
+        };
+        let seconds = |time: &Option<prost_types::Timestamp>| time.as_ref().unwrap().seconds;
+        assert_eq!(seconds(&step.finish_time) - seconds(&step.start_time), 1);
+        let Some(Kind::Completed(end)) = &told[6].event else { panic!("{told:?}") };
+        assert_eq!((end.sql.as_str(), end.executed, end.parameters.len()), (SQL, true, 1));
+        assert_eq!(end.usage.as_ref().unwrap().prompt_tokens, 20);
+        assert_eq!(end.elapsed_time, Some(prost_types::Duration { seconds: 6, nanos: 0 }));
+    }
+
+    #[test]
+    fn a_workflow_is_told_whole() {
+        let (workflow, _) = log(answered());
+        let told = to_pb::workflow(&workflow, true);
+        assert_eq!(told.status(), pb::WorkflowStatus::Completed);
+        assert_eq!((told.sql.as_str(), told.dialect(), told.last_sequence), (SQL, pb::DatabaseKind::Sqlite, 7));
+        let result = told.result.unwrap();
+        assert_eq!((result.answer_text.as_str(), result.rows.len()), ("7", 1));
+        assert_eq!(result.execution_time, Some(prost_types::Duration { seconds: 0, nanos: 1_500_000 }));
+        assert!(to_pb::workflow_without_rows(&workflow).result.unwrap().rows.is_empty());
+        assert_eq!(to_pb::workflow(&workflow, false).id, "");
+    }
+
+    #[test]
+    fn steps_to_come_are_listed_last() {
+        let (workflow, _) = log(vec![EventKind::StepStarted { step: "load_schema".into(), attempt: 1 }]);
+        let told = to_pb::steps(&workflow);
+        assert_eq!((told.len(), told[0].status()), (6, pb::StepStatus::Running));
+        assert!(told[1..].iter().all(|step| step.status() == pb::StepStatus::Pending));
+        let failed = Failure::new(Reason::QuestionNotUnderstood, "no");
+        let (workflow, _) = log(vec![EventKind::Failed(failed)]);
+        assert!(to_pb::steps(&workflow).iter().all(|step| step.status() == pb::StepStatus::Skipped));
+    }
+
+    #[test]
+    fn a_cancelled_workflow_says_why() {
+        let asked = EventKind::CancelRequested { by: Principal::local(), reason: "wrong question".into() };
+        let end = EventKind::Cancelled(Failure::new(Reason::CallCancelled, "cancelled: wrong question"));
+        let (workflow, events) = log(vec![asked, end]);
+        let Some(Kind::Cancelled(end)) = event(&workflow, &events[2]).event else { panic!("not cancelled") };
+        assert_eq!(end.reason, "wrong question");
+        let deleted = EventKind::Cancelled(Failure::new(Reason::ConnectionDeleted, "its connection was deleted"));
+        let (workflow, events) = log(vec![deleted]);
+        let Some(Kind::Cancelled(end)) = event(&workflow, &events[1]).event else { panic!("not cancelled") };
+        assert_eq!(end.reason, "CONNECTION_DELETED");
+    }
 
     #[test]
     fn cursors_round_trip_and_others_are_refused() {
