@@ -8,3 +8,4 @@ pub mod lifecycle;
 pub mod pb;
 pub mod store;
 pub mod telemetry;
+pub mod workflow;
