@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tracing::Instrument;
 
 use super::identity::{self, ApiKeys};
+use super::status;
 use crate::domain::{Clock, Failure, Reason, SystemClock};
 
 /// Names a call in answers and log lines; kept when the caller sends one.
@@ -192,13 +193,18 @@ pub(super) async fn complete(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     let bare = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
-    let Some(status) = bare else { return response };
+    let Some(refusal) = bare else { return response };
     let ours = path.starts_with("/pulse.");
-    match status.code() {
+    match refusal.code() {
+        // Told apart by the header that lists what is understood.
+        Code::Unimplemented if response.headers().contains_key("grpc-accept-encoding") => {
+            refuse(status::not_implemented("request compression other than gzip"))
+        }
         Code::Unimplemented => refuse(unknown_method(&path)),
-        Code::OutOfRange if ours => refuse(Failure::field("request", status.message())),
+        // Larger than a request may be, as sent or once decompressed.
+        Code::OutOfRange | Code::ResourceExhausted if ours => refuse(Failure::field("request", refusal.message())),
         Code::Internal if ours => {
-            tracing::info!(cause = status.message(), "request cannot be read");
+            tracing::info!(cause = refusal.message(), "request cannot be read");
             refuse(Failure::field("request", "the message cannot be decoded"))
         }
         _ => response,

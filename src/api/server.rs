@@ -11,6 +11,7 @@ use axum::{Router, routing};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -99,6 +100,7 @@ pub fn router(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Resu
     macro_rules! limited {
         ($server:ident, $service:expr) => {
             $server::new($service)
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(MAX_REQUEST_BYTES)
                 .max_encoding_message_size(MAX_RESPONSE_BYTES)
         };

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use prost::Message;
 use pulse::pb::v1 as pb;
+use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -87,6 +89,22 @@ async fn every_error_has_our_details() {
 
     let resume = server.workflows.resume_workflow(pb::ResumeWorkflowRequest::default()).await.unwrap_err();
     assert_error(&resume, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_may_be_compressed_with_gzip_only() {
+    let server = Server::start().await;
+    let get = || pb::GetConnectionRequest { id: "7".to_owned() };
+    let client = ConnectionServiceClient::new(server.channel.clone());
+    let mut client = client.send_compressed(CompressionEncoding::Gzip);
+    let status = client.get_connection(get()).await.unwrap_err();
+    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["id"]);
+
+    let mut request = Request::new(get());
+    request.metadata_mut().insert("grpc-encoding", "zstd".parse().unwrap());
+    let status = server.connections.clone().get_connection(request).await.unwrap_err();
+    assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
     server.stop().await;
 }
 

@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn answered() -> Vec<EventKind> {
-        let composed = ComposerOutput {
+        let proposal = ComposerOutput {
             sql: SQL.into(),
             dialect: DatabaseKind::Sqlite,
             parameters: vec![Value::Int64(100)],
@@ -257,7 +257,7 @@ mod tests {
         };
         let executed =
             ExecutionOutput { row_count: 1, truncated: false, execution_micros: 1_500, result: result.clone() };
-        let composer = step_kinds("composer", StepOutput::Composer(composed));
+        let composer = step_kinds("composer", StepOutput::Composer(proposal));
         let execution = step_kinds("execution", StepOutput::Execution(executed));
         let end = [EventKind::Result(Box::new(result)), EventKind::Completed];
         composer.into_iter().chain(execution).chain(end).collect()
