@@ -189,6 +189,8 @@ impl WorkflowService {
     /// Cancels the workflow when the call that started it is gone, unless the server is stopping: then it is resumed.
     fn cancel_when_gone(&self, who: Principal, id: WorkflowId) -> OnDisconnect {
         let (workflows, lifecycle) = (self.workflows.clone(), self.lifecycle.clone());
+        // The log says that nobody asked for it: Pulse noticed.
+        let who = Principal { name: "pulse".to_owned(), ..who };
         OnDisconnect::new(move || {
             if lifecycle.soft.is_cancelled() {
                 return;
