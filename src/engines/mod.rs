@@ -1,0 +1,3 @@
+//! Who plays the agents' roles: engines get facts and hand back proposals, they never see a database.
+
+pub mod builtin;
