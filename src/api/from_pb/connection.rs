@@ -168,8 +168,8 @@ fn spec(fields: &mut Fields, given: pb::ConnectionSpec) -> Spec {
     fields.unless_missing(!excluded_columns.is_empty(), "ConnectionSpec excluded_columns");
     if name.chars().count() > MAX_NAME_CHARS {
         fields.bad("connection.name", format!("must have at most {MAX_NAME_CHARS} characters"));
-    } else if name.chars().any(char::is_control) || name.trim() != name {
-        fields.bad("connection.name", "must not contain control characters, nor begin or end with a space");
+    } else if name.chars().any(char::is_control) {
+        fields.bad("connection.name", "must not contain control characters");
     }
     let port = u16::try_from(port).unwrap_or_else(|_| {
         fields.bad("connection.port", format!("is {port}; ports are 1 to 65535, 0 means the usual one"));
