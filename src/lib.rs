@@ -2,4 +2,5 @@
 
 pub mod agents;
 pub mod domain;
+pub mod sql;
 pub mod store;
