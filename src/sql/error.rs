@@ -13,14 +13,17 @@ pub enum Error {
     /// There is no file at the path.
     #[error("the database file does not exist")]
     FileMissing,
-    /// The path names a directory, a symbolic link or a special file.
-    #[error("the path is not a regular file")]
-    FileNotRegular,
+    /// The path names a directory.
+    #[error("the path is a directory")]
+    FileIsDirectory,
+    /// The file may not be read, or is a symbolic link or a special file.
+    #[error("the database file cannot be read: {0}")]
+    FileUnreadable(String),
     /// The file does not begin as SQLite files do, or its pages are damaged.
     #[error("the file is not a SQLite database")]
     FileNotDatabase,
-    /// The file is there but cannot be read, or the database cannot be reached.
-    #[error("the database cannot be opened: {0}")]
+    /// The database cannot be reached, or reading it fails.
+    #[error("the database cannot be read: {0}")]
     Unavailable(String),
     /// Another process holds a lock for too long, or all connections are in use.
     #[error("the database is busy: {0}")]
@@ -42,14 +45,27 @@ pub enum Error {
         /// Values given.
         given: usize,
     },
-    /// A cell or a whole row is larger than any result may be.
-    #[error("a cell of {size_bytes} bytes is over the limit of {limit_bytes} bytes")]
-    CellTooLarge {
-        /// Size of the cell.
+    /// A parameter has no form that this database takes.
+    #[error("parameter {position}: {reason}")]
+    ParameterKind {
+        /// Which parameter, from 1.
+        position: usize,
+        /// Why it cannot be bound.
+        reason: String,
+    },
+    /// A cell, or the first row, is larger than the result may be, so that cutting at a row is impossible.
+    #[error("column {column} holds {size_bytes} bytes in one row, over the limit of {limit_bytes}")]
+    ResultTooLarge {
+        /// The column with the largest cell.
+        column: String,
+        /// Bytes found.
         size_bytes: usize,
-        /// Largest cell that is passed on.
+        /// Bytes allowed.
         limit_bytes: usize,
     },
+    /// The statement needs more memory or temporary space than there is.
+    #[error("the statement needs too much memory or temporary space: {0}")]
+    TooExpensive(String),
     /// The blocking thread died: a bug.
     #[error("the database thread stopped unexpectedly: {0}")]
     Internal(String),
@@ -74,6 +90,7 @@ fn from_code(error: rusqlite::ffi::Error, message: Option<String>) -> Error {
         ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Error::FileNotDatabase,
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy(message),
         ErrorCode::OperationInterrupted => Error::Interrupted,
+        ErrorCode::OutOfMemory | ErrorCode::DiskFull => Error::TooExpensive(message),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => Error::Unavailable(message),
         _ => Error::Statement(refused(error, message)),
     }

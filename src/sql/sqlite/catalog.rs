@@ -156,7 +156,7 @@ fn resolve(key: DeclaredKey, tables: &[Table]) -> Option<ForeignKey> {
     let parent = tables.iter().find(|table| table.name.eq_ignore_ascii_case(&key.table))?;
     let (columns, named): (Vec<String>, Vec<Option<String>>) = key.columns.into_iter().unzip();
     let referenced_columns = match named.into_iter().collect::<Option<Vec<String>>>() {
-        Some(names) => names
+        Some(stated) => stated
             .iter()
             .map(|name| parent.column(name).map(|column| column.name.clone()))
             .collect::<Option<Vec<_>>>()?,
@@ -204,7 +204,9 @@ fn fingerprint(tables: &[Table]) -> String {
         table.primary_key.iter().for_each(|name| part(name));
         for key in &table.unique_keys {
             part("unique");
-            key.iter().for_each(|name| part(name));
+            for name in key {
+                part(name);
+            }
         }
         for key in &table.foreign_keys {
             part("foreign key");

@@ -102,7 +102,7 @@ fn column_values(
             Some(text) => values.distinct.push(text.to_owned()),
             None => values.complete = false,
         }
-        if values.distinct.len() % ROWS_BETWEEN_CLOCK_READS == 0 && Instant::now() >= ends {
+        if values.distinct.len().is_multiple_of(ROWS_BETWEEN_CLOCK_READS) && Instant::now() >= ends {
             values.complete = false;
             break;
         }
