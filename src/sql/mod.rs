@@ -7,6 +7,7 @@
 pub mod analyse;
 mod database;
 mod error;
+mod failure;
 pub mod guard;
 mod result;
 pub mod sqlite;
