@@ -6,6 +6,8 @@ pub mod demo;
 pub mod domain;
 pub mod lifecycle;
 pub mod pb;
+pub mod queries;
+pub mod sql;
 pub mod store;
 pub mod telemetry;
 pub mod workflow;
