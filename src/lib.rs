@@ -1,6 +1,7 @@
 //! Pulse: chat with SQL databases over gRPC.
 
 pub mod agents;
+pub mod api;
 pub mod config;
 pub mod demo;
 pub mod domain;
