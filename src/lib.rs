@@ -2,4 +2,6 @@
 
 pub mod agents;
 pub mod domain;
+pub mod queries;
+pub mod sql;
 pub mod store;
