@@ -1,6 +1,7 @@
 //! Pulse: chat with SQL databases over gRPC.
 
 pub mod agents;
+pub mod connections;
 pub mod domain;
 pub mod queries;
 pub mod sql;

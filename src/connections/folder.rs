@@ -94,7 +94,8 @@ mod tests {
         }
         let canonical = folder.canonicalize().unwrap();
         let absolute = folder.join("a.sqlite");
-        for given in ["a.sqlite", "./a.sqlite", "sub/../a.sqlite", "../databases/a.sqlite", absolute.to_str().unwrap()] {
+        for given in ["a.sqlite", "./a.sqlite", "sub/../a.sqlite", "../databases/a.sqlite", absolute.to_str().unwrap()]
+        {
             assert_eq!(resolve(&folder, given).unwrap(), canonical.join("a.sqlite"), "{given}");
         }
         assert_eq!(resolve(&folder, "sub/b").unwrap(), canonical.join("sub/b"));

@@ -77,7 +77,8 @@ fn server(kind: DatabaseKind, text: &str) -> Result<Parts, String> {
     }
     Ok(Parts {
         kind,
-        host: decoded(url.host_str().unwrap_or_default())?,
+        // In a URL an IPv6 address has brackets, in a field it has none.
+        host: decoded(url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']'))?,
         port: url.port().unwrap_or_default(),
         database: decoded(url.path().trim_start_matches('/'))?,
         username: decoded(url.username())?,

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -148,11 +148,11 @@ impl Vault {
 
     /// Opens what [`Vault::seal`] gave for this very connection.
     pub fn open(&self, tenant: &TenantId, id: ConnectionId, sealed: &str) -> Result<ConnectionSecrets, Unreadable> {
-        let envelope: Envelope =
-            serde_json::from_str(sealed).map_err(|_| Unreadable { key_id: String::new() })?;
+        let envelope: Envelope = serde_json::from_str(sealed).map_err(|_| Unreadable { key_id: String::new() })?;
         let key_id = envelope.key_id.as_str();
         let unreadable = || Unreadable { key_id: key_id.to_owned() };
-        let key = self.keys.iter().find(|key| key.id == key_id && envelope.version == VERSION).ok_or_else(unreadable)?;
+        let key =
+            self.keys.iter().find(|key| key.id == key_id && envelope.version == VERSION).ok_or_else(unreadable)?;
         let place = |field| Place { tenant, id, field, key_id };
         let data_key = open(&key.cipher, &envelope.data_key, &place(DATA_KEY)).ok_or_else(unreadable)?;
         let data_key = <&[u8; KEY_BYTES]>::try_from(data_key.as_slice()).map_err(|_| unreadable())?;
@@ -191,8 +191,12 @@ struct Place<'a> {
 impl Place<'_> {
     /// The parts, each after its length, so that no two places give the same bytes.
     fn associated_data(&self) -> Vec<u8> {
-        let parts = [self.tenant.as_str().as_bytes(), self.id.as_bytes(), self.field.as_bytes(), self.key_id.as_bytes()];
-        parts.iter().flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.iter().copied())).collect()
+        let parts =
+            [self.tenant.as_str().as_bytes(), self.id.as_bytes(), self.field.as_bytes(), self.key_id.as_bytes()];
+        parts
+            .iter()
+            .flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.iter().copied()))
+            .collect()
     }
 }
 
