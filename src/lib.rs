@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod connections;
 pub mod domain;
+pub mod knowledge;
 pub mod queries;
 pub mod sql;
 pub mod store;
