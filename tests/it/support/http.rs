@@ -33,10 +33,14 @@ impl WebAnswer {
 
 /// Calls an RPC with gRPC-Web and reads its frames.
 pub async fn grpc_web(address: SocketAddr, path: &str, message: &impl Message, headers: &[(&str, &str)]) -> WebAnswer {
-    let encoded = message.encode_to_vec();
+    grpc_web_bytes(address, path, &message.encode_to_vec(), headers).await
+}
+
+/// Calls an RPC with a message that is these bytes, whatever they are.
+pub async fn grpc_web_bytes(address: SocketAddr, path: &str, message: &[u8], headers: &[(&str, &str)]) -> WebAnswer {
     let mut body = vec![0];
-    body.extend(u32::try_from(encoded.len()).unwrap().to_be_bytes());
-    body.extend(encoded);
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
     let mut request = client().post(url(address, path)).header("content-type", "application/grpc-web+proto");
     for (name, value) in headers {
         request = request.header(*name, *value);
