@@ -95,7 +95,8 @@ async fn every_rpc_needs_its_scope() {
                     assert!(status.get_details_error_info().unwrap().metadata.contains_key("scope"), "{status:?}");
                 }
                 _ => {
-                    assert_eq!(allowed.insert(method.name().to_owned(), scope), None, "{} has one scope", method.name())
+                    let before = allowed.insert(method.name().to_owned(), scope);
+                    assert_eq!(before, None, "{} has one scope", method.name());
                 }
             }
         }
