@@ -69,6 +69,13 @@ async fn every_rpc_needs_a_key() {
 }
 
 #[tokio::test]
+async fn health_needs_no_key() {
+    let server = two_tenants().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(server.channel.clone());
+    health.check(tonic_health::pb::HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
 async fn only_a_bearer_key_counts() {
     let mut server = two_tenants().await;
     for header in [format!("Basic {A}"), A.to_owned(), format!("Bearer {A}x"), "Bearer ".to_owned()] {

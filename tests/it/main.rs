@@ -1,11 +1,6 @@
-//! Tests over real gRPC, HTTP and processes.
+//! Tests over real gRPC, HTTP and processes: through the doors that users have.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, helpers included"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
 mod bad_input;
@@ -14,6 +9,8 @@ mod connections;
 mod contract;
 mod edge;
 mod identity;
+mod llm;
+mod openai_engine;
 mod python_client;
 mod queries;
 mod schema;

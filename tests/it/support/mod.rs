@@ -4,5 +4,6 @@ pub mod calls;
 pub mod contract;
 pub mod databases;
 pub mod http;
+pub mod model_server;
 pub mod process;
 pub mod server;
