@@ -241,12 +241,11 @@ async fn a_deadline_ends_the_call() {
     let sql =
         "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1000000000) SELECT count(*) FROM c";
     let slow = statement(&id, sql);
-    let answer =
-        grpc_web(server.address, "/pulse.v1.QueryService/ExecuteQuery", &slow, &[("grpc-timeout", "50m")]).await;
-    assert_eq!(answer.trailer("grpc-status"), Some("4"), "{answer:?}");
-    let tiny = [("grpc-timeout", "1n")];
-    let answer = grpc_web(server.address, LIST_CONNECTIONS, &ListConnectionsRequest::default(), &tiny).await;
-    assert_eq!(answer.trailer("grpc-status"), Some("4"), "{answer:?}");
+    for timeout in ["50m", "1n"] {
+        let headers = [("grpc-timeout", timeout)];
+        let answer = grpc_web(server.address, "/pulse.v1.QueryService/ExecuteQuery", &slow, &headers).await;
+        assert_eq!(answer.trailer("grpc-status"), Some("4"), "{timeout}: {answer:?}");
+    }
     // The statement was stopped with its call: the next one is served.
     assert_eq!(server.execute(&id, "SELECT n FROM t").await.unwrap().row_count, 1);
 }

@@ -345,7 +345,7 @@ async fn what_policy_forbids_is_not_allowed() {
         "SELECT load_extension('x')",
         "SELECT writefile('x', 'y')",
         "SELECT readfile('/etc/passwd')",
-        "PRAGMA writable_schema = ON",
+        "PRAGMA writable_schema = 1",
         "BEGIN",
         "WITH gone AS (SELECT 1) DELETE FROM numbers",
     ] {
