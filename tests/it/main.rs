@@ -1,8 +1,17 @@
-//! Tests over real gRPC, HTTP and processes.
-//! Tests through the doors that users have.
+//! Tests over real gRPC, HTTP and processes: through the doors that users have.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod architecture;
+mod bad_input;
+mod cli;
+mod connections;
+mod contract;
+mod edge;
+mod identity;
 mod llm;
 mod openai_engine;
+mod python_client;
+mod queries;
+mod schema;
 mod support;
