@@ -6,5 +6,7 @@ pub mod demo;
 pub mod domain;
 pub mod lifecycle;
 pub mod pb;
+pub mod engines;
+pub mod llm;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,8 @@
 //! What the tests share: a whole server in this process or in a child, a scripted model, and waiting on conditions.
 
 pub mod calls;
+pub mod follow;
+pub mod model_server;
 pub mod process;
+pub mod script;
 pub mod server;

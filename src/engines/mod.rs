@@ -1,0 +1,3 @@
+//! Who plays the agents' roles. Facts are handed in; nothing in here reaches a database.
+
+pub mod openai;

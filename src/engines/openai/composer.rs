@@ -1,0 +1,225 @@
+//! A statement for the mapped plan, or why there is none.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::ask::{Asker, Prompt, missing};
+use super::card::{self, Focus};
+use super::fence::{Fence, clean};
+use super::mapper::{self, told as told_mapping, words};
+use super::names::Names;
+use super::planner::{question, told as told_plan};
+use super::wire::{boolean, each, list, object, share, string, text, unit};
+use crate::agents::{Agent, AgentError, Outcome, Task, steps};
+use crate::domain::outputs::{ComposerOutput, Feedback, StepOutput};
+use crate::domain::{DatabaseKind, Failure, Reason, Schema};
+use crate::llm::OutputSchema;
+
+/// The rules.
+pub const PROMPT: &str = include_str!("prompts/composer.md");
+/// Longest statement, as for every statement.
+const MAX_SQL_BYTES: usize = 32 * 1024;
+/// Longest explanation, in characters.
+const MAX_EXPLANATION: usize = 1_000;
+/// Longest feedback, in characters.
+const MAX_FEEDBACK: usize = 4_000;
+
+/// Proposes a statement.
+pub struct Composer {
+    pub asker: Arc<Asker>,
+}
+
+#[async_trait]
+impl Agent for Composer {
+    fn name(&self) -> &'static str {
+        steps::COMPOSER
+    }
+
+    fn requires(&self) -> &'static [&'static str] {
+        &[steps::MAPPER]
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
+        let facts = task.facts.as_deref().ok_or_else(|| missing(steps::LOAD_SCHEMA))?;
+        let plan = task.planner().ok_or_else(|| missing(steps::PLANNER))?;
+        let mapping = task.mapper().ok_or_else(|| missing(steps::MAPPER))?;
+        let fence = Fence::random()?;
+        let options = &self.asker.options;
+        let (words, tables) = (words(task, plan), mapper::tables(mapping));
+        let focus = Focus { words: &words, tables: &tables };
+        let mut data = vec![
+            fence.block("question", [question(task, facts)]),
+            fence.block("plan", [told_plan(plan)]),
+            fence.block("mapping", [told_mapping(mapping, Names::new(&facts.schema))]),
+            fence.block("schema", card::lines(facts, &focus, options)),
+            dialect(facts.schema.dialect).to_owned(),
+        ];
+        if let Some(feedback) = &task.feedback {
+            let told = told_feedback(feedback, task, &facts.schema, options.share_values);
+            data.push(format!(
+                "Your last statement was not accepted. Correct what the findings name and keep the rest.\n{}",
+                fence.block("feedback", [told])
+            ));
+        }
+        let model = options.models.composer.as_ref();
+        let prompt = Prompt { model, rules: PROMPT, fence, data, output: form() };
+        let accept = |wire: WireStatement| wire.into_proposal(facts.schema.dialect);
+        match self.asker.ask(task, prompt, accept).await? {
+            (Proposal::Statement(output), usage) => {
+                let summary = output.explanation.clone();
+                Ok(Outcome { output: StepOutput::Composer(output), summary, usage: Some(usage) })
+            }
+            (Proposal::Abstention(reason), usage) => {
+                let message = format!("The question cannot be answered from this database: {reason}");
+                let failure = Failure::new(Reason::QuestionNotUnderstood, message).with("detail", reason);
+                Err(AgentError { failure, output: None, usage: Some(usage) })
+            }
+        }
+    }
+}
+
+/// What is peculiar to a dialect, in the words that prevent the usual mistakes.
+fn dialect(kind: DatabaseKind) -> &'static str {
+    match kind {
+        DatabaseKind::Sqlite => {
+            "Dialect SQLite: quote names with \"…\" and text with '…'; strftime and date() for dates; || joins text; \
+             dividing integers truncates, so multiply by 1.0; LIKE ignores the case of ASCII letters; there is no ILIKE."
+        }
+        DatabaseKind::Postgresql => {
+            "Dialect PostgreSQL: quote names that are not all lower case with \"…\" and text with '…'; date_trunc and \
+             extract for dates; ILIKE compares without case; dividing integers truncates; every selected column is \
+             grouped or aggregated."
+        }
+        DatabaseKind::Mysql => {
+            "Dialect MySQL: quote names with `…` and text with '…'; DATE_FORMAT and YEAR() for dates; CONCAT joins \
+             text; LIKE ignores case; no FULL OUTER JOIN; every selected column is grouped or aggregated."
+        }
+    }
+}
+
+fn told_feedback(feedback: &Feedback, task: &Task, schema: &Schema, share_values: bool) -> Json {
+    let Feedback { sql, message, sql_error } = feedback;
+    let withhold = |words: &str| {
+        if share_values { words.to_owned() } else { without_values(words, &[sql, &task.question.text], schema) }
+    };
+    let mut told = json!({
+        "statement": sql,
+        "findings": clean(&withhold(message), MAX_FEEDBACK),
+    });
+    if let Some(error) = sql_error {
+        told["database_error"] = json!({
+            "code": error.sqlstate,
+            "message": clean(&withhold(&error.message), MAX_FEEDBACK),
+            "position": error.position,
+            "hint": clean(&withhold(&error.hint), MAX_FEEDBACK),
+        });
+    }
+    told
+}
+
+/// The words with every quoted piece withheld that is neither in the known texts nor a name of the schema: validators
+/// and databases quote values of the data.
+fn without_values(words: &str, known: &[&str], schema: &Schema) -> String {
+    let is_name = |piece: &str| {
+        let named = |name: &str| name.eq_ignore_ascii_case(piece);
+        schema.tables.iter().any(|table| named(&table.name) || table.columns.iter().any(|column| named(&column.name)))
+    };
+    let mut shown = String::with_capacity(words.len());
+    let mut rest = words;
+    while let Some(start) = rest.find(['\'', '"', '`', '“', '‘']) {
+        let quote = rest[start..].chars().next().unwrap_or('\'');
+        let closing = match quote {
+            '“' => '”',
+            '‘' => '’',
+            same => same,
+        };
+        let inside = &rest[start + quote.len_utf8()..];
+        let Some(end) = inside.find(closing) else { break };
+        let piece = &inside[..end];
+        shown.push_str(&rest[..start]);
+        if known.iter().any(|text| text.contains(piece)) || is_name(piece) {
+            shown.push_str(&rest[start..start + quote.len_utf8() + end + closing.len_utf8()]);
+        } else {
+            shown.push_str("(a value that is not shared)");
+        }
+        rest = &inside[end + closing.len_utf8()..];
+    }
+    shown + rest
+}
+
+fn form() -> OutputSchema {
+    let schema = object([
+        ("intent", string()),
+        ("columns", list(string())),
+        ("sql", string()),
+        ("explanation", string()),
+        ("assumptions", list(string())),
+        ("answerable", boolean()),
+        ("reason", string()),
+        ("confidence", share()),
+    ]);
+    OutputSchema { name: steps::COMPOSER, schema }
+}
+
+/// `intent` and `columns` are there so that the model thinks of them before the statement; nobody reads them.
+#[derive(Deserialize)]
+struct WireStatement {
+    #[serde(default)]
+    sql: String,
+    #[serde(default)]
+    explanation: String,
+    #[serde(default)]
+    assumptions: Vec<String>,
+    answerable: bool,
+    #[serde(default)]
+    reason: String,
+    confidence: f64,
+}
+
+enum Proposal {
+    Statement(ComposerOutput),
+    Abstention(String),
+}
+
+impl WireStatement {
+    fn into_proposal(self, dialect: DatabaseKind) -> Result<Proposal, String> {
+        let Self { sql, explanation, assumptions, answerable, reason, confidence } = self;
+        if !answerable {
+            let reason = text(&reason);
+            let reason = if reason.is_empty() { "the model gave no reason".to_owned() } else { reason };
+            return Ok(Proposal::Abstention(reason));
+        }
+        let sql = sql.trim().trim_end_matches(';').trim_end();
+        if sql.is_empty() {
+            return Err("answerable is true but sql is empty".to_owned());
+        }
+        if sql.len() > MAX_SQL_BYTES {
+            return Err("sql is longer than 32 KiB".to_owned());
+        }
+        Ok(Proposal::Statement(ComposerOutput {
+            sql: sql.to_owned(),
+            dialect,
+            parameters: Vec::new(),
+            explanation: clean(explanation.trim(), MAX_EXPLANATION),
+            assumptions: each("assumptions", assumptions, |assumption| Ok(text(&assumption)))?,
+            confidence: unit(confidence),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_values_that_nobody_named_are_withheld() {
+        let schema = Schema { dialect: DatabaseKind::Sqlite, tables: Vec::new(), fingerprint: String::new() };
+        let known = ["SELECT 1 FROM t WHERE country = 'Brasil'", "who is from Brasil?"];
+        let words = "'Brasil' is no value of \"country\"; did you mean 'Brazil'? It's";
+        let shown = without_values(words, &known, &schema);
+        assert_eq!(shown, "'Brasil' is no value of \"country\"; did you mean (a value that is not shared)? It's");
+    }
+}

@@ -1,0 +1,279 @@
+//! Where the plan's words live in the schema.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::ask::{Asker, Prompt, missing};
+use super::card::{self, Focus};
+use super::fence::{Fence, clean};
+use super::names::{MAX_NAME, Names};
+use super::planner::{question, told as told_plan};
+use super::wire::{
+    boolean, each, function, list, literal, literal_of, object, operator, optional_string, share, string, text, unit,
+    value,
+};
+use crate::agents::{Agent, AgentError, Outcome, Task, steps};
+use crate::domain::ColumnPath;
+use crate::domain::outputs::{
+    AggregateFunction, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue,
+    Operator, PlannerOutput, StepOutput,
+};
+use crate::llm::OutputSchema;
+
+/// The rules.
+pub const PROMPT: &str = include_str!("prompts/mapper.md");
+
+/// Ties the plan to real tables and columns.
+pub struct Mapper {
+    pub asker: Arc<Asker>,
+}
+
+#[async_trait]
+impl Agent for Mapper {
+    fn name(&self) -> &'static str {
+        steps::MAPPER
+    }
+
+    fn requires(&self) -> &'static [&'static str] {
+        &[steps::PLANNER]
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
+        let facts = task.facts.as_deref().ok_or_else(|| missing(steps::LOAD_SCHEMA))?;
+        let plan = task.planner().ok_or_else(|| missing(steps::PLANNER))?;
+        let names = Names::new(&facts.schema);
+        let fence = Fence::random()?;
+        let options = &self.asker.options;
+        let words = words(task, plan);
+        let data = vec![
+            fence.block("question", [question(task, facts)]),
+            fence.block("plan", [told_plan(plan)]),
+            fence.block("schema", card::lines(facts, &Focus { words: &words, tables: &[] }, options)),
+        ];
+        let model = options.models.mapper.as_ref();
+        let prompt = Prompt { model, rules: PROMPT, fence, data, output: form() };
+        let (output, usage) = self.asker.ask(task, prompt, |wire: WireMapping| wire.into_output(names)).await?;
+        let summary = summary(&output, names);
+        Ok(Outcome { output: StepOutput::Mapper(output), summary, usage: Some(usage) })
+    }
+}
+
+/// The question's words and the plan's, for choosing tables.
+pub fn words(task: &Task, plan: &PlannerOutput) -> String {
+    let entities = plan.entities.iter().map(|entity| entity.name.as_str());
+    let columns = plan.filters.iter().map(|filter| filter.column.as_str());
+    let measures = plan.aggregations.iter().map(|item| item.column.as_str());
+    let parts = [task.question.text.as_str(), &plan.intent].into_iter().chain(entities).chain(columns).chain(measures);
+    parts.collect::<Vec<_>>().join(" ; ")
+}
+
+/// The mapping as the composer is told it.
+pub fn told(mapping: &MapperOutput, names: Names<'_>) -> Json {
+    let column = |path: &ColumnPath| json!({ "table": names.of(&path.schema, &path.table), "column": clean(&path.column, MAX_NAME) });
+    let entities = mapping.entities.iter().map(|entity| {
+        let table = names.of(&entity.schema, &entity.table);
+        json!({ "name": entity.name, "table": table, "column": entity.column.as_deref().map(|name| clean(name, MAX_NAME)) })
+    });
+    let filters = mapping.filters.iter().map(|filter| {
+        let values: Vec<Json> = filter.values.iter().map(literal_of).collect();
+        json!({ "on": column(&filter.column), "operator": filter.operator, "values": values })
+    });
+    let aggregations = mapping
+        .aggregations
+        .iter()
+        .map(|item| json!({ "function": item.function, "on": item.column.as_ref().map(column) }));
+    let joins =
+        mapping.join_path.iter().map(|join| json!({ "left": column(&join.left), "right": column(&join.right) }));
+    let order_by = mapping.order_by.iter().map(|item| json!({ "by": item.expression, "descending": item.descending }));
+    json!({
+        "entities": entities.collect::<Vec<_>>(),
+        "filters": filters.collect::<Vec<_>>(),
+        "aggregations": aggregations.collect::<Vec<_>>(),
+        "group_by": mapping.group_by.iter().map(column).collect::<Vec<_>>(),
+        "order_by": order_by.collect::<Vec<_>>(),
+        "join_path": joins.collect::<Vec<_>>(),
+    })
+}
+
+/// Every table that the mapping names, as (schema, table).
+pub fn tables(mapping: &MapperOutput) -> Vec<(&str, &str)> {
+    let entities = mapping.entities.iter().map(|entity| (entity.schema.as_str(), entity.table.as_str()));
+    let filters = mapping.filters.iter().map(|filter| &filter.column);
+    let measures = mapping.aggregations.iter().filter_map(|item| item.column.as_ref());
+    let joins = mapping.join_path.iter().flat_map(|join| [&join.left, &join.right]);
+    let columns = filters.chain(measures).chain(&mapping.group_by).chain(joins);
+    let mut all: Vec<_> = entities.chain(columns.map(|path| (path.schema.as_str(), path.table.as_str()))).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn summary(mapping: &MapperOutput, names: Names<'_>) -> String {
+    let tables: Vec<String> = tables(mapping).into_iter().map(|(schema, table)| names.of(schema, table)).collect();
+    if tables.is_empty() {
+        "No table was tied to the question.".to_owned()
+    } else {
+        format!("Uses {}.", tables.join(", "))
+    }
+}
+
+fn form() -> OutputSchema {
+    let column = || object([("table", string()), ("column", string())]);
+    let schema = object([
+        (
+            "entities",
+            list(object([("name", string()), ("table", string()), ("column", optional_string()), ("score", share())])),
+        ),
+        (
+            "filters",
+            list(object([
+                ("table", string()),
+                ("column", string()),
+                ("operator", operator()),
+                ("values", list(literal())),
+                ("score", share()),
+            ])),
+        ),
+        (
+            "aggregations",
+            list(object([
+                ("function", function()),
+                ("table", optional_string()),
+                ("column", optional_string()),
+                ("score", share()),
+            ])),
+        ),
+        ("group_by", list(column())),
+        ("order_by", list(object([("expression", string()), ("descending", boolean())]))),
+        ("join_path", list(object([("left", column()), ("right", column())]))),
+        (
+            "matched_values",
+            list(object([
+                ("text", string()),
+                ("table", string()),
+                ("column", string()),
+                ("value", string()),
+                ("score", share()),
+            ])),
+        ),
+    ]);
+    OutputSchema { name: steps::MAPPER, schema }
+}
+
+#[derive(Deserialize)]
+struct WireMapping {
+    entities: Vec<WireEntity>,
+    filters: Vec<WireFilter>,
+    aggregations: Vec<WireAggregation>,
+    group_by: Vec<WireColumn>,
+    order_by: Vec<WireOrder>,
+    join_path: Vec<WireJoin>,
+    matched_values: Vec<WireMatch>,
+}
+
+#[derive(Deserialize)]
+struct WireEntity {
+    name: String,
+    table: String,
+    column: Option<String>,
+    score: f64,
+}
+
+#[derive(Deserialize)]
+struct WireFilter {
+    table: String,
+    column: String,
+    operator: Operator,
+    values: Vec<Json>,
+    score: f64,
+}
+
+#[derive(Deserialize)]
+struct WireAggregation {
+    function: AggregateFunction,
+    table: Option<String>,
+    column: Option<String>,
+    score: f64,
+}
+
+#[derive(Deserialize)]
+struct WireColumn {
+    table: String,
+    column: String,
+}
+
+#[derive(Deserialize)]
+struct WireOrder {
+    expression: String,
+    descending: bool,
+}
+
+#[derive(Deserialize)]
+struct WireJoin {
+    left: WireColumn,
+    right: WireColumn,
+}
+
+#[derive(Deserialize)]
+struct WireMatch {
+    text: String,
+    table: String,
+    column: String,
+    value: String,
+    score: f64,
+}
+
+impl WireMapping {
+    /// Every name looked up; the first that does not exist is the error.
+    fn into_output(self, names: Names<'_>) -> Result<MapperOutput, String> {
+        let Self { entities, filters, aggregations, group_by, order_by, join_path, matched_values } = self;
+        let path = |WireColumn { table, column }: WireColumn| names.column(&table, &column);
+        Ok(MapperOutput {
+            entities: each("entities", entities, |entity| entity.into_output(names))?,
+            filters: each("filters", filters, |WireFilter { table, column, operator, values, score }| {
+                let values = each("values", values, value)?;
+                Ok(MappedFilter { column: names.column(&table, &column)?, operator, values, score: unit(score) })
+            })?,
+            aggregations: each("aggregations", aggregations, |WireAggregation { function, table, column, score }| {
+                let column = match (table, column) {
+                    (Some(table), Some(column)) if column != "*" => Some(names.column(&table, &column)?),
+                    (None, Some(column)) if column != "*" => {
+                        return Err(format!("the table of column {column} is missing"));
+                    }
+                    _ => None,
+                };
+                Ok(MappedAggregation { function, column, score: unit(score) })
+            })?,
+            group_by: each("group_by", group_by, path)?,
+            order_by: each("order_by", order_by, |WireOrder { expression, descending }| {
+                Ok(MappedOrder { expression: text(&expression), descending })
+            })?,
+            join_path: each("join_path", join_path, |WireJoin { left, right }| {
+                Ok(Join { left: path(left)?, right: path(right)? })
+            })?,
+            matched_values: each("matched_values", matched_values, |found| {
+                let column = names.column(&found.table, &found.column)?;
+                let (words, value) = (text(&found.text), text(&found.value));
+                Ok(MatchedValue { text: words, column, value, score: unit(found.score) })
+            })?,
+        })
+    }
+}
+
+impl WireEntity {
+    fn into_output(self, names: Names<'_>) -> Result<MappedEntity, String> {
+        let Self { name, table, column, score } = self;
+        let found = names.table(&table)?;
+        let column = column.map(|column| names.column(&table, &column)).transpose()?.map(|path| path.column);
+        Ok(MappedEntity {
+            name: text(&name),
+            schema: found.schema.clone(),
+            table: found.name.clone(),
+            column,
+            score: unit(score),
+        })
+    }
+}

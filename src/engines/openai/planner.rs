@@ -1,0 +1,198 @@
+//! What is asked, in the question's own words.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use super::ask::{Asker, Prompt, missing};
+use super::card::{self, Focus};
+use super::fence::{Fence, clean};
+use super::wire::{
+    boolean, each, function, list, literal, literal_of, object, operator, share, string, text, unit, value,
+};
+use crate::agents::{Agent, AgentError, Outcome, Task, steps};
+use crate::domain::outputs::{
+    AggregateFunction, Clarification, Entity, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput,
+    StepOutput,
+};
+use crate::domain::{Facts, Failure, Reason};
+
+/// The rules.
+pub const PROMPT: &str = include_str!("prompts/planner.md");
+/// Longest question, in characters.
+const MAX_QUESTION: usize = 4_096;
+
+/// Says what is asked.
+pub struct Planner {
+    pub asker: Arc<Asker>,
+}
+
+#[async_trait]
+impl Agent for Planner {
+    fn name(&self) -> &'static str {
+        steps::PLANNER
+    }
+
+    fn requires(&self) -> &'static [&'static str] {
+        &[steps::LOAD_SCHEMA]
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
+        let facts = task.facts.as_deref().ok_or_else(|| missing(steps::LOAD_SCHEMA))?;
+        let fence = Fence::random()?;
+        let options = &self.asker.options;
+        let focus = Focus { words: &task.question.text, tables: &[] };
+        let data = vec![
+            fence.block("question", [question(task, facts)]),
+            fence.block("schema", card::lines(facts, &focus, options)),
+        ];
+        let model = options.models.planner.as_ref();
+        let prompt = Prompt { model, rules: PROMPT, fence, data, output: form() };
+        let (output, usage) = self.asker.ask(task, prompt, WirePlan::into_output).await?;
+        if let (Some(clarification), false) = (&output.clarification, task.question.options.allow_clarification) {
+            let failure = ambiguous(clarification);
+            return Err(AgentError { failure, output: Some(StepOutput::Planner(output)), usage: Some(usage) });
+        }
+        let summary = output.intent.clone();
+        Ok(Outcome { output: StepOutput::Planner(output), summary, usage: Some(usage) })
+    }
+}
+
+/// The question as every agent is told it.
+pub fn question(task: &Task, facts: &Facts) -> Json {
+    json!({
+        "question": clean(&task.question.text, MAX_QUESTION),
+        "today": facts.today.to_string(),
+        "dialect": facts.schema.dialect.label(),
+        "may_ask_back": task.question.options.allow_clarification,
+    })
+}
+
+/// The plan as later agents are told it.
+pub fn told(plan: &PlannerOutput) -> Json {
+    let entities = plan.entities.iter().map(|entity| json!({ "name": entity.name, "kind": entity.kind }));
+    let filters = plan.filters.iter().map(|filter| {
+        let values: Vec<Json> = filter.values.iter().map(literal_of).collect();
+        json!({ "column": filter.column, "operator": filter.operator, "values": values })
+    });
+    let aggregations = plan.aggregations.iter().map(|item| json!({ "function": item.function, "column": item.column }));
+    let order_by = plan.order_by.iter().map(|item| json!({ "column": item.column, "descending": item.descending }));
+    json!({
+        "intent": plan.intent,
+        "entities": entities.collect::<Vec<_>>(),
+        "filters": filters.collect::<Vec<_>>(),
+        "aggregations": aggregations.collect::<Vec<_>>(),
+        "group_by": plan.group_by,
+        "order_by": order_by.collect::<Vec<_>>(),
+        "limit": plan.limit,
+    })
+}
+
+fn ambiguous(clarification: &Clarification) -> Failure {
+    let options = clarification.options.join("; ");
+    Failure::new(
+        Reason::Ambiguous,
+        format!("The question has several readings. {} ({options}) Ask again and say which.", clarification.question),
+    )
+    .with("question", &clarification.question)
+    .with("options", options)
+}
+
+fn form() -> crate::llm::OutputSchema {
+    let kinds = json!({ "type": "string", "enum": ["table", "column", "value", "measure", "unknown"] });
+    let question_back = object([("question", string()), ("options", list(string()))]);
+    let schema = object([
+        ("intent", string()),
+        ("entities", list(object([("name", string()), ("kind", kinds)]))),
+        ("filters", list(object([("column", string()), ("operator", operator()), ("values", list(literal()))]))),
+        ("aggregations", list(object([("function", function()), ("column", string())]))),
+        ("group_by", list(string())),
+        ("order_by", list(object([("column", string()), ("descending", boolean())]))),
+        ("limit", json!({ "type": ["integer", "null"] })),
+        ("clarification", json!({ "anyOf": [question_back, { "type": "null" }] })),
+        ("confidence", share()),
+    ]);
+    crate::llm::OutputSchema { name: steps::PLANNER, schema }
+}
+
+#[derive(Deserialize)]
+struct WirePlan {
+    intent: String,
+    entities: Vec<WireEntity>,
+    filters: Vec<WireFilter>,
+    aggregations: Vec<WireAggregation>,
+    group_by: Vec<String>,
+    order_by: Vec<WireOrder>,
+    limit: Option<u64>,
+    clarification: Option<WireClarification>,
+    confidence: f64,
+}
+
+#[derive(Deserialize)]
+struct WireEntity {
+    name: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct WireFilter {
+    column: String,
+    operator: Operator,
+    values: Vec<Json>,
+}
+
+#[derive(Deserialize)]
+struct WireAggregation {
+    function: AggregateFunction,
+    column: String,
+}
+
+#[derive(Deserialize)]
+struct WireOrder {
+    column: String,
+    descending: bool,
+}
+
+#[derive(Deserialize)]
+struct WireClarification {
+    question: String,
+    options: Vec<String>,
+}
+
+impl WirePlan {
+    fn into_output(self) -> Result<PlannerOutput, String> {
+        let Self { intent, entities, filters, aggregations, group_by, order_by, limit, clarification, confidence } =
+            self;
+        if intent.trim().is_empty() {
+            return Err("intent is empty".to_owned());
+        }
+        Ok(PlannerOutput {
+            intent: text(&intent),
+            entities: each("entities", entities, |WireEntity { name, kind }| {
+                Ok(Entity { name: text(&name), kind: text(&kind) })
+            })?,
+            filters: each("filters", filters, |WireFilter { column, operator, values }| {
+                Ok(PlannedFilter { column: text(&column), operator, values: each("values", values, value)? })
+            })?,
+            aggregations: each("aggregations", aggregations, |WireAggregation { function, column }| {
+                Ok(PlannedAggregation { function, column: text(&column) })
+            })?,
+            group_by: each("group_by", group_by, |column| Ok(text(&column)))?,
+            order_by: each("order_by", order_by, |WireOrder { column, descending }| {
+                Ok(PlannedOrder { column: text(&column), descending })
+            })?,
+            limit,
+            confidence: unit(confidence),
+            clarification: clarification.map(WireClarification::into_output).transpose()?,
+        })
+    }
+}
+
+impl WireClarification {
+    fn into_output(self) -> Result<Clarification, String> {
+        let options = each("options", self.options, |option| Ok(text(&option)))?;
+        Ok(Clarification { question: text(&self.question), options })
+    }
+}
