@@ -51,7 +51,7 @@ fn assert_went_on(seen: &[WorkflowEvent], whole: &[WorkflowEvent]) {
 
 /// kill -9 while the model is silent in this agent's call.
 async fn killed_while_asking(agent: &str, expected_calls: [usize; 3]) {
-    let folder = Folder::new();
+    let folder = Folder::with_demo();
     let model = script::model(ANSWER, Some(agent)).await;
     let (process, mut client) = serve(folder.path(), &model).await;
     let id = start(&mut client, ask(&process, "").await).await;
@@ -86,7 +86,7 @@ async fn killed_in_the_composer() {
 
 /// kill -9 as soon as a watcher hears of an event.
 async fn killed_upon(event: &str, sql: &str) {
-    let folder = Folder::new();
+    let folder = Folder::with_demo();
     let model = script::model(sql, None).await;
     let (process, mut client) = serve(folder.path(), &model).await;
     let id = start(&mut client, ask(&process, "").await).await;
@@ -131,7 +131,7 @@ async fn killed_before_the_end() {
 
 #[tokio::test]
 async fn killed_again_and_again() {
-    let folder = Folder::new();
+    let folder = Folder::with_demo();
     let model = ModelServer::start().await;
     for (agent, reply) in AGENTS.into_iter().zip([script::plan(), script::mapping(), script::statement(ANSWER)]) {
         model.stall(agent).on(agent, reply);
@@ -156,7 +156,7 @@ async fn killed_again_and_again() {
 
 #[tokio::test]
 async fn a_start_that_was_answered_is_kept() {
-    let folder = Folder::new();
+    let folder = Folder::with_demo();
     let model = script::model(ANSWER, None).await;
     let (process, mut client) = serve(folder.path(), &model).await;
     let request = ask(&process, "once-and-only-once").await;
@@ -170,7 +170,7 @@ async fn a_start_that_was_answered_is_kept() {
 
 #[tokio::test]
 async fn a_soft_stop_leaves_the_rest_to_the_next_process() {
-    let folder = Folder::new();
+    let folder = Folder::with_demo();
     let model = script::model(ANSWER, Some("mapper")).await;
     let (mut process, mut client) = serve(folder.path(), &model).await;
     let id = start(&mut client, ask(&process, "").await).await;

@@ -171,7 +171,8 @@ async fn nothing_that_is_proposed_changes_the_database() {
     assert_eq!(reason(failed(&events)), "RETRIES_EXHAUSTED");
     assert!(!names(&events).contains(&"step_started execution".to_owned()), "none got that far");
     assert!(before == std::fs::read(&file).unwrap(), "the file is the same, byte for byte");
-    let files: Vec<_> = std::fs::read_dir(server.databases()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(server.databases()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(files, ["demo.sqlite"]);
 }
 

@@ -6,6 +6,7 @@ mod crash;
 mod feedback;
 mod llm;
 mod openai_engine;
+mod shop_questions;
 mod stopping;
 mod support;
 mod watch;

@@ -253,6 +253,13 @@ async fn workflows_end_with_their_connection() {
     }
 }
 
+/// A message with a tenant's key.
+fn with<T>(tenant: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer key-of-{tenant}").parse().unwrap());
+    request
+}
+
 #[tokio::test]
 async fn another_tenants_workflow_does_not_exist() {
     let folder = Folder::new();
@@ -269,11 +276,6 @@ async fn another_tenants_workflow_does_not_exist() {
     let flags = script::flags(&model, &["--api-keys-file", file.to_str().unwrap()]);
     let mut server = Server::on(folder, &flags, true).await;
 
-    fn with<T>(tenant: &str, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", format!("Bearer key-of-{tenant}").parse().unwrap());
-        request
-    }
     let connections: HashMap<&str, String> = {
         let mut ids = HashMap::new();
         for tenant in ["a", "b"] {

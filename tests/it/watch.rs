@@ -54,8 +54,11 @@ async fn coming_back_misses_nothing_and_repeats_nothing() {
         assert_eq!(watch(&mut server.workflows, &id, after).await, whole[seen..], "after {seen}");
     }
     for (seen, event) in whole.iter().enumerate() {
-        let request =
-            WatchWorkflowRequest { id: id.clone(), after_cursor: event.cursor.clone(), ..WatchWorkflowRequest::default() };
+        let request = WatchWorkflowRequest {
+            id: id.clone(),
+            after_cursor: event.cursor.clone(),
+            ..WatchWorkflowRequest::default()
+        };
         let mut stream = server.workflows.watch_workflow(request).await.unwrap().into_inner();
         let mut rest = Vec::new();
         while let Some(response) = stream.message().await.unwrap() {

@@ -1,6 +1,6 @@
 //! A question from start to answer: its events, its steps, its result, its options, and the lists it appears in.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use pulse::pb::v1::run_workflow_request::Source as RunSource;
@@ -128,7 +128,8 @@ async fn get_and_list_steps_say_what_the_events_said() {
 
     let listed = steps(&mut server, &id).await;
     assert_eq!(listed.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(), STEPS);
-    let completed: Vec<Step> = events.iter().filter(|event| kind(event) == "step_completed").filter_map(step).cloned().collect();
+    let completed: Vec<Step> =
+        events.iter().filter(|event| kind(event) == "step_completed").filter_map(step).cloned().collect();
     assert_eq!(listed, completed, "the same steps as in the events");
     for step in &listed {
         assert_eq!((step.status(), step.attempt), (StepStatus::Done, 1), "{}", step.name);
@@ -181,7 +182,7 @@ async fn nothing_is_executed_when_nobody_wants_it() {
 #[tokio::test]
 async fn a_schema_in_the_request_is_enough_for_sql() {
     let mut server = Server::start().await;
-    let columns = |columns: &[(&str, &str)]| -> HashMap<String, String> {
+    let columns = |columns: &[(&str, &str)]| -> BTreeMap<String, String> {
         columns.iter().map(|&(name, kind)| (name.to_owned(), kind.to_owned())).collect()
     };
     let planets = InlineTable {
@@ -189,7 +190,7 @@ async fn a_schema_in_the_request_is_enough_for_sql() {
         primary_key: vec!["id".to_owned()],
         ..InlineTable::default()
     };
-    let schema = InlineSchema { tables: HashMap::from([("planets".to_owned(), planets)]), ..InlineSchema::default() };
+    let schema = InlineSchema { tables: BTreeMap::from([("planets".to_owned(), planets)]), ..InlineSchema::default() };
     let request = StartWorkflowRequest {
         source: Some(Source::InlineSchema(schema)),
         ..question("", "How many planets are there?")

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use super::calls::{kind, step};
 
 /// Longest wait for the next event.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One watcher and what it has seen; heartbeats are left out.
 pub struct Follower {
@@ -86,7 +86,7 @@ pub fn failed(events: &[WorkflowEvent]) -> &Failure {
     }
 }
 
-/// The workflow as GetWorkflow tells it.
+/// The workflow as `GetWorkflow` tells it.
 pub async fn workflow(client: &mut WorkflowServiceClient<Channel>, id: &str) -> Workflow {
     let request = pulse::pb::v1::GetWorkflowRequest { id: id.to_owned() };
     client.get_workflow(request).await.unwrap().into_inner().workflow.unwrap()
