@@ -23,10 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Source info carries the comments, which reflection then shows to people.
     let mut compiler = protox::Compiler::new(["proto"])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(PROTOS)?;
+    compiler.include_imports(true).include_source_info(true).open_files(PROTOS)?;
 
     // Encoded by the compiler, because prost's own types drop the HTTP annotations.
     let out = PathBuf::from(env::var("OUT_DIR")?).join("pulse.v1.bin");

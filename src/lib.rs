@@ -2,11 +2,16 @@
 
 pub mod agents;
 pub mod config;
+pub mod connections;
 pub mod demo;
 pub mod domain;
+pub mod knowledge;
 pub mod lifecycle;
 pub mod pb;
+pub mod queries;
+pub mod sql;
 pub mod engines;
 pub mod llm;
 pub mod store;
 pub mod telemetry;
+pub mod workflow;

@@ -16,7 +16,12 @@ pub(super) const SEED: u64 = 2_023;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
     /// The database was written by this call, with this many tables and rows.
-    New { tables: usize, rows: usize },
+    New {
+        /// Tables.
+        tables: usize,
+        /// Rows of all of them.
+        rows: usize,
+    },
     /// There was a file already; it was not opened.
     Existing,
 }
@@ -26,7 +31,12 @@ pub enum Created {
 pub enum Error {
     /// The file could not be looked up, written out or moved into place.
     #[error("the demo database file {} cannot be written", path.display())]
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// SQLite refused a statement, for example because the disk is full.
     #[error("the demo database cannot be filled")]
     Database(#[from] rusqlite::Error),

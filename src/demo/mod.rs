@@ -17,6 +17,13 @@
 //!
 //! All of this is blocking code: call it from a blocking thread.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "indexes into lists of a few dozen entries, and amounts of a small shop in cents"
+)]
+
 mod calendar;
 mod create;
 mod generate;

@@ -23,6 +23,23 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// Names one event of a log for good: a log that lost its tail and grew again has other epochs there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The event's sequence.
+    pub sequence: u64,
+    /// Epoch of its writer.
+    pub epoch: u64,
+}
+
+impl Event {
+    /// The event's cursor.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { sequence: self.sequence, epoch: self.epoch }
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

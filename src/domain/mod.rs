@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod connection;
 pub mod event;
+pub mod evidence;
 pub mod facts;
 pub mod failure;
 pub mod ids;

@@ -222,6 +222,20 @@ impl Workflow {
         })
     }
 
+    /// The statement that runs: the validator's correction where it made one, otherwise the composer's proposal.
+    #[must_use]
+    pub fn checked_sql(&self) -> Option<&str> {
+        if let Some(StepOutput::Validator(verdict)) = self.output("validator")
+            && let Some(refined) = &verdict.refined_sql
+        {
+            return Some(refined);
+        }
+        match self.output("composer")? {
+            StepOutput::Composer(output) => Some(&output.sql),
+            _ => None,
+        }
+    }
+
     /// Answered model calls so far.
     #[must_use]
     pub fn model_calls(&self) -> u32 {

@@ -1,0 +1,17 @@
+//! From the wire to our own types: every field is taken apart, every bad one is named, all in one answer.
+
+mod connection;
+mod fields;
+mod inline_schema;
+mod query;
+mod workflow;
+
+pub(super) use connection::{
+    GetSchema, ListConnections, create_connection, get_schema, list_connections, test_connection, update_connection,
+};
+pub(super) use fields::id;
+pub(super) use query::{execute_query, stream_query, validate_query};
+pub(super) use workflow::{
+    ListSteps, ListWorkflows, RunWorkflow, WatchWorkflow, cancel_workflow, list_steps, list_workflows, run_workflow,
+    start_workflow, watch_workflow,
+};

@@ -1,0 +1,327 @@
+//! One event of a log, told with what the workflow knows by then.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::domain::event::ResumeInput;
+use crate::domain::outputs::Feedback;
+use crate::domain::{Event, EventKind, Failure, Reason, Step, StepStatus, Workflow};
+use crate::pb::v1 as pb;
+use crate::pb::v1::workflow_event::Event as Kind;
+
+use super::failure::{failure, sql_error};
+use super::outputs;
+use super::value::{count, duration, long_count, timestamp, values};
+use super::workflow::{approval, composed, dialect, execution_time, started, step, total_usage};
+
+/// `workflow` is the fold of a log that holds this event, so that every watcher is told the same.
+pub(in crate::api) fn event(workflow: &Workflow, given: &Event) -> pb::WorkflowEvent {
+    pb::WorkflowEvent {
+        sequence: long_count(given.sequence),
+        cursor: cursor(given.sequence, given.epoch),
+        create_time: Some(timestamp(given.time)),
+        workflow_id: workflow.id.to_string(),
+        event: Some(kind(workflow, given)),
+    }
+}
+
+/// Nothing new: not stored, without a sequence.
+pub(in crate::api) fn heartbeat(workflow: &Workflow) -> pb::WorkflowEvent {
+    let last_sequence = long_count(workflow.last_sequence);
+    pb::WorkflowEvent {
+        sequence: 0,
+        cursor: String::new(),
+        create_time: Some(timestamp(jiff::Timestamp::now())),
+        workflow_id: workflow.id.to_string(),
+        event: Some(Kind::Heartbeat(pb::Heartbeat { last_sequence })),
+    }
+}
+
+/// An event's place in its log: sequence and writer, opaque to clients.
+pub(in crate::api) fn cursor(sequence: u64, epoch: u64) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{sequence}.{epoch}"))
+}
+
+/// Sequence and epoch of a cursor; `None` when it is none.
+pub(in crate::api) fn parse_cursor(text: &str) -> Option<(u64, u64)> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (sequence, epoch) = std::str::from_utf8(&bytes).ok()?.split_once('.')?;
+    Some((sequence.parse().ok()?, epoch.parse().ok()?))
+}
+
+fn kind(workflow: &Workflow, given: &Event) -> Kind {
+    match &given.kind {
+        EventKind::WorkflowStarted(event) => Kind::WorkflowStarted(started(event)),
+        EventKind::StepStarted { step: name, attempt } => {
+            let entry = attempt_of(workflow, given, name, *attempt);
+            Kind::StepStarted(pb::StepStarted { step: Some(step(&Step { start_time: given.time, ..entry }, None)) })
+        }
+        EventKind::StepCompleted { step: name, attempt, output, summary, usage } => {
+            let entry = Step {
+                status: StepStatus::Done,
+                finish_time: Some(given.time),
+                output: Some((**output).clone()),
+                summary: summary.clone(),
+                usage: usage.clone(),
+                ..attempt_of(workflow, given, name, *attempt)
+            };
+            Kind::StepCompleted(pb::StepCompleted { step: Some(step(&entry, dialect(workflow))) })
+        }
+        EventKind::StepFailed { step: name, attempt, failure, output, usage } => {
+            let entry = Step {
+                status: StepStatus::Failed,
+                finish_time: Some(given.time),
+                output: output.as_deref().cloned(),
+                summary: failure.message.clone(),
+                failure: Some(failure.clone()),
+                usage: usage.clone(),
+                ..attempt_of(workflow, given, name, *attempt)
+            };
+            Kind::StepFailed(pb::StepFailed { step: Some(step(&entry, dialect(workflow))) })
+        }
+        EventKind::Retrying { retry, feedback } => Kind::Retrying(retrying(workflow, *retry, feedback)),
+        EventKind::Awaiting { clarification } => {
+            use pb::awaiting::Need;
+            let need = match clarification {
+                Some(asked) => Need::Clarification(outputs::clarification(asked.clone())),
+                None => Need::Approval(approval(workflow)),
+            };
+            Kind::Awaiting(pb::Awaiting { expire_time: None, need: Some(need) })
+        }
+        EventKind::CancelRequested { by, reason } => {
+            Kind::CancelRequested(pb::CancelRequested { reason: reason.clone(), principal: by.name.clone() })
+        }
+        EventKind::Resumed { by, input } => {
+            Kind::Resumed(pb::Resumed { principal: by.name.clone(), action: Some(action(input)) })
+        }
+        EventKind::Result(result) => Kind::Result(outputs::result((**result).clone(), execution_time(workflow))),
+        EventKind::Completed => Kind::Completed(completed(workflow, given)),
+        EventKind::Failed(why) => Kind::Failed(failed(workflow, given, why)),
+        EventKind::Cancelled(why) => Kind::Cancelled(pb::WorkflowCancelled {
+            reason: cancel_reason(workflow, why),
+            usage: Some(total_usage(workflow)),
+            elapsed_time: elapsed(workflow, given),
+        }),
+    }
+}
+
+/// One attempt as it began.
+fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> Step {
+    let known = workflow.steps.iter().find(|step| step.name == name && step.attempt == attempt);
+    Step {
+        name: name.to_owned(),
+        attempt,
+        status: StepStatus::Running,
+        start_time: known.map_or(given.time, |step| step.start_time),
+        finish_time: None,
+        output: None,
+        summary: String::new(),
+        failure: None,
+        usage: None,
+    }
+}
+
+fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retrying {
+    let Feedback { sql, message, sql_error: error } = feedback;
+    let remaining = workflow.started.question.options.max_retries.saturating_sub(retry);
+    let why = error.as_ref().map(|error| pb::Failure {
+        reason: pb::ErrorReason::SqlFailed.into(),
+        message: error.message.clone(),
+        hint: error.hint.clone(),
+        sql_error: Some(sql_error(error, "")),
+        ..Default::default()
+    });
+    pb::Retrying {
+        attempt: count(retry.saturating_add(1)),
+        remaining_retries: count(remaining),
+        feedback: message.clone(),
+        sql: sql.clone(),
+        failure: why,
+        checks: Vec::new(),
+        step_name: String::new(),
+    }
+}
+
+fn action(input: &ResumeInput) -> pb::resumed::Action {
+    use pb::resumed::Action;
+    match input {
+        ResumeInput::Answer(text) => Action::Answer(text.clone()),
+        ResumeInput::Approve => Action::Approve(pb::Approve {}),
+        ResumeInput::Reject(reason) => Action::Reject(pb::Reject { reason: reason.clone() }),
+        ResumeInput::EditedSql(sql) => Action::EditedSql(sql.clone()),
+    }
+}
+
+fn completed(workflow: &Workflow, given: &Event) -> pb::WorkflowCompleted {
+    let composed = composed(workflow);
+    pb::WorkflowCompleted {
+        sql: workflow.sql().unwrap_or_default().to_owned(),
+        parameters: composed.map(|output| values(output.parameters.clone())).unwrap_or_default(),
+        executed: workflow.result.is_some(),
+        confidence: composed.map(|output| output.confidence).unwrap_or_default(),
+        retry_count: count(workflow.retries),
+        usage: Some(total_usage(workflow)),
+        elapsed_time: elapsed(workflow, given),
+    }
+}
+
+fn failed(workflow: &Workflow, given: &Event, why: &Failure) -> pb::WorkflowFailed {
+    let last = workflow.steps.iter().rev().find(|step| step.status == StepStatus::Failed);
+    pb::WorkflowFailed {
+        failure: Some(failure(why.clone())),
+        step_name: last.map(|step| step.name.clone()).unwrap_or_default(),
+        usage: Some(total_usage(workflow)),
+        elapsed_time: elapsed(workflow, given),
+    }
+}
+
+fn cancel_reason(workflow: &Workflow, why: &Failure) -> String {
+    match (&workflow.cancel_requested, why.reason) {
+        (_, Reason::ConnectionDeleted) => "CONNECTION_DELETED".to_owned(),
+        (Some(asked), _) => asked.clone(),
+        (None, _) => why.message.clone(),
+    }
+}
+
+/// From start to end; no workflow waits for a person yet.
+fn elapsed(workflow: &Workflow, given: &Event) -> Option<prost_types::Duration> {
+    let span = given.time.duration_since(workflow.create_time);
+    span.try_into().ok().map(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::to_pb;
+    use crate::domain::outputs::{ComposerOutput, ExecutionOutput, StepOutput, Usage, WorkflowResult};
+    use crate::domain::{
+        ConnectionId, DatabaseKind, EngineName, Principal, Question, RunOptions, Source, Value, WorkflowId,
+        WorkflowStarted,
+    };
+
+    const SQL: &str = "SELECT count(*) FROM orders WHERE total > ?";
+
+    /// A log with one event each second.
+    fn log(kinds: Vec<EventKind>) -> (Workflow, Vec<Event>) {
+        let start: jiff::Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let event = |(index, kind): (u64, EventKind)| Event {
+            sequence: index + 1,
+            time: start + jiff::SignedDuration::from_secs(index.cast_signed()),
+            epoch: 1,
+            kind,
+        };
+        let question = Question {
+            text: "how many large orders?".into(),
+            source: Source::Connection(ConnectionId::generate()),
+            options: RunOptions::default(),
+        };
+        let started = WorkflowStarted {
+            question,
+            principal: Principal::local(),
+            engine: EngineName::Builtin,
+            model: String::new(),
+            prompt_version: String::new(),
+            connection: None,
+        };
+        let kinds = std::iter::once(EventKind::WorkflowStarted(Box::new(started))).chain(kinds);
+        let events: Vec<_> = (0..).zip(kinds).map(event).collect();
+        (Workflow::fold(WorkflowId::generate(), &events).unwrap(), events)
+    }
+
+    fn step_kinds(step: &str, output: StepOutput) -> [EventKind; 2] {
+        let (step, attempt) = (step.to_owned(), 1);
+        let usage = Some(Usage { model: "m".into(), calls: 1, prompt_tokens: 10, completion_tokens: 2 });
+        let (output, summary) = (Box::new(output), "done".to_owned());
+        [
+            EventKind::StepStarted { step: step.clone(), attempt },
+            EventKind::StepCompleted { step, attempt, output, summary, usage },
+        ]
+    }
+
+    fn answered() -> Vec<EventKind> {
+        let proposal = ComposerOutput {
+            sql: SQL.into(),
+            dialect: DatabaseKind::Sqlite,
+            parameters: vec![Value::Int64(100)],
+            explanation: "Counts orders over 100.".into(),
+            assumptions: Vec::new(),
+            confidence: 0.9,
+        };
+        let result = WorkflowResult {
+            sql: SQL.into(),
+            columns: Vec::new(),
+            rows: vec![vec![Value::Int64(7)]],
+            row_count: 1,
+            truncated: false,
+            answer_text: "7".into(),
+        };
+        let executed =
+            ExecutionOutput { row_count: 1, truncated: false, execution_micros: 1_500, result: result.clone() };
+        let composer = step_kinds("composer", StepOutput::Composer(proposal));
+        let execution = step_kinds("execution", StepOutput::Execution(executed));
+        let end = [EventKind::Result(Box::new(result)), EventKind::Completed];
+        composer.into_iter().chain(execution).chain(end).collect()
+    }
+
+    #[test]
+    fn the_last_event_sums_up() {
+        let (workflow, events) = log(answered());
+        let told: Vec<_> = events.iter().map(|given| event(&workflow, given)).collect();
+        let sequences: Vec<_> = told.iter().map(|event| event.sequence).collect();
+        assert_eq!(sequences, [1, 2, 3, 4, 5, 6, 7]);
+        let Some(Kind::StepCompleted(pb::StepCompleted { step: Some(step) })) = &told[2].event else {
+            panic!("{told:?}")
+        };
+        let seconds = |time: &Option<prost_types::Timestamp>| time.as_ref().unwrap().seconds;
+        assert_eq!(seconds(&step.finish_time) - seconds(&step.start_time), 1);
+        let Some(Kind::Completed(end)) = &told[6].event else { panic!("{told:?}") };
+        assert_eq!((end.sql.as_str(), end.executed, end.parameters.len()), (SQL, true, 1));
+        assert_eq!(end.usage.as_ref().unwrap().prompt_tokens, 20);
+        assert_eq!(end.elapsed_time, Some(prost_types::Duration { seconds: 6, nanos: 0 }));
+    }
+
+    #[test]
+    fn a_workflow_is_told_whole() {
+        let (workflow, _) = log(answered());
+        let told = to_pb::workflow(&workflow, true);
+        assert_eq!(told.status(), pb::WorkflowStatus::Completed);
+        assert_eq!((told.sql.as_str(), told.dialect(), told.last_sequence), (SQL, pb::DatabaseKind::Sqlite, 7));
+        let result = told.result.unwrap();
+        assert_eq!((result.answer_text.as_str(), result.rows.len()), ("7", 1));
+        assert_eq!(result.execution_time, Some(prost_types::Duration { seconds: 0, nanos: 1_500_000 }));
+        assert!(to_pb::workflow_without_rows(&workflow).result.unwrap().rows.is_empty());
+        assert_eq!(to_pb::workflow(&workflow, false).id, "");
+    }
+
+    #[test]
+    fn steps_to_come_are_listed_last() {
+        let (workflow, _) = log(vec![EventKind::StepStarted { step: "load_schema".into(), attempt: 1 }]);
+        let told = to_pb::steps(&workflow);
+        assert_eq!((told.len(), told[0].status()), (6, pb::StepStatus::Running));
+        assert!(told[1..].iter().all(|step| step.status() == pb::StepStatus::Pending));
+        let failed = Failure::new(Reason::QuestionNotUnderstood, "no");
+        let (workflow, _) = log(vec![EventKind::Failed(failed)]);
+        assert!(to_pb::steps(&workflow).iter().all(|step| step.status() == pb::StepStatus::Skipped));
+    }
+
+    #[test]
+    fn a_cancelled_workflow_says_why() {
+        let asked = EventKind::CancelRequested { by: Principal::local(), reason: "wrong question".into() };
+        let end = EventKind::Cancelled(Failure::new(Reason::CallCancelled, "cancelled: wrong question"));
+        let (workflow, events) = log(vec![asked, end]);
+        let Some(Kind::Cancelled(end)) = event(&workflow, &events[2]).event else { panic!("not cancelled") };
+        assert_eq!(end.reason, "wrong question");
+        let deleted = EventKind::Cancelled(Failure::new(Reason::ConnectionDeleted, "its connection was deleted"));
+        let (workflow, events) = log(vec![deleted]);
+        let Some(Kind::Cancelled(end)) = event(&workflow, &events[1]).event else { panic!("not cancelled") };
+        assert_eq!(end.reason, "CONNECTION_DELETED");
+    }
+
+    #[test]
+    fn cursors_round_trip_and_others_are_refused() {
+        assert_eq!(parse_cursor(&cursor(12, 3)), Some((12, 3)));
+        for text in ["", "MTI", "x y", &URL_SAFE_NO_PAD.encode("12.x"), &URL_SAFE_NO_PAD.encode("-1.2")] {
+            assert_eq!(parse_cursor(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Results of statements.
+
+use prost::Message;
+
+use crate::domain::{ResultColumn, Row, SqlError};
+use crate::pb::v1 as pb;
+use crate::pb::v1::stream_query_response::Part;
+use crate::queries::{QueryResult, Summary, Truncation, Validation};
+
+use super::failure::sql_error;
+use super::outputs::checks;
+use super::value::{columns, count, duration, long_count, rows};
+
+pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryResponse {
+    let QueryResult { columns: header, rows: cells, row_count, truncated, execution_time } = given;
+    pb::ExecuteQueryResponse {
+        columns: columns(header),
+        rows: rows(cells),
+        row_count: count(row_count),
+        truncated: truncated.is_some(),
+        truncation_reason: truncation(truncated).into(),
+        execution_time: Some(duration(execution_time)),
+        execution_time_ms: execution_time.as_secs_f64() * 1_000.0,
+        affected_row_count: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn truncation(given: Option<Truncation>) -> pb::TruncationReason {
+    match given {
+        None => pb::TruncationReason::Unspecified,
+        Some(Truncation::Rows) => pb::TruncationReason::MaxRows,
+        Some(Truncation::Bytes) => pb::TruncationReason::MaxBytes,
+    }
+}
+
+/// The first piece of a stream.
+pub(in crate::api) fn header(given: Vec<ResultColumn>) -> pb::StreamQueryResponse {
+    let header = pb::StreamHeader { columns: columns(given), format: pb::StreamFormat::Rows.into() };
+    pb::StreamQueryResponse { part: Some(Part::Header(header)) }
+}
+
+/// Some rows, and how many bytes they take.
+pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize) {
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(pb::RowBatch { rows: rows(given) })) };
+    let bytes = batch.encoded_len();
+    (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
+}
+
+/// The last piece of a stream; `size_bytes` is what the batches took on the wire.
+pub(in crate::api) fn summary(given: &Summary, size_bytes: usize) -> pb::StreamQueryResponse {
+    let Summary { row_count, size_bytes: _, truncated, execution_time } = *given;
+    let summary = pb::StreamSummary {
+        row_count: long_count(row_count),
+        size_bytes: long_count(size_bytes),
+        truncated: truncated.is_some(),
+        truncation_reason: truncation(truncated).into(),
+        execution_time: Some(duration(execution_time)),
+        warnings: Vec::new(),
+    };
+    pb::StreamQueryResponse { part: Some(Part::Summary(summary)) }
+}
+
+pub(in crate::api) fn validation(given: Validation) -> pb::ValidateQueryResponse {
+    let Validation { checks: made, failure, columns: header, tables, plan } = given;
+    let error = failure.as_ref().map(|failure| {
+        let rule = failure.metadata.get("rule").map_or("", String::as_str);
+        let words = failure.sql.clone();
+        let words = words.unwrap_or_else(|| SqlError { message: failure.message.clone(), ..SqlError::default() });
+        sql_error(&words, rule)
+    });
+    pb::ValidateQueryResponse {
+        valid: failure.is_none(),
+        checks: checks(made, failure.as_ref().and_then(|failure| failure.sql.as_ref())),
+        error,
+        columns: columns(header),
+        tables,
+        plan,
+        estimated_row_count: None,
+        estimated_cost: None,
+    }
+}

@@ -1,0 +1,221 @@
+//! Workflows and their steps.
+
+use std::time::Duration;
+
+use crate::domain::outputs::{ComposerOutput, StepOutput, Usage};
+use crate::domain::{
+    DatabaseKind, EngineName, Question, RunOptions, Source, Step, StepStatus, Workflow, WorkflowStarted, WorkflowStatus,
+};
+use crate::pb::v1 as pb;
+
+use super::connection::database_kind;
+use super::failure::failure;
+use super::outputs;
+use super::value::{count, duration, long_count, timestamp, values};
+
+/// The steps of a workflow in an order in which they can run.
+const STEPS: [&str; 6] = ["load_schema", "planner", "mapper", "composer", "validator", EXECUTION];
+const EXECUTION: &str = "execution";
+
+/// A workflow that was only checked has no id.
+pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
+    let Question { text, source, options } = &given.started.question;
+    let composed = composed(given);
+    let status = given.status;
+    pb::Workflow {
+        id: if saved { given.id.to_string() } else { String::new() },
+        question: text.clone(),
+        status: workflow_status(status).into(),
+        current_steps: given.current_steps().into_iter().map(str::to_owned).collect(),
+        connection_id: connection_id(source),
+        user_id: options.user_id.clone(),
+        options: Some(run_options(options, given.started.engine)),
+        previous_workflow_id: options.previous_workflow_id.map(|id| id.to_string()).unwrap_or_default(),
+        sql: given.sql().unwrap_or_default().to_owned(),
+        parameters: composed.map(|output| values(output.parameters.clone())).unwrap_or_default(),
+        dialect: dialect(given).map_or(pb::DatabaseKind::Unspecified, database_kind).into(),
+        explanation: composed.map(|output| output.explanation.clone()).unwrap_or_default(),
+        assumptions: composed.map(|output| output.assumptions.clone()).unwrap_or_default(),
+        confidence: composed.map(|output| output.confidence).unwrap_or_default(),
+        result: given.result.clone().map(|result| outputs::result(result, execution_time(given))),
+        awaiting: awaiting(given),
+        failure: given.failure.clone().filter(|_| status == WorkflowStatus::Failed).map(failure),
+        retry_count: count(given.retries),
+        usage: Some(total_usage(given)),
+        model: given.started.model.clone(),
+        last_sequence: long_count(given.last_sequence),
+        // The fold does not keep the epoch of the last writer: take cursors from events.
+        cursor: String::new(),
+        create_time: Some(timestamp(given.create_time)),
+        update_time: Some(timestamp(given.update_time)),
+        finish_time: status.is_terminal().then(|| timestamp(given.update_time)),
+        expire_time: None,
+    }
+}
+
+/// The workflow as a list tells it.
+pub(in crate::api) fn workflow_without_rows(given: &Workflow) -> pb::Workflow {
+    let mut listed = workflow(given, true);
+    if let Some(result) = &mut listed.result {
+        result.rows.clear();
+    }
+    listed
+}
+
+/// Every attempt in the order they began, then the steps to come, or those that will not run.
+pub(in crate::api) fn steps(given: &Workflow) -> Vec<pb::Step> {
+    let mut steps: Vec<_> = given.steps.iter().map(|entry| step(entry, dialect(given))).collect();
+    let executes = given.started.question.options.execute;
+    for name in STEPS.into_iter().filter(|name| given.latest(name).is_none()) {
+        let skipped = given.status.is_terminal() || (name == EXECUTION && !executes);
+        steps.push(waiting_step(name, skipped));
+    }
+    steps
+}
+
+pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
+    let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection } = given;
+    let Question { text, source, options } = question;
+    let executes = options.execute;
+    let (_, connection_etag) = connection.clone().unzip();
+    pb::WorkflowStarted {
+        question: text.clone(),
+        connection_id: connection_id(source),
+        connection_name: String::new(),
+        connection_etag: connection_etag.unwrap_or_default(),
+        options: Some(run_options(options, *engine)),
+        model: model.clone(),
+        prompt_version: prompt_version.clone(),
+        schema_fingerprint: match source {
+            Source::InlineSchema(schema) => schema.fingerprint.clone(),
+            Source::Connection(_) => String::new(),
+        },
+        steps: STEPS.into_iter().map(|name| waiting_step(name, name == EXECUTION && !executes)).collect(),
+        user_id: options.user_id.clone(),
+        previous_workflow_id: options.previous_workflow_id.map(|id| id.to_string()).unwrap_or_default(),
+    }
+}
+
+pub(super) fn step(given: &Step, dialect: Option<DatabaseKind>) -> pb::Step {
+    let Step { name, attempt, status, start_time, finish_time, output, summary, failure: why, usage } = given;
+    let status = match status {
+        StepStatus::Running => pb::StepStatus::Running,
+        StepStatus::Done => pb::StepStatus::Done,
+        StepStatus::Failed => pb::StepStatus::Failed,
+    };
+    pb::Step {
+        name: name.clone(),
+        attempt: count(*attempt),
+        candidate: 0,
+        status: status.into(),
+        start_time: Some(timestamp(*start_time)),
+        finish_time: finish_time.map(timestamp),
+        summary: summary.clone(),
+        failure: why.clone().map(failure),
+        usage: usage.as_ref().map(outputs::usage),
+        model_calls: Vec::new(),
+        requires: Vec::new(),
+        output: output.clone().map(|output| outputs::output(output, dialect)),
+    }
+}
+
+fn waiting_step(name: &str, skipped: bool) -> pb::Step {
+    let status = if skipped { pb::StepStatus::Skipped } else { pb::StepStatus::Pending };
+    pb::Step { name: name.to_owned(), attempt: 1, status: status.into(), ..Default::default() }
+}
+
+fn run_options(given: &RunOptions, engine: EngineName) -> pb::WorkflowOptions {
+    let engine = match engine {
+        EngineName::Openai => pb::Engine::Openai,
+        EngineName::Builtin => pb::Engine::Builtin,
+    };
+    pb::WorkflowOptions {
+        engine: engine.into(),
+        max_retries: count(given.max_retries),
+        execute: given.execute,
+        require_approval: given.require_approval,
+        allow_clarification: given.allow_clarification,
+        candidates: count(given.candidates),
+        workflow_timeout: Some(duration(given.workflow_timeout)),
+        step_timeout: None,
+        statement_timeout: None,
+        max_rows: 0,
+        max_bytes: 0,
+        cancel_on_disconnect: given.cancel_on_disconnect,
+    }
+}
+
+fn connection_id(source: &Source) -> String {
+    match source {
+        Source::Connection(id) => id.to_string(),
+        Source::InlineSchema(_) => String::new(),
+    }
+}
+
+/// What the composer proposed last.
+pub(super) fn composed(given: &Workflow) -> Option<&ComposerOutput> {
+    given.steps.iter().rev().find_map(|step| match &step.output {
+        Some(StepOutput::Composer(output)) => Some(output),
+        _ => None,
+    })
+}
+
+/// The dialect, once it is known.
+pub(super) fn dialect(given: &Workflow) -> Option<DatabaseKind> {
+    match &given.started.question.source {
+        Source::InlineSchema(schema) => Some(schema.dialect),
+        Source::Connection(_) => composed(given).map(|output| output.dialect),
+    }
+}
+
+pub(super) fn execution_time(given: &Workflow) -> Option<Duration> {
+    match given.output(EXECUTION) {
+        Some(StepOutput::Execution(output)) => Some(Duration::from_micros(output.execution_micros)),
+        _ => None,
+    }
+}
+
+pub(super) fn total_usage(given: &Workflow) -> pb::TokenUsage {
+    let mut total = Usage::default();
+    for usage in given.steps.iter().filter_map(|step| step.usage.as_ref()) {
+        total.calls += usage.calls;
+        total.prompt_tokens += usage.prompt_tokens;
+        total.completion_tokens += usage.completion_tokens;
+    }
+    outputs::usage(&total)
+}
+
+pub(super) fn awaiting(given: &Workflow) -> Option<pb::Awaiting> {
+    use pb::awaiting::Need;
+    let need = match given.status {
+        WorkflowStatus::AwaitingInput => Need::Clarification(outputs::clarification(given.clarification.clone()?)),
+        WorkflowStatus::AwaitingApproval => Need::Approval(approval(given)),
+        _ => return None,
+    };
+    Some(pb::Awaiting { expire_time: None, need: Some(need) })
+}
+
+pub(super) fn approval(given: &Workflow) -> pb::Approval {
+    let composed = composed(given);
+    pb::Approval {
+        sql: given.sql().unwrap_or_default().to_owned(),
+        parameters: composed.map(|output| values(output.parameters.clone())).unwrap_or_default(),
+        explanation: composed.map(|output| output.explanation.clone()).unwrap_or_default(),
+        tables: Vec::new(),
+        estimated_row_count: None,
+        estimated_cost: None,
+    }
+}
+
+fn workflow_status(status: WorkflowStatus) -> pb::WorkflowStatus {
+    match status {
+        WorkflowStatus::Pending => pb::WorkflowStatus::Pending,
+        WorkflowStatus::Running => pb::WorkflowStatus::Running,
+        WorkflowStatus::Retrying => pb::WorkflowStatus::Retrying,
+        WorkflowStatus::AwaitingInput => pb::WorkflowStatus::AwaitingInput,
+        WorkflowStatus::AwaitingApproval => pb::WorkflowStatus::AwaitingApproval,
+        WorkflowStatus::Completed => pb::WorkflowStatus::Completed,
+        WorkflowStatus::Failed => pb::WorkflowStatus::Failed,
+        WorkflowStatus::Cancelled => pb::WorkflowStatus::Cancelled,
+    }
+}

@@ -1,0 +1,177 @@
+//! One running workflow: owns its state, puts its events in one order, starts its steps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::databases::Databases;
+use super::executor::{Attempt, FactsCell};
+use super::journal::Journal;
+use super::next::next;
+use super::plan::Plan;
+use crate::agents::Task;
+use crate::agents::steps::COMPOSER;
+use crate::domain::{EventKind, Failure, Question, Reason, Workflow};
+use crate::store::Error;
+
+/// How often a step is started before its workflow is held to kill its worker.
+const MAX_DELIVERIES: usize = 5;
+
+/// What every workflow of an engine is held to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) step_timeout: Duration,
+    pub(super) max_model_calls: u32,
+}
+
+/// Where a workflow comes from when it is taken up.
+pub(super) enum Origin {
+    /// This process has just stored it: steps that are begun in its log wait to be run.
+    Fresh,
+    /// Its log: these steps ran when their process ended; each as its start and how often it was started.
+    Log(Vec<(EventKind, usize)>),
+}
+
+/// One running workflow.
+pub(super) struct Dispatcher {
+    plan: Arc<Plan>,
+    limits: Limits,
+    journal: Journal,
+    question: Arc<Question>,
+    facts: Arc<FactsCell>,
+    steps: JoinSet<EventKind>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(plan: Arc<Plan>, limits: Limits, journal: Journal, databases: Arc<dyn Databases>) -> Self {
+        let question = Arc::new(journal.workflow().started.question.clone());
+        let facts = Arc::new(FactsCell::new(databases));
+        Self { plan, limits, journal, question, facts, steps: JoinSet::new() }
+    }
+
+    /// Runs the workflow to its terminal event, or until the shutdown: then its steps are dropped, nothing is written,
+    /// and the next process goes on. `tail` tells that the log grew, `left` is what remains of the workflow's time.
+    /// Returns the workflow as it ended; `None` after
+    /// a shutdown.
+    pub(super) async fn run(
+        mut self,
+        origin: Origin,
+        tail: watch::Receiver<u64>,
+        left: Duration,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Arc<Workflow>>, Error> {
+        let result = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(false),
+            result = self.drive(origin, tail, left) => result.map(|()| true),
+        };
+        self.steps.shutdown().await;
+        Ok(result?.then(|| self.journal.workflow().clone()))
+    }
+
+    async fn drive(&mut self, origin: Origin, mut tail: watch::Receiver<u64>, left: Duration) -> Result<(), Error> {
+        let deadline = tokio::time::sleep(left);
+        tokio::pin!(deadline);
+        if *tail.borrow_and_update() > self.journal.workflow().last_sequence {
+            self.journal.catch_up().await?;
+        }
+        let first = self.first(origin, left);
+        self.advance(first).await?;
+        while !self.journal.workflow().status.is_terminal() {
+            let happened = tokio::select! {
+                biased;
+                Some(ended) = self.steps.join_next() => vec![ended.unwrap_or_else(|error| lost(&error))],
+                Ok(()) = tail.changed() => {
+                    let last = *tail.borrow_and_update();
+                    if last <= self.journal.workflow().last_sequence {
+                        continue;
+                    }
+                    self.journal.catch_up().await?;
+                    Vec::new()
+                }
+                () = &mut deadline => vec![EventKind::Failed(timed_out(&self.question))],
+            };
+            self.advance(happened).await?;
+        }
+        Ok(())
+    }
+
+    /// What happened before anything runs.
+    fn first(&mut self, origin: Origin, left: Duration) -> Vec<EventKind> {
+        let workflow = self.journal.workflow().clone();
+        if workflow.cancel_requested.is_some() || workflow.status.is_terminal() {
+            return Vec::new();
+        }
+        if left.is_zero() {
+            return vec![EventKind::Failed(timed_out(&self.question))];
+        }
+        match origin {
+            Origin::Log(interrupted) => again(interrupted),
+            Origin::Fresh => {
+                workflow.steps.iter().for_each(|step| self.start(&step.name, step.attempt));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Stores what happened with what follows from it, and starts the steps that begin with that.
+    async fn advance(&mut self, happened: Vec<EventKind>) -> Result<(), Error> {
+        let plan = &self.plan;
+        let stored = self.journal.append(happened, |workflow| next(plan, workflow)).await?;
+        for event in stored {
+            if let EventKind::StepStarted { step, attempt } = event.kind {
+                self.start(&step, attempt);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, step: &str, attempt: u32) {
+        let workflow = self.journal.workflow().clone();
+        let Some(agent) = self.plan.agent(step) else {
+            // A log of another version may know steps that this plan does not have.
+            self.steps.spawn(std::future::ready(unknown(step)));
+            return;
+        };
+        let task = Task {
+            question: self.question.clone(),
+            facts: None,
+            attempt,
+            feedback: workflow.feedback.clone().filter(|_| step == COMPOSER),
+            model_calls_left: self.limits.max_model_calls.saturating_sub(workflow.model_calls()),
+            workflow,
+        };
+        let facts = FactsCell::concerns(&self.plan, step).then(|| self.facts.clone());
+        let attempt = Attempt { agent, task, facts, timeout: self.limits.step_timeout };
+        self.steps.spawn(attempt.run());
+    }
+}
+
+/// Interrupted steps are started again with the same attempt, unless they were too often.
+fn again(interrupted: Vec<(EventKind, usize)>) -> Vec<EventKind> {
+    if interrupted.iter().any(|(_, times)| *times >= MAX_DELIVERIES) {
+        let message = format!("its worker ended {MAX_DELIVERIES} times while the same step ran");
+        let failure = Failure::new(Reason::WorkerLost, message).with("deliveries", MAX_DELIVERIES);
+        return vec![EventKind::Failed(failure)];
+    }
+    interrupted.into_iter().map(|(start, _)| start).collect()
+}
+
+fn lost(error: &tokio::task::JoinError) -> EventKind {
+    tracing::error!(%error, "a step's task ended without an answer");
+    EventKind::Failed(Failure::new(Reason::Internal, "a step broke off; this is a bug of the server"))
+}
+
+fn unknown(step: &str) -> EventKind {
+    let message = format!("step `{step}` is not played by this version of the server");
+    EventKind::Failed(Failure::new(Reason::Internal, message).with("step", step))
+}
+
+fn timed_out(question: &Question) -> Failure {
+    let seconds = question.options.workflow_timeout.as_secs_f64();
+    let message = format!("the workflow took longer than {seconds} s");
+    Failure::new(Reason::WorkflowTimeout, message).with("seconds", seconds)
+}

@@ -1,0 +1,274 @@
+//! What the rest of the program sees of workflows. Every call acts for `who`: a workflow of another tenant does not
+//! exist.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use uuid::Uuid;
+
+use super::engine::{Job, Shared};
+use super::next::next;
+use super::plan::Plan;
+use super::{Cursor, admission, journal, watch};
+use crate::domain::{
+    ConnectionId, Event, EventKind, Failure, Page, PageRequest, Principal, Question, Reason, RequestKey, Source,
+    Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
+};
+use crate::store::{Claim, Error, ListFilter};
+
+/// How a workflow is started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StartOptions {
+    /// Makes a repeat return the first workflow (AIP-155).
+    pub request: Option<RequestKey>,
+    /// Checks everything and stores nothing (AIP-163).
+    pub validate_only: bool,
+}
+
+/// Starts, reads, follows, cancels and removes workflows. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// The name under which request ids are claimed.
+    const START: &str = "workflow.start";
+    /// Tries of an append that others keep overtaking.
+    const MAX_TRIES: usize = 32;
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Stores a workflow and hands it to the engine; returns at once. AUTO is resolved here, once. Refuses a question
+    /// that cannot be asked, an unknown connection, an engine without a model, options that are not there yet, and
+    /// anything beyond the engine's queue with `OVERLOADED`.
+    pub async fn start(&self, who: &Principal, question: Question, options: StartOptions) -> Result<Workflow, Failure> {
+        let shared = &self.shared;
+        admission::check(&question, &shared.options)?;
+        let crew = shared.resolve(question.options.engine)?;
+        let mut id = WorkflowId::generate();
+        if let Some(key) = options.request.filter(|_| !options.validate_only) {
+            let fresh = Uuid::from_bytes(*id.as_bytes());
+            let claim = shared.store.claim_request(&who.tenant, Self::START, &key.id, &key.body_hash, fresh).await;
+            match claim.map_err(|error| journal::failure(&error))? {
+                Claim::New => {}
+                Claim::Reused => return Err(reused(&key.id)),
+                Claim::Repeat(first) => {
+                    id = first.to_string().parse().map_err(|_| internal("a claimed id is no UUID"))?;
+                    if let Some(workflow) = self.find(who, id).await? {
+                        return Ok(workflow);
+                    }
+                }
+            }
+        }
+        let connection = match question.source {
+            Source::Connection(id) => Some((id, shared.databases.connection(who, id).await?.etag)),
+            Source::InlineSchema(_) => None,
+        };
+        let started = WorkflowStarted {
+            question,
+            principal: who.clone(),
+            engine: crew.engine,
+            model: crew.model.clone(),
+            prompt_version: crew.prompt_version.clone(),
+            connection,
+        };
+        let kind = EventKind::WorkflowStarted(Box::new(started));
+        let first = Event { sequence: 1, time: shared.clock.now(), epoch: shared.store.epoch(), kind };
+        let workflow = Workflow::fold(id, std::slice::from_ref(&first));
+        let workflow = workflow.ok_or_else(|| internal("a log begins with its start"))?;
+        if options.validate_only {
+            return Ok(workflow);
+        }
+        let plan = crew.plan(&workflow.started.question);
+        self.store_new(who, &plan, workflow, first).await
+    }
+
+    /// The workflow as its events tell it, or `WORKFLOW_NOT_FOUND`.
+    pub async fn get(&self, who: &Principal, id: WorkflowId) -> Result<Workflow, Failure> {
+        self.find(who, id).await?.ok_or_else(|| not_found(id))
+    }
+
+    /// Workflows of the caller's tenant, newest first.
+    pub async fn list(
+        &self,
+        who: &Principal,
+        filter: ListFilter,
+        page: PageRequest<WorkflowId>,
+    ) -> Result<Page<Workflow, WorkflowId>, Failure> {
+        let stored = self.shared.store.list_workflows(&who.tenant, &filter, page).await;
+        let Page { items: stored, next } = stored.map_err(|error| journal::failure(&error))?;
+        let mut items = Vec::with_capacity(stored.len());
+        for one in stored {
+            items.extend(self.find(who, one.id).await?);
+        }
+        Ok(Page { items, next })
+    }
+
+    /// Replays the events after `after_sequence`, then follows; ends after the terminal event. Every event comes once
+    /// and in order, none before it is stored. Ends in `WORKFLOW_NOT_FOUND`, or in `LOG_REWOUND` (with `last_sequence`)
+    /// when the log does not hold what the caller has seen. Memory is bounded by a page; dropping the stream frees all.
+    pub fn watch(
+        &self,
+        who: &Principal,
+        id: WorkflowId,
+        after_sequence: u64,
+        after_cursor: Option<Cursor>,
+    ) -> impl Stream<Item = Result<Event, Failure>> + Send + 'static + use<> {
+        watch::watch(self.shared.store.clone(), who.tenant.clone(), id, after_sequence, after_cursor)
+    }
+
+    /// Asks to cancel; the running steps stop and `cancelled` is written soon after. Repeating it changes nothing;
+    /// `WORKFLOW_FINISHED` when it has ended.
+    pub async fn cancel(&self, who: &Principal, id: WorkflowId, reason: String) -> Result<Workflow, Failure> {
+        self.append(who, id, |workflow| {
+            if workflow.status.is_terminal() {
+                let message = format!("workflow {id} has ended; it can no longer be cancelled");
+                return Err(Failure::new(Reason::WorkflowFinished, message).with("workflow_id", id));
+            }
+            let mut kinds = Vec::new();
+            if workflow.cancel_requested.is_none() {
+                kinds.push(EventKind::CancelRequested { by: who.clone(), reason: reason.clone() });
+            }
+            if !self.shared.running.contains(id) {
+                let reason = workflow.cancel_requested.as_deref().unwrap_or(&reason);
+                kinds.push(EventKind::Cancelled(cancelled(reason)));
+            }
+            Ok(kinds)
+        })
+        .await
+    }
+
+    /// Removes a workflow that has ended, with its log; `WORKFLOW_NOT_FINISHED` before that.
+    pub async fn delete(&self, who: &Principal, id: WorkflowId) -> Result<(), Failure> {
+        if !self.get(who, id).await?.status.is_terminal() {
+            let message = format!("workflow {id} has not ended; cancel it first");
+            return Err(Failure::new(Reason::WorkflowNotFinished, message).with("workflow_id", id));
+        }
+        let deleted = self.shared.store.delete_workflow(&who.tenant, id).await;
+        if deleted.map_err(|error| journal::failure(&error))? { Ok(()) } else { Err(not_found(id)) }
+    }
+
+    /// Cancels every unfinished workflow of a connection that is being deleted, with `CONNECTION_DELETED`. Their
+    /// terminal event is written here: a worker that is overtaken by it stops.
+    pub async fn cancel_for_connection(&self, who: &Principal, connection: ConnectionId) -> Result<(), Failure> {
+        use WorkflowStatus::{AwaitingApproval, AwaitingInput, Pending, Retrying, Running};
+        let statuses = vec![Pending, Running, Retrying, AwaitingInput, AwaitingApproval];
+        let filter = ListFilter { statuses, connection: Some(connection), user_id: None };
+        let mut after = None;
+        loop {
+            let page = PageRequest { after, limit: journal::PAGE };
+            let stored = self.shared.store.list_workflows(&who.tenant, &filter, page).await;
+            let Page { items, next } = stored.map_err(|error| journal::failure(&error))?;
+            for one in items {
+                self.append(who, one.id, |workflow| {
+                    if workflow.status.is_terminal() {
+                        return Ok(Vec::new());
+                    }
+                    let failure = Failure::new(Reason::ConnectionDeleted, "its connection was deleted");
+                    Ok(vec![EventKind::Cancelled(failure.with("connection_id", connection))])
+                })
+                .await?;
+            }
+            match next {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Stores the first event, with the starts of the first steps when they run at once, and queues the workflow. A caller that leaves meanwhile does not part the two, and a
+    /// store that answers badly may have stored it all the same: the worker looks.
+    async fn store_new(
+        &self,
+        who: &Principal,
+        plan: &Plan,
+        mut workflow: Workflow,
+        first: Event,
+    ) -> Result<Workflow, Failure> {
+        let starts = if self.shared.is_free() { next(plan, &workflow) } else { Vec::new() };
+        let place = self.shared.queue.clone().try_reserve_owned().map_err(|error| refused(&error))?;
+        let (time, epoch) = (first.time, first.epoch);
+        let mut events = vec![first];
+        events.extend(journal::apply(&mut workflow, starts, time, epoch));
+        let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
+        let stored = tokio::spawn(async move {
+            let result = shared.store.append(&tenant, id, 0, &events).await;
+            let known = result.is_ok().then(|| workflow.clone());
+            place.send(Job { tenant, id, workflow: known });
+            result.map(|()| workflow)
+        });
+        match stored.await {
+            Ok(Ok(workflow)) => Ok(workflow),
+            // A repeat of the same request got there first.
+            Ok(Err(Error::OutOfSequence { .. })) => self.get(who, id).await,
+            Ok(Err(error)) => Err(journal::failure(&error)),
+            Err(error) => Err(internal(&format!("a workflow could not be stored: {error}"))),
+        }
+    }
+
+    async fn find(&self, who: &Principal, id: WorkflowId) -> Result<Option<Workflow>, Failure> {
+        let log = journal::load(&*self.shared.store, &who.tenant, id).await;
+        Ok(log.map_err(|error| journal::failure(&error))?.map(|log| log.workflow))
+    }
+
+    /// Appends what `decide` makes of the workflow as it stands, again when a worker wrote in between.
+    async fn append(
+        &self,
+        who: &Principal,
+        id: WorkflowId,
+        decide: impl Fn(&Workflow) -> Result<Vec<EventKind>, Failure>,
+    ) -> Result<Workflow, Failure> {
+        let shared = &self.shared;
+        for _ in 0..Self::MAX_TRIES {
+            let mut workflow = self.get(who, id).await?;
+            let last = workflow.last_sequence;
+            let kinds = decide(&workflow)?;
+            let events = journal::apply(&mut workflow, kinds, shared.clock.now(), shared.store.epoch());
+            if events.is_empty() {
+                return Ok(workflow);
+            }
+            match shared.store.append(&who.tenant, id, last, &events).await {
+                Ok(()) => return Ok(workflow),
+                Err(Error::OutOfSequence { .. }) => {}
+                Err(error) => return Err(journal::failure(&error)),
+            }
+        }
+        let message = format!("workflow {id} moves too fast to be changed; try again");
+        Err(Failure::new(Reason::Overloaded, message).retry_after(Duration::from_millis(100)))
+    }
+}
+
+/// How a workflow that was asked to stop ends.
+pub(super) fn cancelled(reason: &str) -> Failure {
+    let message = if reason.is_empty() { "cancelled".to_owned() } else { format!("cancelled: {reason}") };
+    Failure::new(Reason::CallCancelled, message).with("reason", reason)
+}
+
+pub(super) fn not_found(id: WorkflowId) -> Failure {
+    Failure::new(Reason::WorkflowNotFound, format!("there is no workflow {id}")).with("workflow_id", id)
+}
+
+fn reused(id: &str) -> Failure {
+    let message = format!("request id `{id}` was used with another body; give each request an id of its own");
+    Failure::new(Reason::RequestIdReused, message).with("request_id", id)
+}
+
+fn refused(error: &TrySendError<mpsc::Sender<Job>>) -> Failure {
+    let wait = Duration::from_secs(1);
+    match error {
+        TrySendError::Full(_) => {
+            Failure::new(Reason::Overloaded, "too many workflows wait for their turn").retry_after(wait)
+        }
+        TrySendError::Closed(_) => Failure::new(Reason::Draining, "the server is stopping").retry_after(wait),
+    }
+}
+
+fn internal(message: &str) -> Failure {
+    Failure::new(Reason::Internal, message)
+}

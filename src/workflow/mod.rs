@@ -1,0 +1,31 @@
+//! From a question to an answer: the orchestrator.
+//!
+//! A workflow *is* its numbered events. [`Engine`] runs workflows, [`Handle`] is what the rest of the program sees.
+//! Read in this order: `plan` (which step needs which), `next` (what follows from the events so far: a pure
+//! function), `journal` (events on their way to the store and back), `executor` (one step), `dispatcher` (one
+//! running workflow), `engine` and `handle`, `watch`. The steps that need a database are in `steps`; they reach it
+//! through `databases` only.
+
+mod admission;
+mod answer;
+mod databases;
+mod dispatcher;
+mod engine;
+mod executor;
+mod handle;
+mod journal;
+mod next;
+pub mod plan;
+mod steps;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use databases::{Databases, Rows};
+pub use engine::{Engine, Options, Teams};
+pub use handle::{Handle, StartOptions};
+
+pub use crate::domain::event::Cursor;
+pub use crate::store::ListFilter;

@@ -1,0 +1,71 @@
+//! `validator`: measures the proposed statement and judges it. A verdict that says no is a failed step whose output
+//! the composer learns from.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{counted, facts, missing};
+use crate::agents::steps::{COMPOSER, LOAD_SCHEMA, VALIDATOR};
+use crate::agents::{Agent, AgentError, Outcome, Task};
+use crate::domain::outputs::{CheckKind, StepOutput, ValidatorOutput, Verdict};
+use crate::domain::{Failure, Reason};
+use crate::workflow::Databases;
+
+pub(in crate::workflow) struct Validator {
+    pub(in crate::workflow) databases: Arc<dyn Databases>,
+}
+
+#[async_trait]
+impl Agent for Validator {
+    fn name(&self) -> &'static str {
+        VALIDATOR
+    }
+
+    fn requires(&self) -> &'static [&'static str] {
+        &[LOAD_SCHEMA, COMPOSER]
+    }
+
+    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
+        let facts = facts(task)?;
+        let proposal = task.composer().ok_or_else(|| missing("a proposed statement"))?;
+        let who = &task.workflow.started.principal;
+        let verdict = self.databases.judge(who, &task.question.source, facts, proposal).await?;
+        if !verdict.is_valid {
+            let failure = refusal(&verdict);
+            return Err(AgentError { failure, output: Some(StepOutput::Validator(verdict)), usage: None });
+        }
+        let summary = summary(&verdict);
+        Ok(Outcome { output: StepOutput::Validator(verdict), summary, usage: None })
+    }
+}
+
+fn summary(verdict: &ValidatorOutput) -> String {
+    let count = |wanted| verdict.checks.iter().filter(|check| check.verdict == wanted).count() as u64;
+    let warnings = match count(Verdict::Warning) {
+        0 => String::new(),
+        some => format!(", {}", counted(some, "warning")),
+    };
+    let refined = if verdict.refined_sql.is_some() { "; the statement was corrected" } else { "" };
+    format!("Passed {}{warnings}{refined}.", counted(count(Verdict::Passed), "check"))
+}
+
+/// The reason is that of the first check that failed.
+fn refusal(verdict: &ValidatorOutput) -> Failure {
+    let failed = verdict.checks.iter().find(|check| check.verdict == Verdict::Failed);
+    let reason = match failed.map(|check| check.kind) {
+        Some(CheckKind::Parse) => Reason::SqlNotUnderstood,
+        Some(CheckKind::ReadOnly) => Reason::SqlNotAllowed,
+        Some(CheckKind::Schema | CheckKind::Planner | CheckKind::Semantics) | None => Reason::SqlFailed,
+    };
+    let message = match (verdict.errors.first(), failed) {
+        (Some(error), _) => error.clone(),
+        (None, Some(check)) => check.detail.clone(),
+        (None, None) => "the statement did not pass the checks".to_owned(),
+    };
+    let failure = Failure::new(reason, message);
+    match &verdict.sql_error {
+        Some(error) => failure.with_sql(error.clone()),
+        None => failure,
+    }
+}
