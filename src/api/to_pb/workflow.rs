@@ -9,6 +9,7 @@ use crate::domain::{
 use crate::pb::v1 as pb;
 
 use super::connection::database_kind;
+use super::event::cursor;
 use super::failure::failure;
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
@@ -44,8 +45,7 @@ pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
         usage: Some(total_usage(given)),
         model: given.started.model.clone(),
         last_sequence: long_count(given.last_sequence),
-        // The fold does not keep the epoch of the last writer: take cursors from events.
-        cursor: String::new(),
+        cursor: cursor(given.last_sequence, given.last_epoch),
         create_time: Some(timestamp(given.create_time)),
         update_time: Some(timestamp(given.update_time)),
         finish_time: status.is_terminal().then(|| timestamp(given.update_time)),
@@ -77,11 +77,11 @@ pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
     let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection } = given;
     let Question { text, source, options } = question;
     let executes = options.execute;
-    let (_, connection_etag) = connection.clone().unzip();
+    let (connection_name, connection_etag) = connection.clone().map(|pinned| (pinned.name, pinned.etag)).unzip();
     pb::WorkflowStarted {
         question: text.clone(),
         connection_id: connection_id(source),
-        connection_name: String::new(),
+        connection_name: connection_name.unwrap_or_default(),
         connection_etag: connection_etag.unwrap_or_default(),
         options: Some(run_options(options, *engine)),
         model: model.clone(),
