@@ -16,7 +16,7 @@ use crate::lifecycle::Lifecycle;
 use crate::llm;
 use crate::store::embedded::Embedded;
 use crate::store::{self, Store};
-use crate::workflow::{self, Engine, Handle, Parts, Teams};
+use crate::workflow::{self, Engine, Handle, Saved, Teams};
 use crate::{agents, api, demo, queries};
 
 /// Name of the connection to the demo database.
@@ -46,26 +46,19 @@ impl App {
 
         create_folder(&config.data_dir, "PULSE_DATA_DIR")?;
         create_folder(&config.sqlite_dir, "PULSE_SQLITE_DIR")?;
-        let embedded = Embedded::open(&config.data_dir.join("pulse.db"), store::embedded::Options::default()).await;
+        let options = store::embedded::Options { clock: clock.clone(), ..store::embedded::Options::default() };
+        let embedded = Embedded::open(config.data_dir.join("pulse.db"), options).await;
         let store: Arc<dyn Store> = Arc::new(embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {error}")))?);
 
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
         let queries = queries::Service::new(directory.clone(), query_options(&config));
         let library = Library::new(directory.clone());
-        let teams = Teams {
-            builtin: engines::builtin::team(),
-            openai: config.model.as_ref().map(openai_team).transpose()?,
-        };
-        let parts = Parts {
-            store: store.clone(),
-            library,
-            directory: directory.clone(),
-            queries: queries.clone(),
-            teams,
-            clock,
-        };
-        let (engine, workflows) = Engine::new(parts, workflow_options(&config)).map_err(|error| Error(error.to_string()))?;
+        let databases = Arc::new(Saved::new(directory.clone(), library, queries.clone()));
+        let teams =
+            Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
+        let engine = Engine::over(store.clone(), databases, teams, clock, workflow_options(&config));
+        let (engine, workflows) = engine.map_err(|error| Error(error.to_string()))?;
 
         let soft = lifecycle.soft.clone();
         lifecycle.tasks.spawn(async move { engine.run(soft).await });
@@ -123,16 +116,30 @@ impl App {
 }
 
 fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
+    let refused = |error: &dyn std::fmt::Display| Error(error.to_string());
+    let endpoint = model.base_url.parse().map_err(|error| Error(format!("OPENAI_BASE_URL: {error}")))?;
     let chat = llm::OpenAi::new(llm::Options {
+        endpoint,
         api_key: model.api_key.clone(),
-        base_url: model.base_url.clone(),
         model: model.model.clone(),
-        timeout: model.timeout,
+        attempt_timeout: model.timeout,
+        total_timeout: model.total_timeout,
         ..llm::Options::default()
-    })
-    .map_err(|error| Error(format!("OPENAI_BASE_URL: {error}")))?;
-    let chat = llm::WithLimits::new(Arc::new(chat), model.concurrency);
-    let options = engines::openai::Options { schema_tokens: model.schema_tokens, share_values: model.share_values };
+    });
+    let chat = chat.map_err(|error| refused(&error))?;
+    let limits = llm::Limits { max_concurrent: model.concurrency as usize, ..llm::Limits::default() };
+    let chat = llm::WithLimits::new(Arc::new(chat), limits);
+    let options = engines::openai::Options {
+        schema_tokens: model.schema_tokens as usize,
+        share_values: model.share_values,
+        answer_tokens: model.answer_tokens,
+        models: engines::openai::Models {
+            planner: model.planner_model.clone(),
+            mapper: model.mapper_model.clone(),
+            composer: model.composer_model.clone(),
+        },
+        ..engines::openai::Options::default()
+    };
     Ok(engines::openai::team(Arc::new(chat), options))
 }
 
@@ -156,7 +163,8 @@ fn query_options(config: &Config) -> queries::Options {
 fn workflow_options(config: &Config) -> workflow::Options {
     workflow::Options {
         step_timeout: config.step_timeout,
-        max_running: config.max_workflows,
+        max_running: config.max_workflows as usize,
+        max_workflow_timeout: config.workflow_timeout,
         max_model_calls: config.model.as_ref().map_or(0, |model| model.max_calls),
         ..workflow::Options::default()
     }

@@ -101,17 +101,37 @@ pub struct ModelSettings {
     #[arg(long, env = "OPENAI_MODEL", default_value = "gpt-4.1-mini", value_name = "NAME")]
     pub openai_model: String,
 
+    /// The planner's model, when it is another
+    #[arg(long, env = "OPENAI_MODEL_PLANNER", value_name = "NAME")]
+    pub openai_model_planner: Option<String>,
+
+    /// The mapper's model, when it is another
+    #[arg(long, env = "OPENAI_MODEL_MAPPER", value_name = "NAME")]
+    pub openai_model_mapper: Option<String>,
+
+    /// The composer's model, when it is another
+    #[arg(long, env = "OPENAI_MODEL_COMPOSER", value_name = "NAME")]
+    pub openai_model_composer: Option<String>,
+
     /// Model calls one workflow may make
     #[arg(long, env = "PULSE_LLM_MAX_CALLS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "COUNT")]
     pub llm_max_calls: u32,
 
     /// Model calls at the same time
-    #[arg(long, env = "PULSE_LLM_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "COUNT")]
+    #[arg(long, env = "PULSE_LLM_MAX_CONCURRENT", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "COUNT")]
     pub llm_concurrency: u32,
 
-    /// Longest one model call may take
+    /// Longest one exchange with the endpoint may take
     #[arg(long, env = "PULSE_LLM_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub llm_timeout: Duration,
+
+    /// Longest one model call may take, repeats and waits included
+    #[arg(long, env = "PULSE_LLM_TOTAL_TIMEOUT", default_value = "90s", value_parser = duration, value_name = "TIME")]
+    pub llm_total_timeout: Duration,
+
+    /// Longest answer of the model, in tokens
+    #[arg(long, env = "PULSE_LLM_MAX_TOKENS", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(64..=100_000), value_name = "COUNT")]
+    pub llm_max_tokens: u32,
 
     /// Tokens of schema in a prompt
     #[arg(long, env = "PULSE_LLM_SCHEMA_TOKENS", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(200..=200_000), value_name = "COUNT")]
@@ -162,12 +182,22 @@ pub struct ModelConfig {
     pub base_url: String,
     /// Model name.
     pub model: String,
+    /// The planner's model, when it is another.
+    pub planner_model: Option<String>,
+    /// The mapper's model, when it is another.
+    pub mapper_model: Option<String>,
+    /// The composer's model, when it is another.
+    pub composer_model: Option<String>,
     /// Model calls one workflow may make.
     pub max_calls: u32,
     /// Calls at the same time.
     pub concurrency: u32,
-    /// Longest one call may take.
+    /// Longest one exchange may take.
     pub timeout: Duration,
+    /// Longest one call may take, repeats and waits included.
+    pub total_timeout: Duration,
+    /// Longest answer, in tokens.
+    pub answer_tokens: u32,
     /// Tokens of schema in a prompt.
     pub schema_tokens: u32,
     /// Whether prompts may contain values from the database.
@@ -223,8 +253,9 @@ impl Settings {
 impl ModelSettings {
     /// The model's settings when a key or an endpoint is configured. Empty variables count as unset.
     fn check(self) -> Result<Option<ModelConfig>, Error> {
-        let api_key = self.openai_api_key.filter(|key| !key.trim().is_empty());
-        let base_url = self.openai_base_url.filter(|url| !url.trim().is_empty());
+        let named = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let api_key = named(self.openai_api_key);
+        let base_url = named(self.openai_base_url);
         if api_key.is_none() && base_url.is_none() {
             return Ok(None);
         }
@@ -238,9 +269,14 @@ impl ModelSettings {
             api_key: api_key.map(SecretString::from),
             base_url: base_url.trim_end_matches('/').to_owned(),
             model: self.openai_model,
+            planner_model: named(self.openai_model_planner),
+            mapper_model: named(self.openai_model_mapper),
+            composer_model: named(self.openai_model_composer),
             max_calls: self.llm_max_calls,
             concurrency: self.llm_concurrency,
             timeout: at_least_a_millisecond("PULSE_LLM_TIMEOUT", self.llm_timeout)?,
+            total_timeout: at_least_a_millisecond("PULSE_LLM_TOTAL_TIMEOUT", self.llm_total_timeout)?,
+            answer_tokens: self.llm_max_tokens,
             schema_tokens: self.llm_schema_tokens,
             share_values: self.llm_share_values,
         }))

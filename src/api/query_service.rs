@@ -66,8 +66,8 @@ impl server::QueryService for QueryService {
 
 /// Header, batches, summary: each batch is read from the database once the client has taken the one before. A stream
 /// that is dropped drops its statement.
-fn pieces(mut rows: QueryStream) -> Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>> {
-    let header = to_pb::header(std::mem::take(&mut rows.columns));
+fn pieces(rows: QueryStream) -> Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>> {
+    let header = to_pb::header(rows.columns().to_vec());
     let rest = stream::unfold(Some((rows, 0)), |state| async move {
         let (mut rows, sent_bytes) = state?;
         if let Some(batch) = rows.next().await {

@@ -35,7 +35,9 @@ impl Client {
     /// Connects, or says what to check.
     pub(super) async fn connect(arguments: &ServerArguments) -> Result<Self, Error> {
         let endpoint = Endpoint::from_shared(arguments.server.clone())
-            .map_err(|_| Error::Usage(format!("--server: `{}` is not a URL such as http://127.0.0.1:50051", arguments.server)))?
+            .map_err(|_| {
+                Error::Usage(format!("--server: `{}` is not a URL such as http://127.0.0.1:50051", arguments.server))
+            })?
             .connect_timeout(std::time::Duration::from_secs(5));
         let channel = endpoint.connect().await.map_err(|_| {
             Error::Call(format!("no server answers at {}; start one with `pulse serve --demo`", arguments.server))
@@ -54,7 +56,8 @@ impl Client {
         let mut page_token = String::new();
         loop {
             let request = ListConnectionsRequest { page_token, ..Default::default() };
-            let page = self.connections.list_connections(request).await.map_err(|status| explain(&status))?.into_inner();
+            let page =
+                self.connections.list_connections(request).await.map_err(|status| explain(&status))?.into_inner();
             let matches = |one: &Connection| {
                 one.id.eq_ignore_ascii_case(name_or_id) || one.name.to_lowercase() == name_or_id.to_lowercase()
             };

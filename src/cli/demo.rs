@@ -28,7 +28,9 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<Outcome, Error> {
     let config = settings.check()?;
     telemetry::init(&config.telemetry).map_err(|error| Error::Usage(error.to_string()))?;
     if config.api_keys.is_some() {
-        return Err(Error::Usage("PULSE_API_KEYS_FILE: the demo serves without keys; unset it, or use `serve --demo`".to_owned()));
+        return Err(Error::Usage(
+            "PULSE_API_KEYS_FILE: the demo serves without keys; unset it, or use `serve --demo`".to_owned(),
+        ));
     }
     let listener = bind(config.listen).await?;
     let address = listener.local_addr().map_err(|error| Error::Call(error.to_string()))?;

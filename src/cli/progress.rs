@@ -77,12 +77,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
-        self.line(&format!(
-            "  {mark} {:<12} {:>9}  {}{attempt}",
-            step.name,
-            elapsed(step),
-            one_line(&step.summary)
-        ));
+        self.line(&format!("  {mark} {:<12} {:>9}  {}{attempt}", step.name, elapsed(step), one_line(&step.summary)));
     }
 
     fn result(&mut self, result: &WorkflowResult) {
@@ -109,7 +104,8 @@ impl Progress {
 /// Real time between the step's start and its end.
 fn elapsed(step: &Step) -> String {
     let (Some(start), Some(finish)) = (&step.start_time, &step.finish_time) else { return String::new() };
-    let nanoseconds = i128::from(finish.seconds - start.seconds) * 1_000_000_000 + i128::from(finish.nanos - start.nanos);
+    let nanoseconds =
+        i128::from(finish.seconds - start.seconds) * 1_000_000_000 + i128::from(finish.nanos - start.nanos);
     let milliseconds = nanoseconds.max(0) as f64 / 1e6;
     if milliseconds < 1_000.0 { format!("{milliseconds:.1} ms") } else { format!("{:.2} s", milliseconds / 1e3) }
 }

@@ -6,3 +6,5 @@ mod service;
 
 pub use failures::from_refusal;
 pub use service::{Options, QueryResult, QueryStream, RequestedLimits, Service, Statement, Validation};
+
+pub use crate::sql::{Summary, Truncation};

@@ -6,10 +6,10 @@ use super::evidence;
 use super::failures::from_refusal;
 use crate::connections::{Directory, from_sql};
 use crate::domain::evidence::Evidence;
-use crate::domain::outputs::ComposerOutput;
+use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
 use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, ResultColumn, Row, Source, SqlError, Value};
 use crate::sql::guard::{self, Policy};
-use crate::sql::{self, Database, GuardedSql, Limits, RowStream, Summary, Truncation};
+use crate::sql::{self, Database, GuardedSql, Limits, Plan, RowStream, Summary, Truncation};
 
 /// Caps of the server; a connection's own limits may only lower them.
 #[derive(Debug, Clone)]
@@ -21,9 +21,9 @@ pub struct Options {
     /// Bytes of a unary result at most.
     pub max_bytes: u32,
     /// Rows of a stream at most.
-    pub max_stream_rows: u64,
+    pub max_stream_rows: u32,
     /// Bytes of a stream at most.
-    pub max_stream_bytes: u64,
+    pub max_stream_bytes: u32,
     /// Longest a statement may run.
     pub statement_timeout: Duration,
 }
@@ -54,9 +54,9 @@ pub struct Statement {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestedLimits {
     /// Rows.
-    pub max_rows: Option<u64>,
+    pub max_rows: Option<u32>,
     /// Bytes.
-    pub max_bytes: Option<u64>,
+    pub max_bytes: Option<u32>,
     /// Longest time.
     pub timeout: Option<Duration>,
 }
@@ -68,6 +68,8 @@ pub struct QueryResult {
     pub columns: Vec<ResultColumn>,
     /// Rows up to the limits.
     pub rows: Vec<Row>,
+    /// How many rows those are.
+    pub row_count: usize,
     /// Set when rows were left out.
     pub truncated: Option<Truncation>,
     /// Time in the database.
@@ -88,25 +90,29 @@ impl QueryStream {
     }
 
     /// The next rows, about 256 KiB of them; `None` when there are no more.
-    pub async fn next_batch(&mut self) -> Option<Vec<Row>> {
+    pub async fn next(&mut self) -> Option<Vec<Row>> {
         self.stream.next_batch().await
     }
 
     /// How it ended; after the last batch.
-    pub async fn summary(self) -> Result<Summary, Failure> {
+    pub async fn finish(self) -> Result<Summary, Failure> {
         self.stream.summary().await.map_err(from_sql)
     }
 }
 
 /// What the guard and the database's planner say of a statement.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Validation {
-    /// The guard's refusal; the planner was not asked then.
-    pub refusal: Option<Failure>,
-    /// The planner's refusal.
-    pub planner_error: Option<SqlError>,
+    /// Each check with its verdict, in the order they were made.
+    pub checks: Vec<Check>,
+    /// Why it would not run; `None` when it would.
+    pub failure: Option<Failure>,
+    /// Columns of its result.
+    pub columns: Vec<ResultColumn>,
     /// Tables that it reads, as it names them.
     pub tables: Vec<String>,
+    /// The planner's plan as text.
+    pub plan: String,
 }
 
 /// Runs statements. Cheap to clone.
@@ -128,7 +134,7 @@ impl Service {
         &self,
         who: &Principal,
         connection: ConnectionId,
-        statement: &Statement,
+        statement: Statement,
         requested: RequestedLimits,
     ) -> Result<QueryResult, Failure> {
         let (connection, database) = self.directory.database(who, connection).await?;
@@ -136,9 +142,9 @@ impl Service {
         let limits = self.unary_limits(&connection, requested);
         let outcome = database.execute(&guarded, &statement.parameters, limits).await;
         let result = outcome.map_err(|error| refused(&connection, error))?;
-        record(&connection, result.rows.len() as u64, result.truncated, result.execution_time);
+        record(&connection, result.rows.len(), result.truncated, result.execution_time);
         let sql::ResultSet { columns, rows, truncated, execution_time } = result;
-        Ok(QueryResult { columns, rows, truncated, execution_time })
+        Ok(QueryResult { row_count: rows.len(), columns, rows, truncated, execution_time })
     }
 
     /// Runs one statement and hands its rows on as the reader takes them.
@@ -161,18 +167,29 @@ impl Service {
         &self,
         who: &Principal,
         connection: ConnectionId,
-        statement: &Statement,
+        statement: Statement,
     ) -> Result<Validation, Failure> {
         let (connection, database) = self.directory.database(who, connection).await?;
         let guarded = match admit(&connection, &statement.sql) {
             Ok(guarded) => guarded,
-            Err(refusal) => {
-                return Ok(Validation { refusal: Some(refusal), planner_error: None, tables: Vec::new() });
-            }
+            Err(refusal) => return Ok(refused_by_guard(refusal)),
         };
         let tables = guarded.analysis().tables.iter().map(|table| table.name.clone()).collect();
-        let planner_error = planner_error(&database, &guarded, &statement.parameters).await?;
-        Ok(Validation { refusal: None, planner_error, tables })
+        let (planner, failure, plan) = match database.explain(&guarded, &statement.parameters).await {
+            Ok(plan) => (check(CheckKind::Planner, Verdict::Passed, "the database has a plan for it"), None, plan),
+            Err(sql::Error::Unavailable(problem)) => return Err(from_sql(sql::Error::Unavailable(problem))),
+            Err(sql::Error::Busy) => return Err(from_sql(sql::Error::Busy)),
+            Err(error) => {
+                let failure = from_sql(error);
+                (check(CheckKind::Planner, Verdict::Failed, &failure.message), Some(failure), Plan::default())
+            }
+        };
+        let checks = vec![
+            check(CheckKind::Parse, Verdict::Passed, "one statement that parses"),
+            check(CheckKind::ReadOnly, Verdict::Passed, "it only reads"),
+            planner,
+        ];
+        Ok(Validation { checks, failure, columns: plan.columns, tables, plan: plan.text })
     }
 
     /// Measures a proposed statement for the validator. An inline schema has no planner to ask.
@@ -196,10 +213,13 @@ impl Service {
     fn unary_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
         let own = connection.limits;
         let options = &self.options;
-        let max_rows = least([Some(options.max_rows.into()), own.max_rows.map(u64::from)]);
         Limits {
-            max_rows: requested.max_rows.unwrap_or(options.default_rows.into()).min(max_rows),
-            max_bytes: least([Some(options.max_bytes.into()), own.max_bytes.map(u64::from), requested.max_bytes]),
+            max_rows: least([
+                Some(options.max_rows),
+                own.max_rows,
+                Some(requested.max_rows.unwrap_or(options.default_rows)),
+            ]),
+            max_bytes: least([Some(options.max_bytes), own.max_bytes, requested.max_bytes]),
             timeout: self.timeout(connection, requested),
         }
     }
@@ -218,8 +238,31 @@ impl Service {
     }
 }
 
-fn least<const COUNT: usize>(limits: [Option<u64>; COUNT]) -> u64 {
-    limits.into_iter().flatten().min().unwrap_or(u64::MAX)
+fn least<const COUNT: usize>(limits: [Option<u32>; COUNT]) -> u64 {
+    limits.into_iter().flatten().min().map_or(u64::MAX, u64::from)
+}
+
+fn check(kind: CheckKind, verdict: Verdict, detail: &str) -> Check {
+    Check { kind, verdict, detail: detail.to_owned() }
+}
+
+/// The checks after the one that the guard failed are not made.
+fn refused_by_guard(refusal: Failure) -> Validation {
+    let (parse, read_only) = match refusal.reason {
+        Reason::SqlNotUnderstood => (Verdict::Failed, Verdict::Skipped),
+        _ => (Verdict::Passed, Verdict::Failed),
+    };
+    let detail = |verdict| match verdict {
+        Verdict::Failed => refusal.message.as_str(),
+        Verdict::Skipped => "an earlier check failed",
+        _ => "it parses",
+    };
+    let checks = vec![
+        check(CheckKind::Parse, parse, detail(parse)),
+        check(CheckKind::ReadOnly, read_only, detail(read_only)),
+        check(CheckKind::Planner, Verdict::Skipped, "an earlier check failed"),
+    ];
+    Validation { checks, failure: Some(refusal), ..Validation::default() }
 }
 
 /// The only way from text to execution.
@@ -251,7 +294,7 @@ fn refused(connection: &Connection, error: sql::Error) -> Failure {
 }
 
 /// One line a statement. Never its text: it may hold what people look for.
-fn record(connection: &Connection, rows: u64, truncated: Option<Truncation>, time: Duration) {
+fn record(connection: &Connection, rows: usize, truncated: Option<Truncation>, time: Duration) {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(connection = %connection.id, rows, ?truncated, micros, "query ran");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::sqlite::{self, Interruption, Ticket};
+use super::sqlite::{self, Interruption, Plan, Ticket};
 use super::{Error, GuardedSql};
 use crate::domain::{ResultColumn, Row, Schema, Value, ValueIndex};
 
@@ -194,7 +194,7 @@ impl Database {
     }
 
     /// What the database's planner says of the statement; nothing runs.
-    pub async fn explain(&self, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+    pub async fn explain(&self, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
         let (sql, parameters) = (sql.clone(), parameters.to_vec());
         self.blocking(move |session| sqlite::explain(&session.connection, &sql, &parameters)).await
     }

@@ -15,3 +15,4 @@ pub use database::{
 };
 pub use error::Error;
 pub use guard::GuardedSql;
+pub use sqlite::Plan;

@@ -16,6 +16,7 @@ mod handle;
 mod journal;
 mod next;
 pub mod plan;
+mod saved;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -26,6 +27,7 @@ mod watch;
 pub use databases::{Databases, Rows};
 pub use engine::{Engine, Options, Teams};
 pub use handle::{Handle, StartOptions};
+pub use saved::Saved;
 
 pub use crate::domain::event::Cursor;
 pub use crate::store::ListFilter;

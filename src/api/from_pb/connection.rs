@@ -105,7 +105,7 @@ pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Res
             fields.bad("id", "is required, unless `connection` is given");
             None
         }
-        (true, Some(given)) => Some(Tested::Unsaved(spec(&mut fields, given))),
+        (true, Some(given)) => Some(Tested::Unsaved(Box::new(spec(&mut fields, given)))),
         (false, None) => fields.id("id", &id).map(Tested::Saved),
         (false, Some(_)) => {
             fields.unless_missing(true, "TestConnection of a saved connection with changes");

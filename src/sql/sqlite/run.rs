@@ -7,25 +7,33 @@ use super::open::Interruption;
 use crate::domain::{ColumnType, ResultColumn, Row, SqlError, Value};
 use crate::sql::{Error, GuardedSql, column_type};
 
-/// What the database's planner says of a statement: one line per node.
-pub type Plan = String;
+/// What the database makes of a statement without running it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// One line per node; empty for statements that only describe.
+    pub text: String,
+    /// Columns of the result.
+    pub columns: Vec<ResultColumn>,
+}
 
 /// Asks the planner; nothing runs.
 pub fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
-    if !sql.is_query() {
-        connection.prepare(sql.text()).map_err(|error| explain_error(&error, None))?;
-        return Ok(String::new());
-    }
-    let text = format!("EXPLAIN QUERY PLAN {}", sql.text());
-    let shift = text.len() - sql.text().len();
-    let mut statement = connection.prepare(&text).map_err(|error| shifted(explain_error(&error, None), shift))?;
+    let failed = |error: rusqlite::Error| explain_error(&error, None);
+    // Preparing the statement itself finds its errors at their own positions, and its columns.
+    let mut statement = connection.prepare(sql.text()).map_err(failed)?;
     bind(&mut statement, parameters)?;
-    let mut rows = statement.raw_query();
-    let mut lines = Vec::new();
-    while let Some(row) = rows.next().map_err(|error| explain_error(&error, None))? {
-        lines.push(row.get::<_, String>(3).unwrap_or_default());
+    let columns = statement.columns().iter().map(describe).collect();
+    if !sql.is_query() {
+        return Ok(Plan { text: String::new(), columns });
     }
-    Ok(lines.join("\n"))
+    let mut planned = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text())).map_err(failed)?;
+    bind(&mut planned, parameters)?;
+    let mut rows = planned.raw_query();
+    let mut lines: Vec<String> = Vec::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        lines.push(row.get(3).map_err(failed)?);
+    }
+    Ok(Plan { text: lines.join("\n"), columns })
 }
 
 /// Runs the statement: `columns` once, then `row` for each row until it says stop.
@@ -106,15 +114,4 @@ fn character_at(sql: &str, offset: i32) -> u32 {
     let Ok(offset) = usize::try_from(offset) else { return 0 };
     let before = sql.get(..offset).map_or(0, |text| text.chars().count());
     u32::try_from(before + 1).unwrap_or(0)
-}
-
-/// Takes the length of our own prefix off a position.
-fn shifted(error: Error, prefix: usize) -> Error {
-    match error {
-        Error::Refused(mut refused) => {
-            refused.position = refused.position.saturating_sub(u32::try_from(prefix).unwrap_or(0));
-            Error::Refused(refused)
-        }
-        other => other,
-    }
 }

@@ -1,0 +1,698 @@
+//! From a draft and its assignment to a query tree.
+
+use super::chunks::is_date;
+use super::dates::Period;
+use super::draft::{Bucket, Condition, Draft, Key, Kind, SlotId, in_column};
+use super::joins::{Edge, Joins, Tree};
+use super::names::{Col, Names, Target};
+use super::resolve::slot_of;
+use super::synonyms;
+use super::tree::{Expr, Filter, Literal, Query, SetOp};
+use super::values::Values;
+use crate::domain::ColumnType;
+use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
+
+/// A query and how sure its shape is, 0 to 1.
+#[derive(Debug, Clone)]
+pub(crate) struct Built {
+    /// The tree.
+    pub query: Query,
+    /// Product of what was assumed.
+    pub certainty: f64,
+    /// What was assumed, in words.
+    pub assumptions: Vec<String>,
+}
+
+pub(crate) struct Builder<'a> {
+    pub draft: &'a Draft,
+    pub targets: &'a [Target],
+    pub names: &'a Names,
+    pub values: &'a Values,
+    pub joins: &'a Joins,
+    pub prefers: &'a dyn Fn(&Edge) -> f64,
+    pub certainty: f64,
+    pub assumptions: Vec<String>,
+}
+
+impl Builder<'_> {
+    /// Builds the query, or says why this assignment has none.
+    pub(crate) fn build(mut self) -> Result<Built, String> {
+        let sentence = self.draft.items.iter().map(|item| item.sentence).max().ok_or("nothing is asked for")?;
+        let entity = self.entity().ok_or("nothing is asked for")?;
+        let mut query = Query { distinct: self.draft.distinct, limit: self.draft.limit, ..Query::default() };
+        let (tree, multiplied) = self.tables(entity)?;
+        query.tables = tree.tables;
+        query.edges = tree.edges;
+        self.items(&mut query, sentence, multiplied)?;
+        self.groups(&mut query, entity, sentence)?;
+        self.conditions(&mut query, entity)?;
+        self.order(&mut query, entity)?;
+        self.finish(&mut query, entity, multiplied)?;
+        Ok(Built { query, certainty: self.certainty, assumptions: self.assumptions })
+    }
+
+    fn target(&self, slot: SlotId) -> Target {
+        self.targets[slot]
+    }
+
+    fn col(&self, slot: SlotId) -> Result<Col, String> {
+        match self.target(slot) {
+            Target::Column(col) => Ok(col),
+            Target::Table(_) => Err(format!("'{}' is a table, not a column", self.draft.slots[slot].text)),
+        }
+    }
+
+    /// The table whose rows are asked for.
+    fn entity(&self) -> Option<usize> {
+        let sentence = self.draft.items.iter().map(|item| item.sentence).max()?;
+        let first = self.draft.items.iter().find(|item| item.sentence == sentence && item.slot.is_some())?;
+        first.slot.map(|slot| self.target(slot).table())
+    }
+
+    fn shown_tables(&self) -> Vec<usize> {
+        let mut tables: Vec<usize> =
+            self.draft.items.iter().filter_map(|item| item.slot).map(|slot| self.target(slot).table()).collect();
+        if self.draft.items.iter().any(|item| item.aggregate.is_some()) {
+            tables.extend(self.draft.groups.iter().map(|(slot, _)| self.target(*slot).table()));
+        }
+        tables
+    }
+
+    /// Tables of the query without what is looked up apart, and whether a join can repeat the asked-for rows.
+    fn tables(&mut self, entity: usize) -> Result<(Tree, bool), String> {
+        let mut tables = vec![entity];
+        tables.extend(self.shown_tables());
+        for condition in &self.draft.conditions {
+            if !self.apart(condition, entity) {
+                tables.push(self.target(slot_of(&condition.kind)).table());
+            }
+        }
+        let denied = |slot: &SlotId| self.draft.slots[*slot].denied;
+        tables.extend(self.draft.mentions.iter().filter(|slot| !denied(slot)).map(|slot| self.target(*slot).table()));
+        tables.extend(self.draft.groups.iter().map(|(slot, _)| self.target(*slot).table()));
+        for (key, _) in &self.draft.order {
+            match key {
+                Key::Column(slot) | Key::Aggregate(_, slot) | Key::Count(Some(slot)) => {
+                    tables.push(self.target(*slot).table())
+                }
+                Key::Count(None) | Key::First => {}
+            }
+        }
+        let tree =
+            self.joins.tree(&tables, self.prefers).ok_or("no foreign keys connect the tables that are spoken of")?;
+        if tree.ambiguous {
+            self.certainty *= 0.6;
+        }
+        let shown = self.shown_tables();
+        let multiplied = multiplies(&tree, &shown);
+        Ok((tree, multiplied))
+    }
+
+    /// Whether a condition denies rows of another table and so needs a query of its own.
+    fn apart(&self, condition: &Condition, entity: usize) -> bool {
+        let slot = slot_of(&condition.kind);
+        let table = self.target(slot).table();
+        if table == entity || !(condition.negated || self.draft.slots[slot].denied) {
+            return false;
+        }
+        if matches!(condition.kind, Kind::Exists(_)) {
+            return true;
+        }
+        // Along many-to-one keys each row has one partner: denying it needs no other query.
+        self.joins.tree(&[entity, table], self.prefers).is_none_or(|tree| multiplies(&tree, &[entity]))
+    }
+
+    // ---- what is shown ----
+
+    fn items(&mut self, query: &mut Query, sentence: usize, multiplied: bool) -> Result<(), String> {
+        let draft = self.draft;
+        let wanted = draft.items.iter().filter(|item| item.sentence == sentence);
+        let grouped = draft.items.iter().any(|item| item.aggregate.is_none())
+            || !draft.groups.is_empty()
+            || !draft.buckets.is_empty();
+        for item in wanted {
+            let Some(slot) = item.slot else {
+                query.select.push(Expr::CountAll);
+                continue;
+            };
+            match (self.target(slot), item.aggregate) {
+                (Target::Table(table), None) if item.everything => {
+                    query.select.push(if query.tables.len() > 1 { Expr::TableStar(table) } else { Expr::Star });
+                }
+                (Target::Table(table), None) => {
+                    let repeated = draft.items.iter().any(|other| {
+                        other.slot != item.slot
+                            && other.slot.is_some_and(
+                                |slot| matches!(self.target(slot), Target::Column(col) if col.table == table),
+                            )
+                    });
+                    if repeated {
+                        self.certainty *= 0.6;
+                    }
+                    let label = self.names.label(table);
+                    if label.iter().all(|col| self.names.is_key(*col)) {
+                        self.certainty *= 0.85;
+                    }
+                    query.select.extend(label.into_iter().map(Expr::Column));
+                }
+                (Target::Table(table), Some(Aggregate::Count)) => {
+                    let key = self.names.key(table);
+                    query.select.push(match key[..] {
+                        [key] if multiplied && !grouped => Expr::Aggregate(Aggregate::CountDistinct, key),
+                        _ => Expr::CountAll,
+                    });
+                    if multiplied && key.len() != 1 {
+                        self.certainty *= 0.7;
+                    }
+                }
+                (Target::Table(_), Some(_)) => {
+                    return Err(format!("'{}' is not a column that can be computed with", draft.slots[slot].text));
+                }
+                (Target::Column(col), None) => query.select.push(Expr::Column(col)),
+                (Target::Column(col), Some(Aggregate::Count)) => {
+                    let key = self.names.is_key(col) && self.names.key(col.table).len() == 1;
+                    query.select.push(match (item.distinct, key && !multiplied) {
+                        (false, true) => Expr::CountAll,
+                        _ => Expr::Aggregate(Aggregate::CountDistinct, col),
+                    });
+                    if !item.distinct {
+                        self.certainty *= 0.85;
+                    }
+                }
+                (Target::Column(col), Some(function)) => {
+                    if matches!(function, Aggregate::Sum | Aggregate::Average) {
+                        self.require_number(col)?;
+                        if multiplied {
+                            self.certainty *= 0.6;
+                        }
+                    }
+                    query.select.push(Expr::Aggregate(function, col));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn require_number(&mut self, col: Col) -> Result<(), String> {
+        let column = self.names.column(col);
+        if column.kind.is_numeric() && !self.names.is_reference(col) && !self.names.is_key(col) {
+            return Ok(());
+        }
+        let samples = self.values.samples(col);
+        if column.kind == ColumnType::Text
+            && !samples.is_empty()
+            && samples.iter().all(|value| value.trim().parse::<f64>().is_ok())
+        {
+            return Ok(());
+        }
+        Err(format!("'{}' does not hold numbers", column.name))
+    }
+
+    fn is_number(&self, col: Col) -> bool {
+        let column = self.names.column(col);
+        let samples = self.values.samples(col);
+        column.kind.is_numeric()
+            || (column.kind == ColumnType::Text
+                && (samples.is_empty() || samples.iter().all(|value| value.trim().parse::<f64>().is_ok())))
+            || matches!(column.kind, ColumnType::Other | ColumnType::Boolean)
+    }
+
+    // ---- groups ----
+
+    fn groups(&mut self, query: &mut Query, entity: usize, sentence: usize) -> Result<(), String> {
+        let draft = self.draft;
+        let aggregated = query.select.iter().any(is_aggregate);
+        let plain: Vec<Col> = query
+            .select
+            .iter()
+            .filter_map(|expr| if let Expr::Column(col) = expr { Some(*col) } else { None })
+            .collect();
+        if aggregated {
+            let mut inserted = 0;
+            for (bucket, place) in &draft.buckets {
+                let col = self.bucket_column(entity)?;
+                let expr = match (bucket, self.is_year(col)) {
+                    (Bucket::Year, true) => Expr::Column(col),
+                    (_, true) => return Err("there is no date to take months from".to_owned()),
+                    (Bucket::Year, false) => Expr::Year(col),
+                    (Bucket::Month, false) => Expr::Month(col),
+                };
+                query.group.push(expr.clone());
+                query.select.insert((*place + inserted).min(query.select.len()), expr);
+                inserted += 1;
+            }
+            for (slot, place) in &draft.groups {
+                let shown = match self.target(*slot) {
+                    Target::Column(col) => {
+                        query.group.push(Expr::Column(col));
+                        if plain.contains(&col) { Vec::new() } else { vec![col] }
+                    }
+                    Target::Table(table) => {
+                        self.group_by_entity(query, table)?;
+                        if plain.iter().any(|col| col.table == table) { Vec::new() } else { self.names.label(table) }
+                    }
+                };
+                let first = if sentence == 0 { (*place + inserted).min(query.select.len()) } else { 0 };
+                inserted += shown.len();
+                for (offset, col) in shown.into_iter().enumerate() {
+                    query.group.push(Expr::Column(col));
+                    query.select.insert(first + offset, Expr::Column(col));
+                }
+            }
+            if draft.groups.is_empty() && draft.buckets.is_empty() && !plain.is_empty() {
+                let aggregate_table = query
+                    .select
+                    .iter()
+                    .find_map(|expr| if let Expr::Aggregate(_, col) = expr { Some(col.table) } else { None });
+                let counted = draft
+                    .items
+                    .iter()
+                    .filter(|item| item.aggregate == Some(Aggregate::Count))
+                    .find_map(|item| item.slot)
+                    .map(|slot| self.target(slot).table());
+                let other = aggregate_table.or(counted);
+                if other.is_some_and(|other| other == plain[0].table) || other.is_none() {
+                    self.certainty *= 0.85;
+                } else {
+                    self.group_by_entity(query, plain[0].table)?;
+                }
+            }
+            for col in plain {
+                query.group.push(Expr::Column(col));
+            }
+            dedup(&mut query.group);
+        } else if !draft.groups.is_empty() || !draft.buckets.is_empty() {
+            if !draft.order.is_empty() && draft.limit.is_some() {
+                return Err("one row per group is not understood".to_owned());
+            }
+            self.certainty *= 0.85;
+        }
+        Ok(())
+    }
+
+    fn bucket_column(&mut self, entity: usize) -> Result<Col, String> {
+        let dates: Vec<Col> =
+            self.names.columns(entity).filter(|col| is_date(self.names, *col) || self.is_year(*col)).collect();
+        match dates[..] {
+            [] => Err("there is no date to group by".to_owned()),
+            [only] => Ok(only),
+            [first, ..] => {
+                self.certainty *= 0.6;
+                Ok(first)
+            }
+        }
+    }
+
+    fn is_year(&self, col: Col) -> bool {
+        self.names.words(col).iter().any(|word| word == "year") && !self.names.column(col).kind.is_temporal()
+    }
+
+    fn group_by_entity(&mut self, query: &mut Query, table: usize) -> Result<(), String> {
+        let key = self.names.key(table);
+        if key.is_empty() {
+            self.certainty *= 0.9;
+            let label = self.names.label(table);
+            query.group.extend(label.into_iter().map(Expr::Column));
+        } else {
+            query.group.extend(key.into_iter().map(Expr::Column));
+        }
+        dedup(&mut query.group);
+        Ok(())
+    }
+
+    /// Groups a query by what it shows, so that rows of `counted` can be counted per group.
+    fn group_for_count(&mut self, query: &mut Query, entity: usize, counted: Option<usize>) -> Result<(), String> {
+        if !query.group.is_empty() {
+            return Ok(());
+        }
+        let plain: Vec<Col> = query
+            .select
+            .iter()
+            .filter_map(|expr| if let Expr::Column(col) = expr { Some(*col) } else { None })
+            .collect();
+        if plain.is_empty() && query.select.iter().any(is_aggregate) {
+            return Err("a count of groups is not understood".to_owned());
+        }
+        let asked_table = self.draft.items.iter().any(|item| {
+            item.slot.is_some_and(|slot| matches!(self.target(slot), Target::Table(table) if table == entity))
+        });
+        match counted {
+            Some(counted) if counted != entity => self.group_by_entity(query, entity)?,
+            Some(_) if asked_table => return Err("a thing cannot be counted per itself".to_owned()),
+            None if asked_table && query.tables.len() == 1 => {
+                self.certainty *= 0.5;
+            }
+            None if asked_table || query.tables.len() > 1 => {
+                self.certainty *= 0.8;
+                self.group_by_entity(query, entity)?;
+            }
+            _ => {}
+        }
+        query.group.extend(plain.into_iter().map(Expr::Column));
+        dedup(&mut query.group);
+        Ok(())
+    }
+
+    // ---- conditions ----
+
+    fn conditions(&mut self, query: &mut Query, entity: usize) -> Result<(), String> {
+        let draft = self.draft;
+        for condition in &draft.conditions {
+            let slot = slot_of(&condition.kind);
+            let apart = self.apart(condition, entity);
+            if let Kind::Count(_, op, number) = &condition.kind {
+                if apart || condition.negated {
+                    return Err("a denied count is not understood".to_owned());
+                }
+                let counted = self.target(slot);
+                self.group_for_count(query, entity, Some(counted.table()))?;
+                let expr = match counted {
+                    Target::Table(_) => Expr::CountAll,
+                    Target::Column(col) => Expr::Aggregate(Aggregate::CountDistinct, col),
+                };
+                query.having.push(Filter::Compare(expr, *op, vec![Literal::Number(number.clone())]));
+                continue;
+            }
+            if let (true, Kind::Values(_, alternatives)) = (alternatives_both(draft, &condition.kind), &condition.kind)
+            {
+                self.both(query, entity, slot, alternatives)?;
+                continue;
+            }
+            let Some(filter) = self.filter(condition, apart)? else {
+                if apart {
+                    query.filters.push(self.member(entity, slot, None, true)?);
+                }
+                continue;
+            };
+            let filter = if apart { self.member(entity, slot, Some(filter), true)? } else { filter };
+            match query.filters.last_mut() {
+                Some(last) if condition.or => {
+                    let before = std::mem::replace(last, Filter::Any(Vec::new()));
+                    *last = match before {
+                        Filter::Any(mut parts) => {
+                            parts.push(filter);
+                            Filter::Any(parts)
+                        }
+                        other => Filter::Any(vec![other, filter]),
+                    };
+                }
+                _ => query.filters.push(filter),
+            }
+        }
+        Ok(())
+    }
+
+    /// "both A and B" of one column: rows of the entity that have each.
+    fn both(
+        &mut self,
+        query: &mut Query,
+        entity: usize,
+        slot: SlotId,
+        alternatives: &[Vec<super::values::Found>],
+    ) -> Result<(), String> {
+        let col = self.col(slot)?;
+        let values = in_column(alternatives, col).ok_or("the values lie in different columns")?;
+        let equal =
+            |value: &String| Filter::Compare(Expr::Column(col), Operator::Equal, vec![Literal::Text(value.clone())]);
+        if col.table == entity {
+            let mut other = query.clone();
+            query.filters.push(equal(&values[0]));
+            other.filters.push(equal(&values[1]));
+            if values.len() > 2 {
+                return Err("more than two values at once are not understood".to_owned());
+            }
+            query.compound = Some((SetOp::Intersect, Box::new(other)));
+        } else {
+            for value in &values {
+                let member = self.member(entity, slot, Some(equal(value)), false)?;
+                query.filters.push(member);
+            }
+            query.tables = vec![entity];
+            query.edges.clear();
+            self.certainty *= 0.9;
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, entity: usize, slot: SlotId, filter: Option<Filter>, negated: bool) -> Result<Filter, String> {
+        let table = self.target(slot).table();
+        let [key] = self.names.key(entity)[..] else { return Err("the rows have no single key".to_owned()) };
+        let tree = self.joins.tree(&[entity, table], self.prefers).ok_or("no foreign keys connect the tables")?;
+        if tree.ambiguous {
+            self.certainty *= 0.6;
+        }
+        // The child already holds the key of the entity: the entity itself need not be joined.
+        if let ([edge], [parent]) =
+            (&tree.edges[..], &tree.edges.first().map(|edge| edge.parent.clone()).unwrap_or_default()[..])
+            && *parent == key
+            && edge.child.len() == 1
+            && edge.child_table() == table
+        {
+            let child = edge.child[0];
+            let mut filters: Vec<Filter> = filter.into_iter().collect();
+            if self.names.column(child).nullable && negated {
+                filters.push(Filter::Compare(Expr::Column(child), Operator::IsNotNull, Vec::new()));
+            }
+            let query = Query { select: vec![Expr::Column(child)], tables: vec![table], filters, ..Query::default() };
+            return Ok(Filter::Member(key, negated, Box::new(query)));
+        }
+        let query = Query {
+            select: vec![Expr::Column(key)],
+            tables: tree.tables,
+            edges: tree.edges,
+            filters: filter.into_iter().collect(),
+            ..Query::default()
+        };
+        Ok(Filter::Member(key, negated, Box::new(query)))
+    }
+
+    fn filter(&mut self, condition: &Condition, apart: bool) -> Result<Option<Filter>, String> {
+        let negated = condition.negated && !apart;
+        Ok(Some(match &condition.kind {
+            Kind::Compare(slot, op, values) => {
+                let col = self.col(*slot)?;
+                self.compare(col, if negated { opposite(*op) } else { *op }, values)?
+            }
+            Kind::Period(slot, op, period) => {
+                let col = self.col(*slot)?;
+                self.period(col, if negated { opposite(*op) } else { *op }, *period)?
+            }
+            Kind::Values(slot, alternatives) => {
+                let col = self.col(*slot)?;
+                let values = in_column(alternatives, col).ok_or("the values lie in different columns")?;
+                let literals: Vec<Literal> = values.into_iter().map(Literal::Text).collect();
+                let op = match (literals.len() > 1, negated) {
+                    (false, false) => Operator::Equal,
+                    (false, true) => Operator::NotEqual,
+                    (true, false) => Operator::In,
+                    (true, true) => Operator::NotIn,
+                };
+                Filter::Compare(Expr::Column(col), op, literals)
+            }
+            Kind::Like(slot, before, after, text) => {
+                let percent = |there: &bool| if *there { "%" } else { "" };
+                let pattern = format!("{}{text}{}", percent(before), percent(after));
+                let op = if negated { Operator::NotLike } else { Operator::Like };
+                Filter::Compare(Expr::Column(self.col(*slot)?), op, vec![Literal::Text(pattern)])
+            }
+            Kind::Relative(slot, op, function) => {
+                let col = self.col(*slot)?;
+                self.require_number(col)?;
+                let inner = Query {
+                    select: vec![Expr::Aggregate(*function, col)],
+                    tables: vec![col.table],
+                    ..Query::default()
+                };
+                Filter::CompareQuery(Expr::Column(col), *op, Box::new(inner))
+            }
+            Kind::Exists(_) | Kind::Count(..) => return Ok(None),
+        }))
+    }
+
+    fn compare(&mut self, col: Col, op: Operator, values: &[Literal]) -> Result<Filter, String> {
+        let mut values = values.to_vec();
+        let equality = matches!(op, Operator::Equal | Operator::NotEqual | Operator::In | Operator::NotIn);
+        let numbers = values.iter().all(|value| matches!(value, Literal::Number(_)));
+        let column = self.names.column(col);
+        if numbers && !equality && !self.is_number(col) {
+            return Err(format!("'{}' does not hold numbers", column.name));
+        }
+        if numbers && column.kind == ColumnType::Text && equality {
+            values = values
+                .into_iter()
+                .map(|value| if let Literal::Number(text) = value { Literal::Text(text) } else { value })
+                .collect();
+        } else if numbers && column.kind == ColumnType::Text {
+            self.certainty *= 0.8;
+        }
+        if !numbers && column.kind.is_numeric() {
+            return Err(format!("'{}' holds numbers only", column.name));
+        }
+        if !numbers && equality {
+            self.certainty *= 0.7;
+        }
+        Ok(Filter::Compare(Expr::Column(col), op, values))
+    }
+
+    fn period(&mut self, col: Col, op: Operator, period: Period) -> Result<Filter, String> {
+        let compare = |op: Operator, value: Literal| Filter::Compare(Expr::Column(col), op, vec![value]);
+        if let (Some(year), false) = (period.year, is_date(self.names, col) && !self.is_year(col)) {
+            let text = !self.names.column(col).kind.is_numeric();
+            if text && !self.is_number(col) {
+                return Err(format!("'{}' does not hold years", self.names.column(col).name));
+            }
+            let year = if text { Literal::Text(year.to_string()) } else { Literal::Number(year.to_string()) };
+            return Ok(compare(op, year));
+        }
+        let samples = self.values.samples(col);
+        if samples.iter().any(|value| value.len() < 8 || !value.as_bytes()[..4].iter().all(u8::is_ascii_digit)) {
+            return Err(format!(
+                "'{}' does not hold dates in a form that can be compared",
+                self.names.column(col).name
+            ));
+        }
+        if !is_date(self.names, col) {
+            return Err(format!("'{}' does not hold dates", self.names.column(col).name));
+        }
+        let from = Literal::Text(period.from.to_string());
+        let to = Literal::Text(period.to.to_string());
+        Ok(match op {
+            Operator::Greater => compare(Operator::GreaterOrEqual, to),
+            Operator::GreaterOrEqual => compare(Operator::GreaterOrEqual, from),
+            Operator::Less => compare(Operator::Less, from),
+            Operator::LessOrEqual => compare(Operator::Less, to),
+            Operator::NotEqual => {
+                Filter::Any(vec![compare(Operator::Less, from), compare(Operator::GreaterOrEqual, to)])
+            }
+            _ => Filter::All(vec![compare(Operator::GreaterOrEqual, from), compare(Operator::Less, to)]),
+        })
+    }
+
+    // ---- order and the rest ----
+
+    fn order(&mut self, query: &mut Query, entity: usize) -> Result<(), String> {
+        let draft = self.draft;
+        for (key, descending) in &draft.order {
+            match key {
+                Key::Column(slot) => {
+                    let col = self.col(*slot)?;
+                    let descending = self.direction(*slot, col, *descending);
+                    let grouped = !query.group.is_empty() && !query.group.contains(&Expr::Column(col));
+                    if grouped {
+                        let aggregate = query
+                            .select
+                            .iter()
+                            .find(|expr| matches!(expr, Expr::Aggregate(_, known) if *known == col))
+                            .cloned();
+                        query.order.push((aggregate.ok_or("the order is not part of the groups")?, descending));
+                        continue;
+                    }
+                    if draft.limit.is_some() && self.names.column(col).nullable && !descending {
+                        query.filters.push(Filter::Compare(Expr::Column(col), Operator::IsNotNull, Vec::new()));
+                    }
+                    query.order.push((Expr::Column(col), descending));
+                }
+                Key::Aggregate(function, slot) => {
+                    let col = self.col(*slot)?;
+                    self.group_for_count(query, entity, Some(col.table))?;
+                    query.order.push((Expr::Aggregate(*function, col), *descending));
+                }
+                Key::Count(slot) => {
+                    let counted = slot.map(|slot| self.target(slot).table());
+                    self.group_for_count(query, entity, counted)?;
+                    query.order.push((Expr::CountAll, *descending));
+                }
+                Key::First => {
+                    let first = query.select.first().cloned().ok_or("nothing to sort by")?;
+                    query.order.push((first, *descending));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// "oldest" is the largest age but the smallest birth date.
+    fn direction(&self, slot: SlotId, col: Col, asked: bool) -> bool {
+        let hint = &self.draft.slots[slot].text;
+        let words = self.names.words(col);
+        synonyms::adjective(hint)
+            .iter()
+            .find(|(phrase, _)| phrase.split(' ').all(|word| words.iter().any(|known| known == word)))
+            .map_or(asked, |(_, large)| *large)
+    }
+
+    fn finish(&mut self, query: &mut Query, entity: usize, multiplied: bool) -> Result<(), String> {
+        if query.select.is_empty() {
+            return Err("nothing is asked for".to_owned());
+        }
+        let _ = entity;
+        let aggregated = query.select.iter().any(is_aggregate);
+        if multiplied && !aggregated && query.group.is_empty() && query.limit.is_none() {
+            query.distinct = true;
+        }
+        if query.select.contains(&Expr::Star) && query.tables.len() > 1 {
+            return Err("all columns of several tables are not understood".to_owned());
+        }
+        if query.distinct && query.order.iter().any(|(expr, _)| !query.select.contains(expr)) {
+            query.distinct = self.draft.distinct;
+            self.certainty *= 0.8;
+        }
+        Ok(())
+    }
+}
+
+fn alternatives_both(draft: &Draft, kind: &Kind) -> bool {
+    draft.both && matches!(kind, Kind::Values(_, alternatives) if alternatives.len() > 1)
+}
+
+fn is_aggregate(expr: &Expr) -> bool {
+    matches!(expr, Expr::CountAll | Expr::Aggregate(..) | Expr::SumOfProduct(..))
+}
+
+fn dedup(list: &mut Vec<Expr>) {
+    let mut seen: Vec<Expr> = Vec::new();
+    list.retain(|expr| {
+        let fresh = !seen.contains(expr);
+        if fresh {
+            seen.push(expr.clone());
+        }
+        fresh
+    });
+}
+
+fn opposite(op: Operator) -> Operator {
+    match op {
+        Operator::Equal => Operator::NotEqual,
+        Operator::NotEqual => Operator::Equal,
+        Operator::Less => Operator::GreaterOrEqual,
+        Operator::LessOrEqual => Operator::Greater,
+        Operator::Greater => Operator::LessOrEqual,
+        Operator::GreaterOrEqual => Operator::Less,
+        Operator::In => Operator::NotIn,
+        Operator::NotIn => Operator::In,
+        Operator::Like => Operator::NotLike,
+        Operator::NotLike => Operator::Like,
+        other => other,
+    }
+}
+
+/// Whether walking the tree outwards from `shown` ever steps from one row to many.
+fn multiplies(tree: &Tree, shown: &[usize]) -> bool {
+    let mut reached: Vec<usize> = shown.to_vec();
+    let mut open: Vec<&Edge> = tree
+        .edges
+        .iter()
+        .filter(|edge| !(shown.contains(&edge.child_table()) && shown.contains(&edge.parent_table())))
+        .collect();
+    loop {
+        let step = open
+            .iter()
+            .position(|edge| reached.contains(&edge.child_table()) || reached.contains(&edge.parent_table()));
+        let Some(step) = step else { return false };
+        let edge = open.swap_remove(step);
+        if reached.contains(&edge.parent_table()) {
+            return true;
+        }
+        reached.push(edge.parent_table());
+    }
+}

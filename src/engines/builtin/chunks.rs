@@ -1,0 +1,217 @@
+//! From tokens to typed chunks: every word of the question gets its candidates here.
+
+use super::cues::{self, Cue};
+use super::dates::{self, Period};
+use super::names::{Link, Names, Target};
+use super::values::{Found, Values};
+use super::words::{Token, TokenKind};
+use crate::domain::ColumnType;
+use jiff::civil::Date;
+
+/// A span of the question and everything it may mean.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chunk {
+    /// As written.
+    pub text: String,
+    /// The shape it carries.
+    pub cue: Option<Cue>,
+    /// Tables and columns it may name, best first.
+    pub names: Vec<Link>,
+    /// Values it may be.
+    pub values: Vec<Found>,
+    /// The number it spells.
+    pub number: Option<(f64, String)>,
+    /// The period it names.
+    pub period: Option<Period>,
+    /// Text in quotes or a word that can only be a text.
+    pub literal: bool,
+    /// Whether nothing is known of it.
+    pub unknown: bool,
+    /// Whether it may be left out.
+    pub noise: bool,
+}
+
+impl Chunk {
+    pub(crate) fn is(&self, cue: Cue) -> bool {
+        self.cue == Some(cue)
+    }
+
+    pub(crate) fn has_column(&self) -> bool {
+        self.names.iter().any(|link| matches!(link.target, Target::Column(_)))
+    }
+
+    pub(crate) fn has_table(&self) -> bool {
+        self.names.iter().any(|link| matches!(link.target, Target::Table(_)))
+    }
+
+    /// Whether its best meaning is a table.
+    pub(crate) fn table_first(&self) -> bool {
+        self.names
+            .first()
+            .is_some_and(|link| matches!(link.target, Target::Table(_)) || self.table_score() >= link.score)
+    }
+
+    pub(crate) fn table_score(&self) -> f64 {
+        self.names
+            .iter()
+            .filter(|link| matches!(link.target, Target::Table(_)))
+            .map(|link| link.score)
+            .fold(0.0, f64::max)
+    }
+}
+
+/// Longest phrase that is looked up, in tokens.
+const LONGEST_NAME: usize = 6;
+const LONGEST_VALUE: usize = 9;
+
+/// Cuts a question into chunks, longest phrases first.
+pub(crate) fn chunks(tokens: &[Token], names: &Names, values: &Values, today: Date) -> Vec<Chunk> {
+    let mut result = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let (chunk, length) = chunk(tokens, at, names, values, today);
+        result.push(chunk);
+        at += length;
+    }
+    result
+}
+
+fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Date) -> (Chunk, usize) {
+    let token = &tokens[at];
+    if token.kind == TokenKind::Quoted {
+        let found = values.find(&token.text);
+        return (Chunk { text: token.text.clone(), values: found, literal: true, ..Chunk::default() }, 1);
+    }
+    let (links, name_length) = longest_name(tokens, at, names);
+    let (found, value_length) = longest_value(tokens, at, values, &links, name_length);
+    let cue = cues::at(tokens, at);
+    let cue_length = cue.map_or(0, |(_, length)| length);
+    if let Some((period, length)) = dates::period(&tokens[at..], today)
+        && length >= value_length.max(cue_length)
+    {
+        let number = token.number.filter(|_| length == 1).map(|number| (number, token.text.clone()));
+        return (Chunk { text: text(tokens, at, length), period: Some(period), number, ..Chunk::default() }, length);
+    }
+    if value_length > 0 && value_length >= name_length && value_length >= cue_length {
+        let links = if name_length == value_length { links } else { Vec::new() };
+        let number = token.number.filter(|_| value_length == 1).map(|number| (number, token.text.clone()));
+        return (
+            Chunk { text: text(tokens, at, value_length), values: found, names: links, number, ..Chunk::default() },
+            value_length,
+        );
+    }
+    if name_length > 0 && (name_length > cue_length || (name_length == cue_length && links[0].score >= 0.5)) {
+        let cue = cue.filter(|_| cue_length == name_length).map(|(cue, _)| cue);
+        let number = token.number.filter(|_| name_length == 1).map(|number| (number, token.text.clone()));
+        return (
+            Chunk { text: text(tokens, at, name_length), names: links, cue, number, ..Chunk::default() },
+            name_length,
+        );
+    }
+    if let Some((cue, length)) = cue {
+        return (Chunk { text: text(tokens, at, length), cue: Some(cue), ..Chunk::default() }, length);
+    }
+    if let Some(number) = token.number {
+        let spelled = if token.kind == TokenKind::Number {
+            token.text.trim_end_matches(['k', 'm', 'K', 'M']).to_owned()
+        } else {
+            format!("{number}")
+        };
+        let spelled =
+            if token.kind == TokenKind::Number && spelled == token.text { spelled } else { format!("{number}") };
+        return (Chunk { text: token.text.clone(), number: Some((number, spelled)), ..Chunk::default() }, 1);
+    }
+    let noise = cues::is_noise(token) || token.kind == TokenKind::Mark;
+    (Chunk { text: token.text.clone(), noise, unknown: !noise, ..Chunk::default() }, 1)
+}
+
+fn text(tokens: &[Token], at: usize, length: usize) -> String {
+    tokens[at..at + length].iter().map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+fn longest_name(tokens: &[Token], at: usize, names: &Names) -> (Vec<Link>, usize) {
+    let small = |token: &Token| {
+        matches!(
+            token.folded.as_str(),
+            "of" | "the" | "a" | "an" | "in" | "for" | "to" | "is" | "on" | "by" | "all" | "and" | "or"
+        )
+    };
+    if small(&tokens[at]) || tokens[at].kind == TokenKind::Mark {
+        return (Vec::new(), 0);
+    }
+    for length in (1..=LONGEST_NAME.min(tokens.len() - at)).rev() {
+        let span = &tokens[at..at + length];
+        let usable = span.iter().all(|token| matches!(token.kind, TokenKind::Word | TokenKind::Number))
+            && !small(&span[length - 1]);
+        if !usable || (length == 1 && span[0].number.is_some()) {
+            continue;
+        }
+        let content = span.iter().filter(|token| !small(token)).count();
+        let lemmas: Vec<&str> = span.iter().map(|token| token.lemma.as_str()).collect();
+        let mut links = names.links(&lemmas);
+        if length > 1 {
+            // Words joined by "of" or "in" are one name only if the schema says just that.
+            let loose = content < length;
+            links.retain(|link| link.score >= if loose { 0.93 } else { 0.6 });
+        }
+        let noise = length == 1 && cues::is_noise(&span[0]);
+        links.retain(|link| !noise || link.score >= 0.9);
+        if let Some(best) = links.first().map(|link| link.score) {
+            links.retain(|link| link.score >= best - 0.45);
+            return (links, length);
+        }
+    }
+    (Vec::new(), 0)
+}
+
+fn longest_value(
+    tokens: &[Token],
+    at: usize,
+    values: &Values,
+    links: &[Link],
+    name_length: usize,
+) -> (Vec<Found>, usize) {
+    for length in (1..=LONGEST_VALUE.min(tokens.len() - at)).rev() {
+        let span = &tokens[at..at + length];
+        let first = &span[0];
+        if matches!(first.kind, TokenKind::Mark | TokenKind::Quoted) || span[length - 1].kind == TokenKind::Mark {
+            continue;
+        }
+        let capital = span.iter().any(|token| token.capital) && (at > 0 || length > 1);
+        let number = span.iter().any(|token| token.kind == TokenKind::Number);
+        if length == 1 {
+            let plain = !capital && !number;
+            if plain && (first.folded.len() < 3 || cues::is_noise(first) || cues::at(tokens, at).is_some()) {
+                continue;
+            }
+            if first.kind == TokenKind::Number && first.number.is_some() {
+                continue;
+            }
+            if (plain || at == 0) && links.first().is_some_and(|link| link.score >= 0.6) {
+                continue;
+            }
+            if capital && cues::at(tokens, at).is_some() && first.text.len() > 2 {
+                continue;
+            }
+        }
+        if length > 1 && !capital && name_length >= length {
+            continue;
+        }
+        if length > 1 && cues::is_noise(first) && !first.capital {
+            continue;
+        }
+        let found = values.find(&text(tokens, at, length));
+        if !found.is_empty() {
+            return (found, length);
+        }
+    }
+    (Vec::new(), 0)
+}
+
+/// Whether a column holds points in time, by its type or its name.
+pub(crate) fn is_date(names: &Names, col: super::names::Col) -> bool {
+    let column = names.column(col);
+    column.kind.is_temporal()
+        || (matches!(column.kind, ColumnType::Text | ColumnType::Other)
+            && names.words(col).iter().any(|word| matches!(word.as_str(), "date" | "day" | "timestamp" | "datetime")))
+}

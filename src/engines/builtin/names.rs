@@ -1,0 +1,331 @@
+//! The names of a schema as people say them: which words may mean which table or column.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use rust_stemmers::{Algorithm, Stemmer};
+
+use super::synonyms;
+use super::words::{fold, identifier_words, lemma};
+use crate::domain::{ColumnType, Schema, Table};
+
+/// A column by position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Col {
+    /// Index of the table.
+    pub table: usize,
+    /// Index of the column in it.
+    pub column: usize,
+}
+
+/// What a phrase may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// A table.
+    Table(usize),
+    /// A column.
+    Column(Col),
+}
+
+impl Target {
+    pub(crate) fn table(self) -> usize {
+        match self {
+            Self::Table(table) => table,
+            Self::Column(col) => col.table,
+        }
+    }
+}
+
+/// A phrase's target and how well it fits, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Link {
+    /// What is named.
+    pub target: Target,
+    /// How well.
+    pub score: f64,
+}
+
+/// Index of names, built once per schema.
+pub(crate) struct Names {
+    schema: Arc<Schema>,
+    keys: HashMap<String, BTreeMap<Target, f64>>,
+    stems: HashMap<String, BTreeMap<Target, f64>>,
+    stemmer: Stemmer,
+    table_words: Vec<Vec<String>>,
+    column_words: Vec<Vec<Vec<String>>>,
+}
+
+/// Words that say little about a column when another word is there.
+const GENERIC: [&str; 14] = [
+    "id",
+    "code",
+    "number",
+    "name",
+    "description",
+    "detail",
+    "date",
+    "amount",
+    "type",
+    "text",
+    "value",
+    "data",
+    "yn",
+    "title",
+];
+/// Words of table names that people leave out.
+const TABLE_GENERIC: [&str; 10] =
+    ["ref", "reference", "tbl", "data", "list", "record", "detail", "information", "table", "master"];
+
+impl Names {
+    /// Indexes every table and column of a schema.
+    pub(crate) fn new(schema: Arc<Schema>) -> Self {
+        let table_words: Vec<Vec<String>> = schema.tables.iter().map(|table| canonical(&table.name, &[])).collect();
+        let mut vocabulary: Vec<String> = table_words.iter().flatten().cloned().collect();
+        vocabulary.sort();
+        vocabulary.dedup();
+        let column_words = schema
+            .tables
+            .iter()
+            .map(|table| table.columns.iter().map(|column| canonical(&column.name, &vocabulary)).collect())
+            .collect();
+        let mut names = Self {
+            keys: HashMap::new(),
+            stems: HashMap::new(),
+            stemmer: Stemmer::create(Algorithm::English),
+            table_words,
+            column_words,
+            schema: Arc::clone(&schema),
+        };
+        for (index, table) in schema.tables.iter().enumerate() {
+            names.add_table(index, table);
+            for column in 0..table.columns.len() {
+                names.add_column(Col { table: index, column });
+            }
+        }
+        names
+    }
+
+    fn add_table(&mut self, index: usize, table: &Table) {
+        let words = self.table_words[index].clone();
+        let target = Target::Table(index);
+        self.add(&words, target, 1.0);
+        self.add(&[fold(&table.name).replace('_', "")], target, 0.95);
+        let bare: Vec<String> = words.iter().filter(|word| !TABLE_GENERIC.contains(&word.as_str())).cloned().collect();
+        if bare.len() < words.len() && !bare.is_empty() {
+            self.add(&bare, target, 0.9);
+        }
+        if let [.., head] = &bare[..]
+            && bare.len() > 1
+        {
+            self.add(std::slice::from_ref(head), target, 0.7);
+            if bare.len() > 2 {
+                self.add(&bare[bare.len() - 2..], target, 0.75);
+            }
+            for word in &bare[..bare.len() - 1] {
+                self.add(std::slice::from_ref(word), target, 0.5);
+            }
+        }
+        if let Some(comment) = table.comment.as_deref().filter(|comment| comment.len() < 40) {
+            self.add(&canonical(comment, &[]), target, 0.8);
+        }
+    }
+
+    fn add_column(&mut self, col: Col) {
+        let words = self.column_words[col.table][col.column].clone();
+        let table_words = self.table_words[col.table].clone();
+        let target = Target::Column(col);
+        self.add(&words, target, 1.0);
+        let name = fold(&self.column(col).name).replace(['_', ' '], "");
+        self.add(&[lemma(&name)], target, 0.95);
+        let bare: Vec<String> = words.iter().filter(|word| !table_words.contains(word)).cloned().collect();
+        if bare.len() < words.len() && !bare.is_empty() {
+            self.add(&bare, target, 0.93);
+        }
+        if bare.len() == words.len() {
+            let mut qualified = table_words.clone();
+            qualified.extend(words.iter().cloned());
+            self.add(&qualified, target, 1.0);
+        }
+        let specific: Vec<String> = words.iter().filter(|word| !GENERIC.contains(&word.as_str())).cloned().collect();
+        if specific.len() < words.len() && !specific.is_empty() {
+            self.add(&specific, target, 0.72);
+        }
+        if words.len() > 1 {
+            self.add(&words[words.len() - 1..], target, 0.6);
+            if words.len() > 2 {
+                self.add(&words[words.len() - 2..], target, 0.65);
+                self.add(&words[..2], target, 0.62);
+            }
+            for word in words.iter().filter(|word| !GENERIC.contains(&word.as_str()) && word.len() > 3) {
+                self.add(std::slice::from_ref(word), target, 0.5);
+            }
+        }
+        if let Some(comment) = self.column(col).comment.clone().filter(|comment| comment.len() < 40) {
+            self.add(&canonical(&comment, &[]), target, 0.8);
+        }
+    }
+
+    fn add(&mut self, words: &[String], target: Target, score: f64) {
+        if words.iter().all(|word| word.chars().all(|c| c.is_ascii_digit())) {
+            return;
+        }
+        let put = |map: &mut HashMap<String, BTreeMap<Target, f64>>, key: String, score: f64| {
+            let best = map.entry(key).or_default().entry(target).or_insert(0.0);
+            *best = best.max(score);
+        };
+        put(&mut self.keys, bag(words.iter().map(String::as_str)), score);
+        let stems: Vec<String> = words.iter().map(|word| self.stemmer.stem(word).into_owned()).collect();
+        put(&mut self.stems, bag(stems.iter().map(String::as_str)), score * 0.9);
+    }
+
+    /// What the lemmas of a phrase may name, best first.
+    pub(crate) fn links(&self, lemmas: &[&str]) -> Vec<Link> {
+        let words: Vec<&str> =
+            lemmas.iter().flat_map(|word| synonyms::expand(word).unwrap_or(word).split(' ')).collect();
+        let mut found: BTreeMap<Target, f64> = BTreeMap::new();
+        let mut merge = |map: Option<&BTreeMap<Target, f64>>, factor: f64| {
+            for (target, score) in map.into_iter().flatten() {
+                let best = found.entry(*target).or_insert(0.0);
+                *best = best.max(score * factor);
+            }
+        };
+        merge(self.keys.get(&bag(words.iter().copied())), 1.0);
+        merge(self.keys.get(&lemmas.concat()), 0.95);
+        let stems: Vec<String> = words.iter().map(|word| self.stemmer.stem(word).into_owned()).collect();
+        merge(self.stems.get(&bag(stems.iter().map(String::as_str))), 1.0);
+        for (position, word) in words.iter().enumerate() {
+            for synonym in synonyms::of(word) {
+                let mut varied = words.clone();
+                varied[position] = synonym;
+                merge(self.keys.get(&bag(varied.iter().copied())), 0.8);
+            }
+        }
+        let mut links: Vec<Link> = found
+            .into_iter()
+            .filter(|(_, score)| *score >= 0.48)
+            .map(|(target, score)| Link { target, score })
+            .collect();
+        links.sort_by(|a, b| b.score.total_cmp(&a.score));
+        links
+    }
+
+    /// The best column of one table for a phrase.
+    pub(crate) fn column_in(&self, table: usize, phrase: &str) -> Option<(Col, f64)> {
+        let words: Vec<&str> = phrase.split(' ').collect();
+        self.links(&words).into_iter().find_map(|link| match link.target {
+            Target::Column(col) if col.table == table => Some((col, link.score)),
+            _ => None,
+        })
+    }
+
+    /// The schema behind the index.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// A table by position.
+    pub(crate) fn table(&self, table: usize) -> &Table {
+        &self.schema.tables[table]
+    }
+
+    /// A column by position.
+    pub(crate) fn column(&self, col: Col) -> &crate::domain::Column {
+        &self.schema.tables[col.table].columns[col.column]
+    }
+
+    /// Lemmas of a column's name.
+    pub(crate) fn words(&self, col: Col) -> &[String] {
+        &self.column_words[col.table][col.column]
+    }
+
+    /// Lemmas of a table's name.
+    pub(crate) fn table_words(&self, table: usize) -> &[String] {
+        &self.table_words[table]
+    }
+
+    /// Columns of a table.
+    pub(crate) fn columns(&self, table: usize) -> impl Iterator<Item = Col> + '_ {
+        (0..self.table(table).columns.len()).map(move |column| Col { table, column })
+    }
+
+    /// Position of a column by name.
+    pub(crate) fn find(&self, table: usize, name: &str) -> Option<Col> {
+        self.columns(table).find(|col| self.column(*col).name.eq_ignore_ascii_case(name))
+    }
+
+    /// The columns of the primary key, or the first unique-looking column.
+    pub(crate) fn key(&self, table: usize) -> Vec<Col> {
+        self.table(table).primary_key.iter().filter_map(|name| self.find(table, name)).collect()
+    }
+
+    /// Whether a column is part of its table's primary key.
+    pub(crate) fn is_key(&self, col: Col) -> bool {
+        self.table(col.table).primary_key.iter().any(|name| name.eq_ignore_ascii_case(&self.column(col).name))
+    }
+
+    /// Whether a column refers to another table.
+    pub(crate) fn is_reference(&self, col: Col) -> bool {
+        let name = &self.column(col).name;
+        self.table(col.table)
+            .foreign_keys
+            .iter()
+            .any(|key| key.columns.iter().any(|column| column.eq_ignore_ascii_case(name)))
+    }
+
+    /// What to show of an entity that is asked for without attributes: name, title, first and last name, else its key.
+    pub(crate) fn label(&self, table: usize) -> Vec<Col> {
+        let words = |col: Col| self.words(col);
+        let bare = |col: Col| -> Vec<&str> {
+            words(col)
+                .iter()
+                .map(String::as_str)
+                .filter(|word| !self.table_words(table).iter().any(|t| t == word))
+                .collect()
+        };
+        let one = |wanted: &[&str]| self.columns(table).find(|col| bare(*col) == wanted);
+        if let Some(col) = one(&["name"]).or_else(|| one(&["full", "name"])) {
+            return vec![col];
+        }
+        if let (Some(first), Some(last)) = (one(&["first", "name"]), one(&["last", "name"])) {
+            return vec![first, last];
+        }
+        let textual = |col: &Col| matches!(self.column(*col).kind, ColumnType::Text | ColumnType::Other);
+        if let Some(col) = one(&["title"]).or_else(|| {
+            self.columns(table)
+                .filter(textual)
+                .find(|col| words(*col).last().is_some_and(|word| word == "name") && !self.is_reference(*col))
+        }) {
+            return vec![col];
+        }
+        if let Some(col) = self.columns(table).filter(textual).find(|col| bare(*col).is_empty()) {
+            return vec![col];
+        }
+        let key = self.key(table);
+        if key.is_empty() { self.columns(table).take(1).collect() } else { key }
+    }
+}
+
+/// Words in any order: the key of the index. Small words do not count.
+fn bag<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut words: Vec<&str> =
+        words.filter(|word| !matches!(*word, "of" | "the" | "a" | "an" | "in" | "for" | "to")).collect();
+    words.sort_unstable();
+    words.dedup();
+    words.join(" ")
+}
+
+/// Lemmas of an identifier with short forms spelled out; `vocabulary` holds words that prefixes may stand for.
+fn canonical(name: &str, vocabulary: &[String]) -> Vec<String> {
+    identifier_words(name)
+        .into_iter()
+        .flat_map(|word| match synonyms::expand(&word) {
+            Some(long) => long.split(' ').map(str::to_owned).collect::<Vec<_>>(),
+            None => {
+                let long = vocabulary.iter().find(|known| {
+                    (3..=5).contains(&word.len()) && known.len() > word.len() + 2 && known.starts_with(&word)
+                });
+                vec![long.cloned().unwrap_or_else(|| lemma(&word))]
+            }
+        })
+        .collect()
+}

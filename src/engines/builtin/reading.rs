@@ -1,0 +1,165 @@
+//! From a question to a reading, or to the reason why there is none.
+
+use std::sync::Arc;
+
+use super::build::Builder;
+use super::chunks::{self, Chunk};
+use super::draft::Draft;
+use super::joins::{Edge, Joins};
+use super::names::{Names, Target};
+use super::print;
+use super::resolve::{self, Assignment};
+use super::tree::Query;
+use super::values::Values;
+use super::words;
+use crate::domain::Facts;
+
+/// Confidence below which the engine does not answer.
+const THRESHOLD: f64 = 0.5;
+
+/// What the engine looks questions up in: built once per schema and value index.
+pub struct Lexicon {
+    pub(crate) names: Names,
+    pub(crate) values: Values,
+    pub(crate) joins: Joins,
+    facts: Arc<Facts>,
+}
+
+impl Lexicon {
+    /// Indexes facts.
+    #[must_use]
+    pub fn new(facts: Arc<Facts>) -> Self {
+        let names = Names::new(Arc::clone(&facts.schema));
+        let values = Values::new(&names, &facts.values);
+        let joins = Joins::new(&names);
+        Self { names, values, joins, facts }
+    }
+}
+
+/// A question understood.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The statement, in the schema's dialect.
+    pub sql: String,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// What was assumed where the question left it open.
+    pub assumptions: Vec<String>,
+    pub(crate) query: Query,
+    pub(crate) draft: Draft,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// Why a question has no reading.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Abstention {
+    /// Words that neither the schema nor the data explains.
+    Unexplained(Vec<String>),
+    /// The words are known, their arrangement is not.
+    Shape(String),
+    /// Readings too close to choose from, in SQL.
+    Ambiguous(Vec<String>),
+    /// There is a reading, but it is not sure enough.
+    Unsure(String),
+}
+
+/// Reads a question; the first reading is the best.
+pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
+    let tokens = words::tokens(question);
+    let chunks = chunks::chunks(&tokens, &lexicon.names, &lexicon.values, lexicon.facts.today);
+    let unknown: Vec<String> = chunks
+        .iter()
+        .filter(|chunk| chunk.unknown && !is_like_text(&chunks, chunk))
+        .map(|chunk| chunk.text.clone())
+        .collect();
+    if !unknown.is_empty() {
+        return Err(Abstention::Unexplained(unknown));
+    }
+    let draft = super::parse::parse(&chunks, &lexicon.names);
+    if !draft.unknown.is_empty() {
+        return Err(Abstention::Unexplained(draft.unknown));
+    }
+    if draft.items.is_empty() {
+        return Err(Abstention::Shape("it does not say what to show".to_owned()));
+    }
+    if let Some(slot) = draft.slots.iter().find(|slot| slot.candidates.is_empty() && !slot.text.is_empty()) {
+        return Err(Abstention::Unexplained(vec![slot.text.clone()]));
+    }
+    let said: Vec<&str> = tokens.iter().map(|token| token.lemma.as_str()).collect();
+    let prefers = |edge: &Edge| preference(edge, &said, &lexicon.names);
+    let assignments = resolve::resolve(&draft, &lexicon.names, &lexicon.joins, &prefers);
+    let readings = readings(&draft, &assignments, lexicon, &prefers)?;
+    Ok(readings)
+}
+
+fn readings(
+    draft: &Draft,
+    assignments: &[Assignment],
+    lexicon: &Lexicon,
+    prefers: &dyn Fn(&Edge) -> f64,
+) -> Result<Vec<Reading>, Abstention> {
+    let mut readings: Vec<Reading> = Vec::new();
+    let mut reason = None;
+    for assignment in assignments.iter().take(12) {
+        let builder = Builder {
+            draft,
+            targets: &assignment.targets,
+            names: &lexicon.names,
+            values: &lexicon.values,
+            joins: &lexicon.joins,
+            prefers,
+            certainty: draft.doubt,
+            assumptions: Vec::new(),
+        };
+        match builder.build() {
+            Ok(built) => {
+                let sql = print::sql(&built.query, &lexicon.names);
+                if readings.iter().any(|known| known.sql == sql) {
+                    continue;
+                }
+                let fit = (1.0 + assignment.score.min(0.0)).clamp(0.0, 1.0);
+                readings.push(Reading {
+                    sql,
+                    confidence: built.certainty * fit.max(0.05),
+                    assumptions: built.assumptions,
+                    query: built.query,
+                    draft: draft.clone(),
+                    targets: assignment.targets.clone(),
+                });
+            }
+            Err(text) => reason = reason.or(Some(text)),
+        }
+    }
+    let Some(best) = readings.first() else {
+        return Err(Abstention::Shape(
+            reason.unwrap_or_else(|| "no foreign keys connect the tables that are spoken of".to_owned()),
+        ));
+    };
+    if best.confidence < THRESHOLD {
+        return Err(Abstention::Unsure(best.sql.clone()));
+    }
+    Ok(readings)
+}
+
+/// A word after "contains" stands for itself.
+fn is_like_text(chunks: &[Chunk], unknown: &Chunk) -> bool {
+    let position = chunks.iter().position(|chunk| std::ptr::eq(chunk, unknown)).unwrap_or(0);
+    chunks[..position]
+        .iter()
+        .rev()
+        .find(|chunk| !chunk.noise)
+        .is_some_and(|chunk| matches!(chunk.cue, Some(super::cues::Cue::Like(..))))
+}
+
+/// How much the question's words speak for an edge: parallel keys differ in the name of the referencing column.
+fn preference(edge: &Edge, said: &[&str], names: &Names) -> f64 {
+    let words = edge.child.iter().flat_map(|col| names.words(*col));
+    let hits = words
+        .filter(|word| {
+            said.contains(&word.as_str())
+                || super::synonyms::of(word).iter().any(|other| said.contains(other))
+                || (word.len() > 4 && said.iter().any(|spoken| spoken.len() > 4 && (spoken.starts_with(&word[..4]))))
+        })
+        .count();
+    hits as f64 * 0.1
+}

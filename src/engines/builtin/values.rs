@@ -1,0 +1,96 @@
+//! The words of a question that are values in the data.
+
+use std::collections::HashMap;
+
+use super::names::{Col, Names};
+use super::words::{key, lemma};
+use crate::domain::{ColumnPath, ValueIndex};
+
+/// A phrase found in a column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    /// Where.
+    pub col: Col,
+    /// As spelled in the data.
+    pub value: String,
+    /// 0 to 1.
+    pub score: f64,
+}
+
+/// Values by their folded words.
+#[derive(Default)]
+pub(crate) struct Values {
+    exact: HashMap<String, Vec<(Col, String)>>,
+    counts: HashMap<Col, usize>,
+    samples: HashMap<Col, Vec<String>>,
+}
+
+impl Values {
+    /// Indexes the values of every column that the schema knows.
+    pub(crate) fn new(names: &Names, index: &ValueIndex) -> Self {
+        let mut values = Self::default();
+        for (table_index, table) in names.schema().tables.iter().enumerate() {
+            for (column_index, column) in table.columns.iter().enumerate() {
+                let path =
+                    ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column: column.name.clone() };
+                let Some(found) = index.column(&path) else { continue };
+                let col = Col { table: table_index, column: column_index };
+                values.counts.insert(col, found.distinct.len());
+                values.samples.insert(col, found.distinct.iter().take(20).cloned().collect());
+                for value in found.distinct.iter().filter(|value| value.len() <= 120) {
+                    let folded = key(value);
+                    if !folded.is_empty() {
+                        values.exact.entry(folded).or_default().push((col, value.clone()));
+                    }
+                }
+            }
+        }
+        values
+    }
+
+    /// Columns that hold the phrase, folded; a plural also finds its singular.
+    pub(crate) fn find(&self, phrase: &str) -> Vec<Found> {
+        let folded = key(phrase);
+        let mut found = self.exact_matches(&folded, phrase, 1.0);
+        if found.is_empty() && folded.len() > 3 {
+            let singular = match folded.rsplit_once(' ') {
+                Some((start, last)) => format!("{start} {}", lemma(last)),
+                None => lemma(&folded),
+            };
+            found = self.exact_matches(&singular, phrase, 0.9);
+            if found.is_empty() {
+                found = self.exact_matches(&format!("{folded}s"), phrase, 0.9);
+            }
+        }
+        found
+    }
+
+    fn exact_matches(&self, folded: &str, phrase: &str, score: f64) -> Vec<Found> {
+        let Some(places) = self.exact.get(folded) else { return Vec::new() };
+        let mut found: Vec<Found> = Vec::new();
+        for (col, value) in places {
+            let score = if value == phrase { score } else { score * 0.95 };
+            match found.iter_mut().find(|known| known.col == *col) {
+                Some(known) if known.score < score => *known = Found { col: *col, value: value.clone(), score },
+                Some(_) => {}
+                None => found.push(Found { col: *col, value: value.clone(), score }),
+            }
+        }
+        found
+    }
+
+    /// The spelling that a column's data uses for a text, if it holds it.
+    pub(crate) fn spelling(&self, col: Col, text: &str) -> Option<String> {
+        self.find(text).into_iter().find(|found| found.col == col).map(|found| found.value)
+    }
+
+    /// How many distinct values of a column are known.
+    pub(crate) fn count(&self, col: Col) -> Option<usize> {
+        self.counts.get(&col).copied()
+    }
+
+    /// A few values of a column.
+    pub(crate) fn samples(&self, col: Col) -> &[String] {
+        self.samples.get(&col).map_or(&[], Vec::as_slice)
+    }
+}
