@@ -14,8 +14,8 @@ use super::next::next;
 use super::plan::Plan;
 use super::{Cursor, admission, journal, watch};
 use crate::domain::{
-    Connection, ConnectionId, Event, EventKind, Failure, Page, PageRequest, PinnedConnection, Principal, Question, Reason, RequestKey, Source,
-    Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
+    Connection, ConnectionId, Event, EventKind, Failure, Page, PageRequest, PinnedConnection, Principal, Question,
+    Reason, RequestKey, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
 };
 use crate::store::{Claim, Error, ListFilter};
 

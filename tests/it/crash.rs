@@ -7,7 +7,7 @@ use pulse::pb::v1::{StartWorkflowRequest, WorkflowEvent};
 use tonic::transport::Channel;
 
 use crate::support::calls::{assert_whole_log, connection_id, kind, question, start, watch};
-use crate::support::follow::{Follower, name, names};
+use crate::support::follow::{Follower, assert_same, name, names};
 use crate::support::model_server::ModelServer;
 use crate::support::process::Process;
 use crate::support::script::{self, AGENTS, ANSWER, QUESTION};
@@ -39,7 +39,7 @@ fn calls(model: &ModelServer) -> [usize; 3] {
 fn assert_went_on(seen: &[WorkflowEvent], whole: &[WorkflowEvent]) {
     assert_whole_log(whole, 0);
     assert_eq!(kind(whole.last().unwrap()), "completed", "{:?}", names(whole));
-    assert!(whole.starts_with(seen), "{:?} is not the start of {:?}", names(seen), names(whole));
+    assert_same(seen, &whole[..seen.len()]);
     // What was done is not done again: each step completes once.
     let mut done: Vec<String> = whole.iter().filter(|event| kind(event) == "step_completed").map(name).collect();
     done.sort();
@@ -66,7 +66,7 @@ async fn killed_while_asking(agent: &str, expected_calls: [usize; 3]) {
     assert_eq!(calls(&model), expected_calls);
     // The watcher that was cut off comes back.
     let after = follower.seen.len();
-    assert_eq!(watch(&mut client, &id, i64::try_from(after).unwrap()).await, whole[after..]);
+    assert_same(&watch(&mut client, &id, i64::try_from(after).unwrap()).await, &whole[after..]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tonic::{Code, Request};
 
 use crate::support::calls::{assert_error, assert_whole_log, connection_id, kind, question, run, start, watch};
-use crate::support::follow::{Follower, failed, name, names, reason, workflow};
+use crate::support::follow::{Follower, assert_same, failed, name, names, reason, workflow};
 use crate::support::model_server::ModelServer;
 use crate::support::script::{self, ANSWER, ENDLESS, QUESTION};
 use crate::support::server::{Folder, Server};
@@ -66,7 +66,7 @@ async fn cancelled_in(step: &str) {
 
     // Asking again changes nothing.
     server.workflows.cancel_workflow(cancel(&id)).await.unwrap();
-    assert_eq!(watch(&mut server.workflows, &id, 0).await, events);
+    assert_same(&watch(&mut server.workflows, &id, 0).await, &events);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn what_has_ended_otherwise_cannot_be_cancelled() {
         assert_eq!(kind(events.last().unwrap()), end);
         let status = server.workflows.cancel_workflow(cancel(&id)).await.unwrap_err();
         assert_error(&status, Code::FailedPrecondition, "WORKFLOW_FINISHED", &[]);
-        assert_eq!(watch(&mut server.workflows, &id, 0).await, events);
+        assert_same(&watch(&mut server.workflows, &id, 0).await, &events);
     }
 }
 
@@ -154,7 +154,7 @@ async fn cancelled_workflows_make_room() {
 #[tokio::test]
 async fn a_step_has_its_time() {
     let model = script::model(ANSWER, Some("mapper")).await;
-    let mut server = script::server(&model, &["--step-timeout", "300ms"]).await;
+    let mut server = script::server(&model, &["--step-timeout", "2s"]).await;
     let demo = connection_id(&server.channel, "demo").await;
     let (_, events) = run(&mut server.workflows, question(&demo, QUESTION)).await;
     assert_whole_log(&events, 0);
@@ -181,7 +181,7 @@ async fn a_workflow_has_its_time() {
 #[tokio::test]
 async fn a_statement_has_its_time() {
     let model = script::model(ENDLESS, None).await;
-    let mut server = script::server(&model, &["--statement-timeout", "300ms"]).await;
+    let mut server = script::server(&model, &["--statement-timeout", "1s"]).await;
     let demo = connection_id(&server.channel, "demo").await;
     let request = StartWorkflowRequest { max_retries: Some(0), ..question(&demo, QUESTION) };
     let (_, events) = run(&mut server.workflows, request).await;

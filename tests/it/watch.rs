@@ -6,7 +6,7 @@ use pulse::pb::v1::{WatchWorkflowRequest, WorkflowEvent};
 use tonic::{Code, Status};
 
 use crate::support::calls::{assert_error, assert_whole_log, connection_id, kind, question, run, start, watch};
-use crate::support::follow::{Follower, names};
+use crate::support::follow::{Follower, assert_same};
 use crate::support::script::{self, ANSWER, QUESTION};
 use crate::support::server::Server;
 
@@ -42,8 +42,9 @@ async fn watchers_see_the_same_events() {
     model.release("composer");
     let (early, late) = tokio::join!(early.rest(), late.rest());
     assert_whole_log(&early, 0);
-    assert_eq!(early, late);
-    assert_eq!(watch(&mut server.workflows, &id, 0).await, early, "and so does one that comes after the end");
+    assert_same(&early, &late);
+    // And so does one that comes after the end.
+    assert_same(&early, &watch(&mut server.workflows, &id, 0).await);
 }
 
 #[tokio::test]
@@ -51,7 +52,7 @@ async fn coming_back_misses_nothing_and_repeats_nothing() {
     let (mut server, id, whole) = ended().await;
     for seen in 0..=whole.len() {
         let after = i64::try_from(seen).unwrap();
-        assert_eq!(watch(&mut server.workflows, &id, after).await, whole[seen..], "after {seen}");
+        assert_same(&watch(&mut server.workflows, &id, after).await, &whole[seen..]);
     }
     for (seen, event) in whole.iter().enumerate() {
         let request = WatchWorkflowRequest {
@@ -64,7 +65,7 @@ async fn coming_back_misses_nothing_and_repeats_nothing() {
         while let Some(response) = stream.message().await.unwrap() {
             rest.push(response.event.unwrap());
         }
-        assert_eq!(rest, whole[seen + 1..], "after the cursor of {}", seen + 1);
+        assert_same(&rest, &whole[seen + 1..]);
     }
 }
 
@@ -84,7 +85,7 @@ async fn coming_back_while_it_runs_misses_nothing_either() {
     let whole = first.rest().await;
     assert_whole_log(&whole, 0);
     for (after, events) in join_all(followers.into_iter().map(Follower::rest)).await.into_iter().enumerate() {
-        assert_eq!(events, whole[after..], "after {after}");
+        assert_same(&events, &whole[after..]);
     }
 }
 
@@ -104,7 +105,7 @@ async fn a_watcher_that_leaves_after_every_event_sees_them_all() {
         seen.push(follower.seen.remove(0));
     }
     assert_whole_log(&seen, 0);
-    assert_eq!(watch(&mut server.workflows, &id, 0).await, seen);
+    assert_same(&watch(&mut server.workflows, &id, 0).await, &seen);
 }
 
 #[tokio::test]
@@ -161,7 +162,7 @@ async fn a_silent_watch_beats() {
             continue;
         };
         assert_eq!((event.sequence, event.cursor.as_str()), (0, ""));
-        assert_eq!((beat.last_sequence, event.workflow_id.as_str()), (last, id.as_str()));
+        assert!(beat.last_sequence >= last && event.workflow_id == id, "{event:?} after {last}");
         beats += 1;
         if beats == 3 {
             model.release("planner");
@@ -182,6 +183,5 @@ async fn a_slow_reader_holds_up_nobody_and_gets_everything() {
     let whole = watch(&mut server.workflows, &id, 0).await;
     assert_eq!(kind(whole.last().unwrap()), "completed");
     let seen = slow.rest().await;
-    assert_eq!(names(&seen), names(&whole));
-    assert_eq!(seen, whole);
+    assert_same(&seen, &whole);
 }

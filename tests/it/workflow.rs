@@ -16,7 +16,7 @@ use pulse::pb::v1::{
 use tonic::{Code, Status};
 
 use crate::support::calls::{assert_error, assert_whole_log, connection_id, kind, question, run, start, step, watch};
-use crate::support::follow::{Follower, failed, names, reason, workflow};
+use crate::support::follow::{Follower, assert_same, failed, names, reason, workflow};
 use crate::support::script::{self, QUESTION};
 use crate::support::server::Server;
 
@@ -233,7 +233,7 @@ async fn run_is_start_and_watch_in_one() {
     }
     assert_eq!(names(&events), straight(&STEPS, &["result", "completed"]));
     let id = events[0].workflow_id.clone();
-    assert_eq!(watch(&mut server.workflows, &id, 0).await, events);
+    assert_same(&watch(&mut server.workflows, &id, 0).await, &events);
 }
 
 // --- Options ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ use crate::pb::v1::workflow_event::Event as Kind;
 use super::failure::failure;
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
-use super::workflow::{approval, composed, dialect, execution_time, started, step, total_usage};
+use super::workflow::{approval, composed, execution_time, started, step, total_usage};
 
 /// `workflow` is the fold of a log that holds this event, so that every watcher is told the same.
 pub(in crate::api) fn event(workflow: &Workflow, given: &Event) -> pb::WorkflowEvent {
@@ -54,7 +54,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
         EventKind::WorkflowStarted(event) => Kind::WorkflowStarted(started(event)),
         EventKind::StepStarted { step: name, attempt } => {
             let entry = attempt_of(workflow, given, name, *attempt);
-            Kind::StepStarted(pb::StepStarted { step: Some(step(&Step { start_time: given.time, ..entry }, None)) })
+            Kind::StepStarted(pb::StepStarted { step: Some(step(&Step { start_time: given.time, ..entry })) })
         }
         EventKind::StepCompleted { step: name, attempt, output, summary, usage } => {
             let entry = Step {
@@ -65,7 +65,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
                 usage: usage.clone(),
                 ..attempt_of(workflow, given, name, *attempt)
             };
-            Kind::StepCompleted(pb::StepCompleted { step: Some(step(&entry, dialect(workflow))) })
+            Kind::StepCompleted(pb::StepCompleted { step: Some(step(&entry)) })
         }
         EventKind::StepFailed { step: name, attempt, failure, output, usage } => {
             let entry = Step {
@@ -77,7 +77,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
                 usage: usage.clone(),
                 ..attempt_of(workflow, given, name, *attempt)
             };
-            Kind::StepFailed(pb::StepFailed { step: Some(step(&entry, dialect(workflow))) })
+            Kind::StepFailed(pb::StepFailed { step: Some(step(&entry)) })
         }
         EventKind::Retrying { retry, feedback } => Kind::Retrying(retrying(workflow, *retry, feedback)),
         EventKind::Awaiting { clarification } => {

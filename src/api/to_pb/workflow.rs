@@ -62,9 +62,14 @@ pub(in crate::api) fn workflow_without_rows(given: &Workflow) -> pb::Workflow {
     listed
 }
 
-/// Every attempt in the order they began, then the steps to come, or those that will not run.
+/// Every attempt in the order they began, then the steps to come, or those that will not run. A step that the end of
+/// its workflow cut off does not run any more either.
 pub(in crate::api) fn steps(given: &Workflow) -> Vec<pb::Step> {
-    let mut steps: Vec<_> = given.steps.iter().map(|entry| step(entry, dialect(given))).collect();
+    let mut steps: Vec<_> = given.steps.iter().map(step).collect();
+    for cut_off in steps.iter_mut().filter(|step| step.finish_time.is_none() && given.status.is_terminal()) {
+        cut_off.status = pb::StepStatus::Skipped.into();
+        cut_off.finish_time = Some(timestamp(given.update_time));
+    }
     let executes = given.started.question.options.execute;
     for name in STEPS.into_iter().filter(|name| given.latest(name).is_none()) {
         let skipped = given.status.is_terminal() || (name == EXECUTION && !executes);
@@ -96,7 +101,7 @@ pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
     }
 }
 
-pub(super) fn step(given: &Step, dialect: Option<DatabaseKind>) -> pb::Step {
+pub(super) fn step(given: &Step) -> pb::Step {
     let Step { name, attempt, status, start_time, finish_time, output, summary, failure: why, usage } = given;
     let status = match status {
         StepStatus::Running => pb::StepStatus::Running,
@@ -115,7 +120,7 @@ pub(super) fn step(given: &Step, dialect: Option<DatabaseKind>) -> pb::Step {
         usage: usage.as_ref().map(outputs::usage),
         model_calls: Vec::new(),
         requires: Vec::new(),
-        output: output.clone().map(|output| outputs::output(output, dialect)),
+        output: output.clone().map(outputs::output),
     }
 }
 
@@ -161,7 +166,7 @@ pub(super) fn composed(given: &Workflow) -> Option<&ComposerOutput> {
 }
 
 /// The dialect, once it is known.
-pub(super) fn dialect(given: &Workflow) -> Option<DatabaseKind> {
+fn dialect(given: &Workflow) -> Option<DatabaseKind> {
     match &given.started.question.source {
         Source::InlineSchema(schema) => Some(schema.dialect),
         Source::Connection(_) => composed(given).map(|output| output.dialect),

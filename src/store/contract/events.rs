@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::domain::outputs::{Clarification, Feedback, SchemaOutput, StepOutput, WorkflowResult};
 use crate::domain::question::{EngineName, Question, RunOptions, Source};
 use crate::domain::{
-    ConnectionId, Event, EventKind, Failure, PinnedConnection, Principal, Reason, Value, WorkflowStarted,
+    ConnectionId, DatabaseKind, Event, EventKind, Failure, PinnedConnection, Principal, Reason, Value, WorkflowStarted,
 };
 
 /// The instant of the event with this sequence.
@@ -88,5 +88,12 @@ pub(crate) fn one_of_each_kind() -> Vec<Event> {
 }
 
 fn schema_output() -> SchemaOutput {
-    SchemaOutput { table_count: 1, column_count: 2, indexed_column_count: 1, fingerprint: "00".to_owned() }
+    SchemaOutput {
+        table_count: 1,
+        column_count: 2,
+        foreign_key_count: 0,
+        indexed_column_count: 1,
+        fingerprint: "00".to_owned(),
+        dialect: DatabaseKind::Sqlite,
+    }
 }

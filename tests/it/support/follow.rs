@@ -91,3 +91,12 @@ pub async fn workflow(client: &mut WorkflowServiceClient<Channel>, id: &str) -> 
     let request = pulse::pb::v1::GetWorkflowRequest { id: id.to_owned() };
     client.get_workflow(request).await.unwrap().into_inner().workflow.unwrap()
 }
+
+/// Two watchers saw the same; else the first event that differs is shown.
+#[track_caller]
+pub fn assert_same(one: &[WorkflowEvent], other: &[WorkflowEvent]) {
+    for (one, other) in one.iter().zip(other) {
+        assert_eq!(one, other);
+    }
+    assert_eq!(names(one), names(other));
+}
