@@ -1,5 +1,7 @@
 //! A connection to a running server, as any gRPC client would make it.
 
+use std::fmt::Write;
+
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -79,7 +81,7 @@ pub(super) fn explain(status: &Status) -> Error {
     let mut text = format!("{:?}{reason}: {}", status.code(), status.message());
     for violation in details.bad_request().into_iter().flat_map(|request| &request.field_violations) {
         if !status.message().contains(&violation.description) {
-            text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
+            let _ = write!(text, "\n  {}: {}", violation.field, violation.description);
         }
     }
     if status.code() == Code::InvalidArgument { Error::Usage(text) } else { Error::Call(text) }

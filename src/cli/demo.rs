@@ -54,8 +54,8 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<Outcome, Error> {
     } else {
         farewell(address);
     }
-    let served = server.await.map_err(|error| Error::Call(format!("the server ended: {error}")))?;
-    served.map_err(|error| Error::Call(error.to_string()))?;
+    let ended = server.await.map_err(|error| Error::Call(format!("the server ended: {error}")))?;
+    ended.map_err(|error| Error::Call(error.to_string()))?;
     outcome
 }
 

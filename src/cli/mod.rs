@@ -4,6 +4,7 @@ mod ask;
 mod client;
 mod command;
 mod demo;
+mod eval;
 
 mod health;
 mod json;

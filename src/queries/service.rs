@@ -7,7 +7,9 @@ use super::failures::from_refusal;
 use crate::connections::{Directory, from_sql};
 use crate::domain::evidence::Evidence;
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
-use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, ResultColumn, Row, Source, SqlError, Value};
+use crate::domain::{
+    Connection, ConnectionId, Facts, Failure, Principal, Reason, ResultColumn, Row, Source, SqlError, Value,
+};
 use crate::sql::guard::{self, Policy};
 use crate::sql::{self, Database, GuardedSql, Limits, Plan, RowStream, Summary, Truncation};
 

@@ -267,7 +267,7 @@ async fn a_question_with_several_readings_is_handed_back() {
     server.on("planner", Reply::json(ambiguous));
     let mut task = task(facts(shop()), vec![]);
     let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
-    assert_eq!(error.failure.reason, Reason::Ambiguous);
+    assert_eq!(error.failure.reason, Reason::QuestionAmbiguous);
     assert!(error.failure.message.contains("billing; residence"));
     assert_eq!(error.usage, usage(1));
 

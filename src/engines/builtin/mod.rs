@@ -17,8 +17,10 @@ mod print;
 mod reading;
 mod resolve;
 mod synonyms;
+mod team;
 mod tree;
 mod values;
 mod words;
 
 pub use reading::{Abstention, Lexicon, Reading, interpret};
+pub use team::team;

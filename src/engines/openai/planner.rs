@@ -93,7 +93,7 @@ pub fn told(plan: &PlannerOutput) -> Json {
 fn ambiguous(clarification: &Clarification) -> Failure {
     let options = clarification.options.join("; ");
     Failure::new(
-        Reason::Ambiguous,
+        Reason::QuestionAmbiguous,
         format!("The question has several readings. {} ({options}) Ask again and say which.", clarification.question),
     )
     .with("question", &clarification.question)
