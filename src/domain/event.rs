@@ -142,8 +142,19 @@ pub struct WorkflowStarted {
     pub model: String,
     /// Version of the prompts or of the built-in grammar.
     pub prompt_version: String,
-    /// Connection and its etag at the start, unless the schema is inline.
-    pub connection: Option<(ConnectionId, String)>,
+    /// The connection as it was at the start, unless the schema is inline.
+    pub connection: Option<PinnedConnection>,
+}
+
+/// A connection as a workflow found it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedConnection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its name at that time.
+    pub name: String,
+    /// Its etag at that time.
+    pub etag: String,
 }
 
 impl EventKind {

@@ -34,10 +34,14 @@ pub struct SchemaOutput {
     pub table_count: u32,
     /// Columns of all of them.
     pub column_count: u32,
+    /// Foreign keys of all of them.
+    pub foreign_key_count: u32,
     /// Columns whose distinct values were indexed.
     pub indexed_column_count: u32,
     /// Fingerprint of the schema.
     pub fingerprint: String,
+    /// What statements are written in.
+    pub dialect: DatabaseKind,
 }
 
 /// What the question asks for, in the question's own words.

@@ -102,6 +102,8 @@ pub struct Workflow {
     pub update_time: Timestamp,
     /// Sequence of the last event.
     pub last_sequence: u64,
+    /// Epoch of the last event's writer.
+    pub last_epoch: u64,
 }
 
 impl Workflow {
@@ -124,6 +126,7 @@ impl Workflow {
             create_time: first.time,
             update_time: first.time,
             last_sequence: first.sequence,
+            last_epoch: first.epoch,
         };
         for event in rest {
             workflow.apply(event);
@@ -134,6 +137,7 @@ impl Workflow {
     /// Moves on by one event.
     pub fn apply(&mut self, event: &Event) {
         self.last_sequence = event.sequence;
+        self.last_epoch = event.epoch;
         self.update_time = event.time;
         match &event.kind {
             EventKind::WorkflowStarted(_) => {}

@@ -14,8 +14,8 @@ use super::next::next;
 use super::plan::Plan;
 use super::{Cursor, admission, journal, watch};
 use crate::domain::{
-    ConnectionId, Event, EventKind, Failure, Page, PageRequest, Principal, Question, Reason, RequestKey, Source,
-    Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
+    Connection, ConnectionId, Event, EventKind, Failure, Page, PageRequest, PinnedConnection, Principal, Question,
+    Reason, RequestKey, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
 };
 use crate::store::{Claim, Error, ListFilter};
 
@@ -67,7 +67,10 @@ impl Handle {
             }
         }
         let connection = match question.source {
-            Source::Connection(id) => Some((id, shared.databases.connection(who, id).await?.etag)),
+            Source::Connection(id) => {
+                let Connection { name, etag, .. } = shared.databases.connection(who, id).await?;
+                Some(PinnedConnection { id, name, etag })
+            }
             Source::InlineSchema(_) => None,
         };
         let started = WorkflowStarted {
@@ -124,9 +127,12 @@ impl Handle {
     }
 
     /// Asks to cancel; the running steps stop and `cancelled` is written soon after. Repeating it changes nothing;
-    /// `WORKFLOW_FINISHED` when it has ended.
+    /// `WORKFLOW_FINISHED` when it has ended otherwise.
     pub async fn cancel(&self, who: &Principal, id: WorkflowId, reason: String) -> Result<Workflow, Failure> {
         self.append(who, id, |workflow| {
+            if workflow.status == WorkflowStatus::Cancelled {
+                return Ok(Vec::new());
+            }
             if workflow.status.is_terminal() {
                 let message = format!("workflow {id} has ended; it can no longer be cancelled");
                 return Err(Failure::new(Reason::WorkflowFinished, message).with("workflow_id", id));

@@ -4,15 +4,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::event::ResumeInput;
-use crate::domain::outputs::Feedback;
+use crate::domain::outputs::{Feedback, StepOutput, Verdict};
 use crate::domain::{Event, EventKind, Failure, Reason, Step, StepStatus, Workflow};
 use crate::pb::v1 as pb;
 use crate::pb::v1::workflow_event::Event as Kind;
 
-use super::failure::{failure, sql_error};
+use super::failure::failure;
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
-use super::workflow::{approval, composed, dialect, execution_time, started, step, total_usage};
+use super::workflow::{approval, composed, execution_time, started, step, total_usage};
 
 /// `workflow` is the fold of a log that holds this event, so that every watcher is told the same.
 pub(in crate::api) fn event(workflow: &Workflow, given: &Event) -> pb::WorkflowEvent {
@@ -54,7 +54,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
         EventKind::WorkflowStarted(event) => Kind::WorkflowStarted(started(event)),
         EventKind::StepStarted { step: name, attempt } => {
             let entry = attempt_of(workflow, given, name, *attempt);
-            Kind::StepStarted(pb::StepStarted { step: Some(step(&Step { start_time: given.time, ..entry }, None)) })
+            Kind::StepStarted(pb::StepStarted { step: Some(step(&Step { start_time: given.time, ..entry })) })
         }
         EventKind::StepCompleted { step: name, attempt, output, summary, usage } => {
             let entry = Step {
@@ -65,7 +65,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
                 usage: usage.clone(),
                 ..attempt_of(workflow, given, name, *attempt)
             };
-            Kind::StepCompleted(pb::StepCompleted { step: Some(step(&entry, dialect(workflow))) })
+            Kind::StepCompleted(pb::StepCompleted { step: Some(step(&entry)) })
         }
         EventKind::StepFailed { step: name, attempt, failure, output, usage } => {
             let entry = Step {
@@ -77,7 +77,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
                 usage: usage.clone(),
                 ..attempt_of(workflow, given, name, *attempt)
             };
-            Kind::StepFailed(pb::StepFailed { step: Some(step(&entry, dialect(workflow))) })
+            Kind::StepFailed(pb::StepFailed { step: Some(step(&entry)) })
         }
         EventKind::Retrying { retry, feedback } => Kind::Retrying(retrying(workflow, *retry, feedback)),
         EventKind::Awaiting { clarification } => {
@@ -122,23 +122,24 @@ fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> S
 }
 
 fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retrying {
-    let Feedback { sql, message, sql_error: error } = feedback;
+    let Feedback { sql, message, sql_error } = feedback;
     let remaining = workflow.started.question.options.max_retries.saturating_sub(retry);
-    let why = error.as_ref().map(|error| pb::Failure {
-        reason: pb::ErrorReason::SqlFailed.into(),
-        message: error.message.clone(),
-        hint: error.hint.clone(),
-        sql_error: Some(sql_error(error, "")),
-        ..Default::default()
-    });
+    // Every step that failed before the end led to one retry, so that they match one by one.
+    let mut failed = workflow.steps.iter().filter(|step| step.status == StepStatus::Failed);
+    let found = failed.nth(usize::try_from(retry).unwrap_or_default().saturating_sub(1));
+    let checks = match found.and_then(|step| step.output.clone()) {
+        Some(StepOutput::Validator(verdict)) => verdict.checks,
+        _ => Vec::new(),
+    };
+    let fell_short = checks.into_iter().filter(|check| check.verdict != Verdict::Passed).collect();
     pb::Retrying {
         attempt: count(retry.saturating_add(1)),
         remaining_retries: count(remaining),
         feedback: message.clone(),
         sql: sql.clone(),
-        failure: why,
-        checks: Vec::new(),
-        step_name: String::new(),
+        failure: found.and_then(|step| step.failure.clone()).map(failure),
+        checks: outputs::checks(fell_short, sql_error.as_ref()),
+        step_name: found.map(|step| step.name.clone()).unwrap_or_default(),
     }
 }
 
@@ -193,7 +194,7 @@ fn elapsed(workflow: &Workflow, given: &Event) -> Option<prost_types::Duration> 
 mod tests {
     use super::*;
     use crate::api::to_pb;
-    use crate::domain::outputs::{ComposerOutput, ExecutionOutput, StepOutput, Usage, WorkflowResult};
+    use crate::domain::outputs::{ComposerOutput, ExecutionOutput, Usage, WorkflowResult};
     use crate::domain::{
         ConnectionId, DatabaseKind, EngineName, Principal, Question, RunOptions, Source, Value, WorkflowId,
         WorkflowStarted,

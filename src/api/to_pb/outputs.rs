@@ -17,9 +17,9 @@ use super::connection::database_kind;
 use super::failure::sql_error;
 use super::value::{columns, count, duration, long_count, rows, value, values};
 
-pub(super) fn output(given: StepOutput, dialect: Option<DatabaseKind>) -> Output {
+pub(super) fn output(given: StepOutput) -> Output {
     match given {
-        StepOutput::Schema(output) => Output::Schema(schema(output, dialect)),
+        StepOutput::Schema(output) => Output::Schema(schema(output)),
         StepOutput::Planner(output) => Output::Planner(planner(output)),
         StepOutput::Mapper(output) => Output::Mapper(mapper(output)),
         StepOutput::Composer(output) => Output::Composer(composer(output)),
@@ -29,14 +29,15 @@ pub(super) fn output(given: StepOutput, dialect: Option<DatabaseKind>) -> Output
     }
 }
 
-fn schema(given: SchemaOutput, dialect: Option<DatabaseKind>) -> pb::SchemaOutput {
-    let SchemaOutput { table_count, column_count, indexed_column_count: _, fingerprint } = given;
+fn schema(given: SchemaOutput) -> pb::SchemaOutput {
+    let SchemaOutput { table_count, column_count, foreign_key_count, indexed_column_count: _, fingerprint, dialect } =
+        given;
     pb::SchemaOutput {
         table_count: count(table_count),
         column_count: count(column_count),
-        foreign_key_count: 0,
+        foreign_key_count: count(foreign_key_count),
         fingerprint,
-        dialect: dialect.map_or(pb::DatabaseKind::Unspecified, database_kind).into(),
+        dialect: database_kind(dialect).into(),
     }
 }
 

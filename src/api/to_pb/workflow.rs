@@ -9,6 +9,7 @@ use crate::domain::{
 use crate::pb::v1 as pb;
 
 use super::connection::database_kind;
+use super::event::cursor;
 use super::failure::failure;
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
@@ -44,8 +45,7 @@ pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
         usage: Some(total_usage(given)),
         model: given.started.model.clone(),
         last_sequence: long_count(given.last_sequence),
-        // The fold does not keep the epoch of the last writer: take cursors from events.
-        cursor: String::new(),
+        cursor: cursor(given.last_sequence, given.last_epoch),
         create_time: Some(timestamp(given.create_time)),
         update_time: Some(timestamp(given.update_time)),
         finish_time: status.is_terminal().then(|| timestamp(given.update_time)),
@@ -62,9 +62,14 @@ pub(in crate::api) fn workflow_without_rows(given: &Workflow) -> pb::Workflow {
     listed
 }
 
-/// Every attempt in the order they began, then the steps to come, or those that will not run.
+/// Every attempt in the order they began, then the steps to come, or those that will not run. A step that the end of
+/// its workflow cut off does not run any more either.
 pub(in crate::api) fn steps(given: &Workflow) -> Vec<pb::Step> {
-    let mut steps: Vec<_> = given.steps.iter().map(|entry| step(entry, dialect(given))).collect();
+    let mut steps: Vec<_> = given.steps.iter().map(step).collect();
+    for cut_off in steps.iter_mut().filter(|step| step.finish_time.is_none() && given.status.is_terminal()) {
+        cut_off.status = pb::StepStatus::Skipped.into();
+        cut_off.finish_time = Some(timestamp(given.update_time));
+    }
     let executes = given.started.question.options.execute;
     for name in STEPS.into_iter().filter(|name| given.latest(name).is_none()) {
         let skipped = given.status.is_terminal() || (name == EXECUTION && !executes);
@@ -77,11 +82,11 @@ pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
     let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection } = given;
     let Question { text, source, options } = question;
     let executes = options.execute;
-    let (_, connection_etag) = connection.clone().unzip();
+    let (connection_name, connection_etag) = connection.clone().map(|pinned| (pinned.name, pinned.etag)).unzip();
     pb::WorkflowStarted {
         question: text.clone(),
         connection_id: connection_id(source),
-        connection_name: String::new(),
+        connection_name: connection_name.unwrap_or_default(),
         connection_etag: connection_etag.unwrap_or_default(),
         options: Some(run_options(options, *engine)),
         model: model.clone(),
@@ -96,7 +101,7 @@ pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
     }
 }
 
-pub(super) fn step(given: &Step, dialect: Option<DatabaseKind>) -> pb::Step {
+pub(super) fn step(given: &Step) -> pb::Step {
     let Step { name, attempt, status, start_time, finish_time, output, summary, failure: why, usage } = given;
     let status = match status {
         StepStatus::Running => pb::StepStatus::Running,
@@ -115,7 +120,7 @@ pub(super) fn step(given: &Step, dialect: Option<DatabaseKind>) -> pb::Step {
         usage: usage.as_ref().map(outputs::usage),
         model_calls: Vec::new(),
         requires: Vec::new(),
-        output: output.clone().map(|output| outputs::output(output, dialect)),
+        output: output.clone().map(outputs::output),
     }
 }
 
@@ -161,7 +166,7 @@ pub(super) fn composed(given: &Workflow) -> Option<&ComposerOutput> {
 }
 
 /// The dialect, once it is known.
-pub(super) fn dialect(given: &Workflow) -> Option<DatabaseKind> {
+fn dialect(given: &Workflow) -> Option<DatabaseKind> {
     match &given.started.question.source {
         Source::InlineSchema(schema) => Some(schema.dialect),
         Source::Connection(_) => composed(given).map(|output| output.dialect),

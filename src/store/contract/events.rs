@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use crate::domain::outputs::{Clarification, Feedback, SchemaOutput, StepOutput, WorkflowResult};
 use crate::domain::question::{EngineName, Question, RunOptions, Source};
-use crate::domain::{ConnectionId, Event, EventKind, Failure, Principal, Reason, Value, WorkflowStarted};
+use crate::domain::{
+    ConnectionId, DatabaseKind, Event, EventKind, Failure, PinnedConnection, Principal, Reason, Value, WorkflowStarted,
+};
 
 /// The instant of the event with this sequence.
 pub(crate) fn time(sequence: u64) -> Timestamp {
@@ -36,7 +38,7 @@ pub(crate) fn started(connection: Option<ConnectionId>, user_id: &str) -> EventK
         engine: EngineName::Builtin,
         model: String::new(),
         prompt_version: "1".to_owned(),
-        connection: connection.map(|id| (id, "etag".to_owned())),
+        connection: connection.map(|id| PinnedConnection { id, name: "shop".to_owned(), etag: "etag".to_owned() }),
     }))
 }
 
@@ -86,5 +88,12 @@ pub(crate) fn one_of_each_kind() -> Vec<Event> {
 }
 
 fn schema_output() -> SchemaOutput {
-    SchemaOutput { table_count: 1, column_count: 2, indexed_column_count: 1, fingerprint: "00".to_owned() }
+    SchemaOutput {
+        table_count: 1,
+        column_count: 2,
+        foreign_key_count: 0,
+        indexed_column_count: 1,
+        fingerprint: "00".to_owned(),
+        dialect: DatabaseKind::Sqlite,
+    }
 }

@@ -28,12 +28,15 @@ impl Agent for LoadSchema {
             return Err(Failure::new(Reason::SchemaEmpty, "the database has no table that can be read").into());
         }
         let columns: usize = tables.iter().map(|table| table.columns.len()).sum();
+        let foreign_keys: usize = tables.iter().map(|table| table.foreign_keys.len()).sum();
         let indexed = facts.values.columns().count();
         let output = SchemaOutput {
             table_count: saturated(tables.len()),
             column_count: saturated(columns),
+            foreign_key_count: saturated(foreign_keys),
             indexed_column_count: saturated(indexed),
             fingerprint: facts.schema.fingerprint.clone(),
+            dialect: facts.schema.dialect,
         };
         let summary = format!(
             "Read {} with {}; values of {} are known.",

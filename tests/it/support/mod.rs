@@ -3,7 +3,9 @@
 pub mod calls;
 pub mod contract;
 pub mod databases;
+pub mod follow;
 pub mod http;
 pub mod model_server;
 pub mod process;
+pub mod script;
 pub mod server;

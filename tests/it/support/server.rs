@@ -1,10 +1,12 @@
 //! A whole server in this process: the real composition on a real port, in a folder of its own.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use clap::Parser;
 use pulse::app::App;
 use pulse::config::Settings;
+use pulse::demo::DATABASE_FILE;
 use pulse::lifecycle::Lifecycle;
 use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
 use pulse::pb::v1::query_service_client::QueryServiceClient;
@@ -25,12 +27,27 @@ pub struct Server {
     folder: Folder,
 }
 
+/// The demo database, made once: writing it again takes a fraction of making it.
+static DEMO: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join(DATABASE_FILE);
+    pulse::demo::create_if_absent(&file).unwrap();
+    std::fs::read(file).unwrap()
+});
+
 /// A data folder that outlives a server, for tests that restart one.
 pub struct Folder(TempDir);
 
 impl Folder {
     pub fn new() -> Self {
         Self(TempDir::new().unwrap())
+    }
+
+    /// A folder in which the demo database is there already.
+    pub fn with_demo() -> Self {
+        let folder = Self::new();
+        std::fs::write(folder.databases().join(DATABASE_FILE), &*DEMO).unwrap();
+        folder
     }
 
     pub fn path(&self) -> &Path {
@@ -64,7 +81,7 @@ impl Server {
 
     /// A server with the demo database as the connection `demo`.
     pub async fn demo(flags: &[&str]) -> Self {
-        Self::on(Folder::new(), flags, true).await
+        Self::on(Folder::with_demo(), flags, true).await
     }
 
     /// A server on an existing folder.
