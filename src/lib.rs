@@ -3,13 +3,12 @@
 pub mod agents;
 pub mod api;
 pub mod config;
+pub mod connections;
 pub mod demo;
 pub mod domain;
+pub mod knowledge;
 pub mod lifecycle;
 pub mod pb;
-pub mod connections;
-pub mod domain;
-pub mod knowledge;
 pub mod queries;
 pub mod sql;
 pub mod store;
