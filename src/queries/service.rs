@@ -8,6 +8,7 @@ use futures::stream;
 
 use super::evidence;
 use super::types::{Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
+use crate::connections::Directory;
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
 use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Schema, Source, SqlError, Value, ValueIndex};
@@ -21,6 +22,17 @@ pub trait Databases: Send + Sync {
     async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
     /// The schema of that database, perhaps remembered.
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
+}
+
+#[async_trait]
+impl Databases for Directory {
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+        Self::database(self, who, id).await
+    }
+
+    async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure> {
+        Self::schema(self, who, id, false).await
+    }
 }
 
 /// Runs and judges statements. Cheap to clone.
