@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use uuid::Uuid;
 
 use super::engine::{Job, Shared};
 use super::next::next;
@@ -53,13 +52,13 @@ impl Handle {
         let crew = shared.resolve(question.options.engine)?;
         let mut id = WorkflowId::generate();
         if let Some(key) = options.request.filter(|_| !options.validate_only) {
-            let fresh = Uuid::from_bytes(*id.as_bytes());
+            let fresh = id.uuid();
             let claim = shared.store.claim_request(&who.tenant, Self::START, &key.id, &key.body_hash, fresh).await;
             match claim.map_err(|error| journal::failure(&error))? {
                 Claim::New => {}
                 Claim::Reused => return Err(reused(&key.id)),
                 Claim::Repeat(first) => {
-                    id = first.to_string().parse().map_err(|_| internal("a claimed id is no UUID"))?;
+                    id = WorkflowId::from_uuid(first);
                     if let Some(workflow) = self.find(who, id).await? {
                         return Ok(workflow);
                     }

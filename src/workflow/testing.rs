@@ -232,14 +232,14 @@ impl Bench {
 
     pub(super) fn with(options: Options) -> Self {
         let (script, store) = (Arc::default(), Arc::<MemoryStore>::default());
-        let (handle, shutdown, engine) = spawn(&store, team(&script), &script, options.clone());
+        let (handle, shutdown, engine) = spawn(store.clone(), team(&script), &script, options.clone());
         Self { script, store, who: Principal::local(), handle, options, shutdown, engine: Some(engine) }
     }
 
     /// Plays another team from now on.
     pub(super) async fn replace(&mut self, team: Team) {
         self.stop().await;
-        let (handle, shutdown, engine) = spawn(&self.store, team, &self.script, self.options.clone());
+        let (handle, shutdown, engine) = spawn(self.store.clone(), team, &self.script, self.options.clone());
         (self.handle, self.shutdown, self.engine) = (handle, shutdown, Some(engine));
     }
 
@@ -274,15 +274,15 @@ impl Bench {
     }
 }
 
-fn spawn(
-    store: &Arc<MemoryStore>,
+pub(super) fn spawn(
+    store: Arc<dyn Store>,
     team: Team,
     script: &Arc<Script>,
     options: Options,
 ) -> (Handle, CancellationToken, JoinHandle<()>) {
     let databases = Arc::new(ScriptedDatabases(script.clone()));
     let teams = Teams { builtin: team, openai: None };
-    let (engine, handle) = Engine::over(store.clone(), databases, teams, Arc::new(SystemClock), options).unwrap();
+    let (engine, handle) = Engine::over(store, databases, teams, Arc::new(SystemClock), options).unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(engine.run(shutdown.clone()));
     (handle, shutdown, running)

@@ -1,11 +1,12 @@
 //! Whole workflows, seen as a caller sees them: by their events.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 
-use super::testing::{Act, Bench, Scripted, question, short, team};
+use super::testing::{Act, Bench, Scripted, question, short, spawn, team};
 use super::*;
 use crate::agents::steps::{COMPOSER, EXECUTION, LOAD_SCHEMA, MAPPER, PLANNER, VALIDATOR};
 use crate::domain::outputs::{Check, CheckKind, StepOutput, ValidatorOutput, Verdict};
@@ -13,6 +14,8 @@ use crate::domain::{
     EngineChoice, Event, Failure, PageRequest, Principal, Reason, RequestKey, RunOptions, Source, SqlError, StepStatus,
     TenantId, WorkflowStatus,
 };
+use crate::store;
+use crate::store::embedded::Embedded;
 
 const STEPS: [&str; 6] = [LOAD_SCHEMA, PLANNER, MAPPER, COMPOSER, VALIDATOR, EXECUTION];
 
@@ -457,4 +460,33 @@ async fn what_cannot_be_asked_is_refused_and_not_stored() {
     assert_eq!(checked.status, WorkflowStatus::Pending);
     let page = PageRequest { after: None, limit: 10 };
     assert!(bench.handle.list(&bench.who, ListFilter::default(), page).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn the_embedded_store_carries_a_workflow_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pulse.db");
+    let script = Arc::default();
+    let who = Principal::local();
+    let open = || async { Arc::new(Embedded::open(&file, store::embedded::Options::default()).await.unwrap()) };
+
+    let first = open().await;
+    let (handle, shutdown, engine) = spawn(first.clone(), team(&script), &script, Options::default());
+    script.on(COMPOSER, Act::Stall);
+    let id = handle.start(&who, question(RunOptions::default()), StartOptions::default()).await.unwrap().id;
+    script.begun(COMPOSER, 1).await;
+    shutdown.cancel();
+    engine.await.unwrap();
+    let seen: Vec<_> = handle.watch(&who, id, 0, None).take(8).map(Result::unwrap).collect().await;
+    first.close().await;
+
+    script.clear();
+    let (handle, _, _) = spawn(open().await, team(&script), &script, Options::default());
+    let events: Vec<_> = handle.watch(&who, id, 0, None).map(Result::unwrap).collect().await;
+    assert_whole(&events);
+    assert_eq!(events[..8], seen, "what was seen stays as it was");
+    assert_eq!(names(&events)[7..9], ["started(composer,1)", "started(composer,1)"]);
+    assert!(events[8].epoch > events[7].epoch);
+    assert_eq!(handle.get(&who, id).await.unwrap().status, WorkflowStatus::Completed);
+    assert_eq!(script.runs().iter().filter(|run| **run == PLANNER).count(), 1);
 }
