@@ -111,7 +111,9 @@ impl Dispatcher {
         match origin {
             Origin::Log(interrupted) => again(interrupted),
             Origin::Fresh => {
-                workflow.steps.iter().for_each(|step| self.start(&step.name, step.attempt));
+                for step in &workflow.steps {
+                    self.start(&step.name, step.attempt);
+                }
                 Vec::new()
             }
         }

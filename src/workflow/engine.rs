@@ -1,23 +1,21 @@
 //! The engine: takes up what an earlier process left, then runs what the handle starts.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::crew::{Crews, Teams};
 use super::databases::Databases;
 use super::dispatcher::{Dispatcher, Limits, Origin};
 use super::handle::Handle;
 use super::journal::{self, Backoff, Journal};
-use super::plan::{self, Plan};
-use super::steps::{Execution, LoadSchema, Validator};
-use crate::agents::{Agent, Team};
-use crate::domain::{
-    Clock, EngineChoice, EngineName, EventKind, Failure, Question, Reason, Source, TenantId, Workflow, WorkflowId,
-};
+use super::plan;
+use super::running::Running;
+use crate::domain::{Clock, EventKind, TenantId, Workflow, WorkflowId};
 use crate::store::{Error, Store};
 
 /// Limits of an engine.
@@ -50,14 +48,6 @@ impl Default for Options {
     }
 }
 
-/// Who can play the agents.
-pub struct Teams {
-    /// Always there.
-    pub builtin: Team,
-    /// There when a model is configured.
-    pub openai: Option<Team>,
-}
-
 /// Runs workflows. There is one per process; [`Handle`] is what everybody else uses.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -73,11 +63,10 @@ impl Engine {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<(Self, Handle), plan::Error> {
-        let builtin = Crew::new(teams.builtin, &databases)?;
-        let openai = teams.openai.map(|team| Crew::new(team, &databases)).transpose()?;
+        let crews = Crews::new(teams, &databases)?;
         let (sender, queue) = mpsc::channel(options.max_waiting);
         let running = Running::default();
-        let shared = Arc::new(Shared { store, databases, clock, options, builtin, openai, running, queue: sender });
+        let shared = Arc::new(Shared { store, databases, clock, options, crews, running, queue: sender });
         Ok((Self { shared: shared.clone(), queue }, Handle::new(shared)))
     }
 
@@ -151,7 +140,7 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
     let age = shared.clock.now().duration_since(workflow.create_time);
     let age = Duration::try_from(age).unwrap_or_default();
     let left = workflow.started.question.options.workflow_timeout.saturating_sub(age);
-    let plan = shared.crew(workflow.started.engine).map(|crew| crew.plan(&workflow.started.question));
+    let plan = shared.crews.of(workflow.started.engine).map(|crew| crew.plan(&workflow.started.question));
     let mut journal = Journal::new(shared.store.clone(), shared.clock.clone(), workflow);
     let plan = match plan {
         Ok(plan) => plan,
@@ -197,61 +186,13 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) running: Running,
     pub(super) queue: mpsc::Sender<Job>,
-    builtin: Crew,
-    openai: Option<Crew>,
+    pub(super) crews: Crews,
 }
 
 impl Shared {
-    /// AUTO is the model when one is configured, otherwise builtin.
-    pub(super) fn resolve(&self, choice: EngineChoice) -> Result<&Crew, Failure> {
-        match choice {
-            EngineChoice::Auto => Ok(self.openai.as_ref().unwrap_or(&self.builtin)),
-            EngineChoice::Builtin => self.crew(EngineName::Builtin),
-            EngineChoice::Openai => self.crew(EngineName::Openai),
-        }
-    }
-
     /// Whether a workflow that is started now runs at once.
     pub(super) fn is_free(&self) -> bool {
         self.queue.capacity() == self.queue.max_capacity() && self.running.count() < self.options.max_running
-    }
-
-    fn crew(&self, engine: EngineName) -> Result<&Crew, Failure> {
-        let crew = match engine {
-            EngineName::Builtin => Some(&self.builtin),
-            EngineName::Openai => self.openai.as_ref(),
-        };
-        crew.ok_or_else(|| {
-            let message = "engine OPENAI needs a model: set OPENAI_API_KEY, or ask with engine AUTO or BUILTIN";
-            Failure::new(Reason::ModelNotConfigured, message)
-        })
-    }
-}
-
-/// A team with the workflow's own steps, planned.
-pub(super) struct Crew {
-    pub(super) engine: EngineName,
-    pub(super) model: String,
-    pub(super) prompt_version: String,
-    with_execution: Arc<Plan>,
-    without_execution: Arc<Plan>,
-}
-
-impl Crew {
-    fn new(team: Team, databases: &Arc<dyn Databases>) -> Result<Self, plan::Error> {
-        let Team { engine, model, prompt_version, mut agents } = team;
-        agents.insert(0, Arc::new(LoadSchema) as Arc<dyn Agent>);
-        agents.push(Arc::new(Validator { databases: databases.clone() }));
-        let without_execution = Arc::new(Plan::new(agents.clone())?);
-        agents.push(Arc::new(Execution { databases: databases.clone() }));
-        let with_execution = Arc::new(Plan::new(agents)?);
-        Ok(Self { engine, model, prompt_version, with_execution, without_execution })
-    }
-
-    /// A schema that came with the call has no database to run anything on.
-    pub(super) fn plan(&self, question: &Question) -> Arc<Plan> {
-        let executes = question.options.execute && matches!(question.source, Source::Connection(_));
-        if executes { self.with_execution.clone() } else { self.without_execution.clone() }
     }
 }
 
@@ -261,36 +202,4 @@ pub(super) struct Job {
     pub(super) id: WorkflowId,
     /// Where its log stands; `None` reads it from the store.
     pub(super) workflow: Option<Workflow>,
-}
-
-/// The workflows that this process runs now.
-#[derive(Default)]
-pub(super) struct Running(Arc<Mutex<HashSet<WorkflowId>>>);
-
-impl Running {
-    pub(super) fn contains(&self, id: WorkflowId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
-    }
-
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// `None` when it runs already.
-    fn enter(&self, id: WorkflowId) -> Option<Entered> {
-        let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        fresh.then(|| Entered { set: self.0.clone(), id })
-    }
-}
-
-/// Leaves the set when dropped.
-struct Entered {
-    set: Arc<Mutex<HashSet<WorkflowId>>>,
-    id: WorkflowId,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
 }

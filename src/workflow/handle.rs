@@ -49,7 +49,7 @@ impl Handle {
     pub async fn start(&self, who: &Principal, question: Question, options: StartOptions) -> Result<Workflow, Failure> {
         let shared = &self.shared;
         admission::check(&question, &shared.options)?;
-        let crew = shared.resolve(question.options.engine)?;
+        let crew = shared.crews.resolve(question.options.engine)?;
         let mut id = WorkflowId::generate();
         if let Some(key) = options.request.filter(|_| !options.validate_only) {
             let fresh = id.uuid();

@@ -8,6 +8,7 @@
 
 mod admission;
 mod answer;
+mod crew;
 mod databases;
 mod dispatcher;
 mod engine;
@@ -16,6 +17,7 @@ mod handle;
 mod journal;
 mod next;
 pub mod plan;
+mod running;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -23,8 +25,9 @@ mod testing;
 mod tests;
 mod watch;
 
+pub use crew::Teams;
 pub use databases::{Databases, Rows};
-pub use engine::{Engine, Options, Teams};
+pub use engine::{Engine, Options};
 pub use handle::{Handle, StartOptions};
 
 pub use crate::domain::event::Cursor;
