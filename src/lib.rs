@@ -2,5 +2,7 @@
 
 pub mod agents;
 pub mod domain;
+pub mod queries;
+pub mod sql;
 pub mod store;
 pub mod workflow;
