@@ -1,7 +1,9 @@
 //! Pulse: chat with SQL databases over gRPC.
 
 pub mod agents;
+pub mod connections;
 pub mod domain;
+pub mod knowledge;
 pub mod queries;
 pub mod sql;
 pub mod store;
