@@ -9,7 +9,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::refusal::{Finding, Refusal, Rule, position};
-use super::{lexical, tree};
+use super::{lexical, pragma, tree};
 use crate::domain::{DatabaseKind, SqlError};
 use crate::sql::analyse::{self, Analysis};
 
@@ -97,24 +97,38 @@ pub fn check(text: &str, policy: &Policy) -> Result<GuardedSql, Refusal> {
 }
 
 fn parse_and_walk(text: &str, policy: &Policy) -> Result<(bool, Analysis), Refusal> {
-    let (statement, first) = parse(text, policy.kind)?;
+    let tokens = tokenize(text, policy.kind)?;
+    let meaningful: Vec<&TokenWithSpan> = tokens.iter().filter(|token| is_meaningful(token)).collect();
+    if meaningful.len() > MOST_TOKENS {
+        let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
+        return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text));
+    }
+    let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
+    if let Some(checked) = pragma {
+        return checked.map(|()| (false, Analysis::default())).map_err(|finding| finding.in_text(text));
+    }
+    let first = meaningful.first().map_or(Span::empty(), |token| token.span);
+    let second = start_of_second_statement(&meaningful);
+    let statement = parse(text, tokens, second, policy.kind)?;
     tree::check(&statement, first, policy).map_err(|finding| finding.in_text(text))?;
     Ok((matches!(statement, Statement::Query(_)), analyse::describe(&statement, text, policy.kind)))
 }
 
-/// The one statement and the place of its first word.
-fn parse(text: &str, kind: DatabaseKind) -> Result<(Statement, Span), Refusal> {
-    let dialect = dialect(kind);
-    let tokens = Tokenizer::new(dialect, text)
+fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {
+    Tokenizer::new(dialect(kind), text)
         .tokenize_with_location()
-        .map_err(|error| not_understood(error.message, position(text, error.location), kind))?;
-    if tokens.iter().filter(|token| is_meaningful(token)).count() > MOST_TOKENS {
-        let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
-        return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text));
-    }
-    let first = tokens.iter().find(|token| is_meaningful(token)).map_or(Span::empty(), |token| token.span);
-    let second = start_of_second_statement(&tokens);
-    let mut parser = Parser::new(dialect).with_recursion_limit(DEEPEST_NESTING).with_tokens_with_locations(tokens);
+        .map_err(|error| not_understood(error.message, position(text, error.location), kind))
+}
+
+/// The one statement of the text; `second` is where another begins.
+fn parse(
+    text: &str,
+    tokens: Vec<TokenWithSpan>,
+    second: Option<Span>,
+    kind: DatabaseKind,
+) -> Result<Statement, Refusal> {
+    let mut parser =
+        Parser::new(dialect(kind)).with_recursion_limit(DEEPEST_NESTING).with_tokens_with_locations(tokens);
     let mut statements = match parser.parse_statements() {
         Ok(statements) => statements,
         // Several statements are refused as such, even if the guard cannot read them all.
@@ -122,7 +136,7 @@ fn parse(text: &str, kind: DatabaseKind) -> Result<(Statement, Span), Refusal> {
         Err(error) => return Err(parser_refusal(&error, text, kind)),
     };
     match (statements.pop(), statements.is_empty()) {
-        (Some(only), true) => Ok((only, first)),
+        (Some(only), true) => Ok(only),
         (None, _) => Err(not_understood("there is no statement".to_owned(), 0, kind)),
         (Some(_), false) => Err(several(text, second)),
     }
@@ -142,10 +156,10 @@ fn is_meaningful(token: &TokenWithSpan) -> bool {
 }
 
 /// Where a statement begins after a semicolon.
-fn start_of_second_statement(tokens: &[TokenWithSpan]) -> Option<Span> {
-    let mut meaningful = tokens.iter().filter(|token| is_meaningful(token));
-    meaningful.find(|token| token.token == Token::SemiColon)?;
-    meaningful.find(|token| token.token != Token::SemiColon).map(|token| token.span)
+fn start_of_second_statement(meaningful: &[&TokenWithSpan]) -> Option<Span> {
+    let mut rest = meaningful.iter();
+    rest.find(|token| token.token == Token::SemiColon)?;
+    rest.find(|token| token.token != Token::SemiColon).map(|token| token.span)
 }
 
 fn several(text: &str, second: Option<Span>) -> Refusal {

@@ -7,9 +7,12 @@
 mod check;
 mod functions;
 mod lexical;
+mod pragma;
 mod refusal;
 mod relations;
 mod sizes;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use check::{GuardedSql, Policy, check};

@@ -1,6 +1,6 @@
 //! Bounds on sizes that a statement writes out, where one call could fill the memory.
 
-use sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value};
+use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, UnaryOperator, Value};
 
 /// Longest text or blob that a call may ask for.
 const MOST_CHARACTERS: f64 = 1_000_000.0;
@@ -8,8 +8,8 @@ const MOST_CHARACTERS: f64 = 1_000_000.0;
 const MOST_STEPS: f64 = 10_000_000.0;
 
 /// What is wrong with the sizes of a call of the function `name` (in lower case), if anything.
-pub(super) fn complaint(name: &str, function: &Function) -> Option<String> {
-    let arguments = arguments(&function.args);
+pub(super) fn complaint(name: &str, arguments: &[FunctionArg]) -> Option<String> {
+    let arguments = plain(arguments);
     let count = match name {
         "zeroblob" | "randomblob" | "space" | "random_bytes" => arguments.first(),
         "repeat" | "lpad" | "rpad" => arguments.get(1),
@@ -53,13 +53,13 @@ fn series_complaint(arguments: &[&Expr]) -> Option<String> {
     (steps > MOST_STEPS || steps.is_nan()).then(|| format!("generate_series may have at most {MOST_STEPS} steps"))
 }
 
-fn arguments(arguments: &FunctionArguments) -> Vec<&Expr> {
-    let FunctionArguments::List(list) = arguments else { return Vec::new() };
+/// The arguments that are expressions without a name.
+fn plain(arguments: &[FunctionArg]) -> Vec<&Expr> {
     let expression = |argument| match argument {
         &FunctionArg::Unnamed(FunctionArgExpr::Expr(ref expression)) => Some(expression),
         _ => None,
     };
-    list.args.iter().filter_map(expression).collect()
+    arguments.iter().filter_map(expression).collect()
 }
 
 fn number(expression: &Expr) -> Option<f64> {

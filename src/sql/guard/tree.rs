@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator as Operator, Expr, Function, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Query, Select, SelectFlavor, SetExpr, ShowCreateObject, Spanned, Statement, TableFactor, UtilityOption, Visit,
-    Visitor,
+    AccessExpr, BinaryOperator as Operator, Expr, Function, FunctionArg, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Query, Select, SelectFlavor, SetExpr, ShowCreateObject, Spanned, Statement, TableFactor,
+    UtilityOption, Visit, Visitor,
 };
 use sqlparser::tokenizer::Span;
 
@@ -47,7 +47,6 @@ fn root(statement: &Statement, first: Span, policy: &Policy) -> Checked {
             .filter_map(|place| place.parent_name.as_ref())
             .try_for_each(|name| relation(name, policy)),
         Statement::ShowTables { .. } | Statement::ShowDatabases { .. } => Ok(()),
-        Statement::Pragma { name, value: _, is_eq } => pragma(name, *is_eq, first, policy),
         other => {
             let text = other.to_string();
             let verb = text.split_whitespace().next().unwrap_or("this statement").to_uppercase();
@@ -61,17 +60,6 @@ fn only_explains(option: &UtilityOption) -> bool {
     ["verbose", "costs", "format", "settings", "summary", "generic_plan"]
         .iter()
         .any(|name| option.name.value.eq_ignore_ascii_case(name))
-}
-
-fn pragma(name: &ObjectName, sets: bool, first: Span, policy: &Policy) -> Checked {
-    const DESCRIBING: [&str; 5] = ["table_info", "table_xinfo", "foreign_key_list", "index_list", "index_info"];
-    let last = name.0.last().and_then(ObjectNamePart::as_ident).map_or("", |ident| ident.value.as_str());
-    let describes = DESCRIBING.iter().any(|pragma| pragma.eq_ignore_ascii_case(last));
-    if policy.kind == DatabaseKind::Sqlite && describes && !sets {
-        return Ok(());
-    }
-    Err(Finding::new(Rule::ReadsOnly, first, format!("PRAGMA {last} is not allowed"))
-        .hint(format!("PRAGMAs that describe are allowed: {}", DESCRIBING.join(", "))))
 }
 
 struct Walker<'a> {
@@ -219,9 +207,12 @@ fn check_table_factor(factor: &TableFactor, policy: &Policy) -> Checked {
                 return refuse(name.span(), "hints, versions and paths of tables are not allowed");
             }
             let pragma = policy.kind == DatabaseKind::Sqlite && relation(name, policy).is_ok() && is_pragma_table(name);
-            if args.is_some() && !pragma { function_name(name, policy).map(|_| ()) } else { Ok(()) }
+            match args {
+                Some(args) if !pragma => check_call(name, &args.args, policy),
+                _ => Ok(()),
+            }
         }
-        TableFactor::Function { name, .. } => function_name(name, policy).map(|_| ()),
+        TableFactor::Function { name, args, .. } => check_call(name, args, policy),
         TableFactor::Derived { .. }
         | TableFactor::UNNEST { .. }
         | TableFactor::JsonTable { .. }
@@ -328,12 +319,20 @@ fn attribute(name: &Ident, policy: &Policy) -> Checked {
 }
 
 fn check_function(function: &Function, policy: &Policy) -> Checked {
-    let name = function_name(&function.name, policy)?;
-    if function.uses_odbc_syntax || !matches!(function.parameters, FunctionArguments::None) {
-        return refuse(function.name.span(), "this form of a call is not allowed");
+    let Function { name, uses_odbc_syntax, parameters, args, .. } = function;
+    if *uses_odbc_syntax || !matches!(parameters, FunctionArguments::None) {
+        return refuse(name.span(), "this form of a call is not allowed");
     }
-    match sizes::complaint(&name, function) {
-        Some(complaint) => Err(Finding::new(Rule::TooLarge, function.name.span(), complaint)),
+    match args {
+        FunctionArguments::None | FunctionArguments::Subquery(_) => check_call(name, &[], policy),
+        FunctionArguments::List(list) => check_call(name, &list.args, policy),
+    }
+}
+
+fn check_call(name: &ObjectName, arguments: &[FunctionArg], policy: &Policy) -> Checked {
+    let lower = function_name(name, policy)?;
+    match sizes::complaint(&lower, arguments) {
+        Some(complaint) => Err(Finding::new(Rule::TooLarge, name.span(), complaint)),
         None => Ok(()),
     }
 }

@@ -11,6 +11,8 @@ mod open;
 mod pool;
 mod run;
 mod sample;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use catalog::schema;

@@ -55,9 +55,10 @@ impl Watch {
         })
     }
 
-    /// The error of a run that was stopped.
+    /// The error of a run that was stopped: its time was over, or else its reader was gone.
     pub fn why_stopped(&self) -> Error {
-        if self.stopped.load(Ordering::Relaxed) { Error::Interrupted } else { Error::Timeout(self.timeout) }
+        let abandoned = self.stopped.load(Ordering::Relaxed) || !self.left().is_zero();
+        if abandoned { Error::Interrupted } else { Error::Timeout(self.timeout) }
     }
 
     pub fn must_stop(&self) -> bool {
