@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::databases::Databases;
+use super::dispatcher::Pace;
 use super::plan::{self, Plan};
 use super::steps::{Execution, LoadSchema, Validator};
 use crate::agents::{Agent, Team};
@@ -68,6 +69,14 @@ impl Crew {
         agents.push(Arc::new(Execution { databases: databases.clone() }));
         let with_execution = Arc::new(Plan::new(agents)?);
         Ok(Self { engine, model, prompt_version, with_execution, without_execution })
+    }
+
+    /// A model's answers are paid for; what the built-in engine does is done again in milliseconds.
+    pub(super) fn pace(&self) -> Pace {
+        match self.engine {
+            EngineName::Openai => Pace::Stored,
+            EngineName::Builtin => Pace::Ahead,
+        }
     }
 
     /// A schema that came with the call has no database to run anything on.

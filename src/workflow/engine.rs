@@ -13,10 +13,14 @@ use super::databases::Databases;
 use super::dispatcher::{Dispatcher, Limits, Origin};
 use super::handle::Handle;
 use super::journal::{self, Backoff, Journal};
+use super::live::Live;
 use super::plan;
-use super::running::Running;
+use super::running::{Running, Taken};
+use crate::connections::Directory;
 use crate::domain::{Clock, EventKind, TenantId, Workflow, WorkflowId};
-use crate::store::{Error, Store};
+use crate::knowledge::Library;
+use crate::queries;
+use crate::store::{Error, Store, StoredWorkflow};
 
 /// Limits of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,22 @@ impl Default for Options {
     }
 }
 
+/// What an engine is made of.
+pub struct Parts {
+    /// Where the logs live.
+    pub store: Arc<dyn Store>,
+    /// What is known of databases.
+    pub library: Library,
+    /// Saved connections.
+    pub directory: Directory,
+    /// The one door to SQL.
+    pub queries: queries::Service,
+    /// Who plays the agents.
+    pub teams: Teams,
+    /// Tells the time of events.
+    pub clock: Arc<dyn Clock>,
+}
+
 /// Runs workflows. There is one per process; [`Handle`] is what everybody else uses.
 pub struct Engine {
     shared: Arc<Shared>,
@@ -55,7 +75,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over any databases, and its handle. Fails when a team's agents do not make a plan.
+    /// An engine and its handle. Fails when a team's agents do not make a plan.
+    pub fn new(parts: Parts, options: Options) -> Result<(Self, Handle), plan::Error> {
+        let Parts { store, library, directory, queries, teams, clock } = parts;
+        Self::over(store, Arc::new(Live { directory, library, queries }), teams, clock, options)
+    }
+
+    /// The same over any databases.
     pub fn over(
         store: Arc<dyn Store>,
         databases: Arc<dyn Databases>,
@@ -110,8 +136,12 @@ impl Engine {
         loop {
             match self.shared.store.unfinished().await {
                 Ok(stored) => {
-                    let jobs = stored.into_iter();
-                    return jobs.map(|one| Job { tenant: one.tenant, id: one.id, workflow: None }).collect();
+                    // What this process has started meanwhile comes through the queue.
+                    let job = |one: StoredWorkflow| {
+                        let taken = Some(self.shared.running.take(one.id)?);
+                        Some(Job { tenant: one.tenant, id: one.id, workflow: None, taken })
+                    };
+                    return stored.into_iter().filter_map(job).collect();
                 }
                 Err(error) => {
                     if let Err(error) = backoff.after(error).await {
@@ -126,8 +156,9 @@ impl Engine {
 }
 
 /// Runs one workflow to its end. Nothing is done for one that runs already, has ended or does not exist.
-async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result<(), Error> {
-    let Some(_running) = shared.running.enter(job.id) else { return Ok(()) };
+async fn work(shared: &Shared, mut job: Job, shutdown: &CancellationToken) -> Result<(), Error> {
+    let Some(taken) = job.taken.take().or_else(|| shared.running.take(job.id)) else { return Ok(()) };
+    taken.runs();
     let (tail, opened) = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         opened = open(shared, job) => opened?,
@@ -140,16 +171,15 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
     let age = shared.clock.now().duration_since(workflow.create_time);
     let age = Duration::try_from(age).unwrap_or_default();
     let left = workflow.started.question.options.workflow_timeout.saturating_sub(age);
-    let plan = shared.crews.of(workflow.started.engine).map(|crew| crew.plan(&workflow.started.question));
+    let crew = shared.crews.of(workflow.started.engine);
+    let plan = crew.map(|crew| (crew.plan(&workflow.started.question), crew.pace()));
     let mut journal = Journal::new(shared.store.clone(), shared.clock.clone(), workflow);
-    let plan = match plan {
+    let (plan, pace) = match plan {
         Ok(plan) => plan,
-        Err(failure) => {
-            journal.append(vec![EventKind::Failed(failure)], |_| Vec::new()).await?;
-            return Ok(());
-        }
+        Err(failure) => return journal.end(EventKind::Failed(failure)).await,
     };
-    let limits = Limits { step_timeout: shared.options.step_timeout, max_model_calls: shared.options.max_model_calls };
+    let Options { step_timeout, max_model_calls, .. } = shared.options;
+    let limits = Limits { step_timeout, max_model_calls, pace };
     let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone());
     if let Some(ended) = dispatcher.run(origin, tail, left, shutdown).await? {
         let (status, reason) = (ended.status, ended.failure.as_ref().map(|failure| failure.reason));
@@ -160,7 +190,7 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
 
 /// Follows and then reads the log, so that nothing falls between.
 async fn open(shared: &Shared, job: Job) -> Result<(watch::Receiver<u64>, Option<(Workflow, Origin)>), Error> {
-    let Job { tenant, id, mut workflow } = job;
+    let Job { tenant, id, mut workflow, .. } = job;
     let mut backoff = Backoff::default();
     loop {
         let opened = async {
@@ -202,4 +232,6 @@ pub(super) struct Job {
     pub(super) id: WorkflowId,
     /// Where its log stands; `None` reads it from the store.
     pub(super) workflow: Option<Workflow>,
+    /// Keeps it in hand while it waits.
+    pub(super) taken: Option<Taken>,
 }

@@ -196,10 +196,11 @@ impl Handle {
         let mut events = vec![first];
         events.extend(journal::apply(&mut workflow, starts, time, epoch));
         let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
+        let taken = shared.running.take(id);
         let stored = tokio::spawn(async move {
             let result = shared.store.append(&tenant, id, 0, &events).await;
             let known = result.is_ok().then(|| workflow.clone());
-            place.send(Job { tenant, id, workflow: known });
+            place.send(Job { tenant, id, workflow: known, taken });
             result.map(|()| workflow)
         });
         match stored.await {

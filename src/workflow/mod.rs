@@ -15,6 +15,7 @@ mod engine;
 mod executor;
 mod handle;
 mod journal;
+mod live;
 mod next;
 pub mod plan;
 mod running;
@@ -27,7 +28,7 @@ mod watch;
 
 pub use crew::Teams;
 pub use databases::{Databases, Rows};
-pub use engine::{Engine, Options};
+pub use engine::{Engine, Options, Parts};
 pub use handle::{Handle, StartOptions};
 
 pub use crate::domain::event::Cursor;

@@ -1,38 +1,59 @@
-//! Which workflows this process runs now.
+//! The workflows that this process has in hand: each once, whether it waits for its turn or runs.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::WorkflowId;
 
-/// The workflows that this process runs now.
+/// Workflow → whether it runs.
+type Hands = Mutex<HashMap<WorkflowId, bool>>;
+
+/// The set. Cheap to share.
 #[derive(Default)]
-pub(super) struct Running(Arc<Mutex<HashSet<WorkflowId>>>);
+pub(super) struct Running(Arc<Hands>);
 
 impl Running {
+    /// Takes a workflow in hand; `None` when it is already.
+    pub(super) fn take(&self, id: WorkflowId) -> Option<Taken> {
+        let mut hands = lock(&self.0);
+        if hands.contains_key(&id) {
+            return None;
+        }
+        hands.insert(id, false);
+        Some(Taken { hands: self.0.clone(), id })
+    }
+
+    /// Whether it runs.
     pub(super) fn contains(&self, id: WorkflowId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+        lock(&self.0).get(&id).copied().unwrap_or_default()
     }
 
+    /// How many run.
     pub(super) fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// `None` when it runs already.
-    pub(super) fn enter(&self, id: WorkflowId) -> Option<Entered> {
-        let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        fresh.then(|| Entered { set: self.0.clone(), id })
+        lock(&self.0).values().filter(|runs| **runs).count()
     }
 }
 
-/// Leaves the set when dropped.
-pub(super) struct Entered {
-    set: Arc<Mutex<HashSet<WorkflowId>>>,
+/// A workflow in hand; dropping it lets go.
+pub(super) struct Taken {
+    hands: Arc<Hands>,
     id: WorkflowId,
 }
 
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+impl Taken {
+    /// Its turn has come.
+    pub(super) fn runs(&self) {
+        lock(&self.hands).insert(self.id, true);
     }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        lock(&self.hands).remove(&self.id);
+    }
+}
+
+/// A panic while the lock was held cannot leave the map half changed.
+fn lock(hands: &Hands) -> MutexGuard<'_, HashMap<WorkflowId, bool>> {
+    hands.lock().unwrap_or_else(PoisonError::into_inner)
 }

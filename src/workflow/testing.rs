@@ -211,7 +211,7 @@ pub(super) fn team(script: &Arc<Script>) -> Team {
         Scripted::playing(script, PLANNER, &[LOAD_SCHEMA], plan),
         Scripted::playing(script, MAPPER, &[PLANNER], map),
     ];
-    Team { engine: EngineName::Builtin, model: String::new(), prompt_version: "1".into(), agents }
+    Team { engine: EngineName::Openai, model: String::new(), prompt_version: "1".into(), agents }
 }
 
 /// An engine on a store that outlives it.
@@ -226,13 +226,20 @@ pub(super) struct Bench {
 }
 
 impl Bench {
+    /// With a team whose answers are paid for.
     pub(super) fn new() -> Self {
-        Self::with(Options::default())
+        Self::with(EngineName::Openai, Options::default())
     }
 
-    pub(super) fn with(options: Options) -> Self {
+    /// With a team whose steps run ahead of the store.
+    pub(super) fn ahead() -> Self {
+        Self::with(EngineName::Builtin, Options::default())
+    }
+
+    pub(super) fn with(engine: EngineName, options: Options) -> Self {
         let (script, store) = (Arc::default(), Arc::<MemoryStore>::default());
-        let (handle, shutdown, engine) = spawn(store.clone(), team(&script), &script, options.clone());
+        let team = Team { engine, ..team(&script) };
+        let (handle, shutdown, engine) = spawn(store.clone(), team, &script, options.clone());
         Self { script, store, who: Principal::local(), handle, options, shutdown, engine: Some(engine) }
     }
 
@@ -281,7 +288,8 @@ pub(super) fn spawn(
     options: Options,
 ) -> (Handle, CancellationToken, JoinHandle<()>) {
     let databases = Arc::new(ScriptedDatabases(script.clone()));
-    let teams = Teams { builtin: team, openai: None };
+    let openai = (team.engine == EngineName::Openai).then(|| team.clone());
+    let teams = Teams { builtin: Team { engine: EngineName::Builtin, ..team }, openai };
     let (engine, handle) = Engine::over(store, databases, teams, Arc::new(SystemClock), options).unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(engine.run(shutdown.clone()));

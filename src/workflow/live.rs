@@ -1,0 +1,55 @@
+//! The databases of a running server: connections, knowledge and queries behind the one seam.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::civil::Date;
+
+use super::{Databases, Rows};
+use crate::agents::validator;
+use crate::connections::Directory;
+use crate::domain::outputs::{ComposerOutput, ValidatorOutput};
+use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Source, Value};
+use crate::knowledge::Library;
+use crate::queries::{self, QueryResult, RequestedLimits, Statement};
+
+pub(super) struct Live {
+    pub(super) directory: Directory,
+    pub(super) library: Library,
+    pub(super) queries: queries::Service,
+}
+
+#[async_trait]
+impl Databases for Live {
+    async fn connection(&self, who: &Principal, id: ConnectionId) -> Result<Connection, Failure> {
+        self.directory.get(who, id).await
+    }
+
+    async fn facts(&self, who: &Principal, source: &Source, today: Date) -> Result<Arc<Facts>, Failure> {
+        self.library.facts(who, source, today).await
+    }
+
+    async fn judge(
+        &self,
+        who: &Principal,
+        source: &Source,
+        facts: &Facts,
+        proposal: &ComposerOutput,
+    ) -> Result<ValidatorOutput, Failure> {
+        let evidence = self.queries.evidence(who, source, facts, proposal).await?;
+        Ok(validator::judge(&evidence, facts))
+    }
+
+    async fn execute(
+        &self,
+        who: &Principal,
+        connection: ConnectionId,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Rows, Failure> {
+        let statement = Statement { sql: sql.to_owned(), parameters: parameters.to_vec() };
+        let result = self.queries.execute(who, connection, statement, RequestedLimits::default()).await?;
+        let QueryResult { columns, rows, row_count, truncated, execution_time } = result;
+        Ok(Rows { columns, rows, row_count, capped: truncated.is_some(), execution_time })
+    }
+}
