@@ -34,7 +34,7 @@ pub(crate) struct Builder<'a> {
     pub assumptions: Vec<String>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// Builds the query, or says why this assignment has none.
     pub(crate) fn build(mut self) -> Result<Built, String> {
         let sentence = self.draft.items.iter().map(|item| item.sentence).max().ok_or("nothing is asked for")?;
@@ -171,8 +171,16 @@ impl Builder<'_> {
                 (Target::Column(col), None) => query.select.push(Expr::Column(col)),
                 (Target::Column(col), Some(Aggregate::Count)) => {
                     let key = self.names.is_key(col) && self.names.key(col.table).len() == 1;
+                    let number = self.names.column(col).kind.is_numeric()
+                        && !self.names.is_key(col)
+                        && !self.names.is_reference(col);
+                    if number && !item.distinct {
+                        // "how many undergraduates" may ask for a sum as well.
+                        self.certainty *= 0.5;
+                    }
                     query.select.push(match (item.distinct, key && !multiplied) {
                         (false, true) => Expr::CountAll,
+                        (false, false) if grouped => Expr::Aggregate(Aggregate::Count, col),
                         _ => Expr::Aggregate(Aggregate::CountDistinct, col),
                     });
                     if !item.distinct {
@@ -360,6 +368,17 @@ impl Builder<'_> {
         for condition in &draft.conditions {
             let slot = slot_of(&condition.kind);
             let apart = self.apart(condition, entity);
+            if matches!(condition.kind, Kind::Exists(_)) && condition.negated && !apart {
+                return Err("a thing without itself is not understood".to_owned());
+            }
+            if let Some(second) = self.pair(condition) {
+                let filters = [self.filter(condition, false)?, self.filter(second, false)?];
+                self.both(query, entity, slot, filters.into_iter().flatten().collect())?;
+                continue;
+            }
+            if self.is_second(condition) {
+                continue;
+            }
             if let Kind::Count(_, op, number) = &condition.kind {
                 if apart || condition.negated {
                     return Err("a denied count is not understood".to_owned());
@@ -375,7 +394,12 @@ impl Builder<'_> {
             }
             if let (true, Kind::Values(_, alternatives)) = (alternatives_both(draft, &condition.kind), &condition.kind)
             {
-                self.both(query, entity, slot, alternatives)?;
+                let col = self.col(slot)?;
+                let values = in_column(alternatives, col).ok_or("the values lie in different columns")?;
+                let equal = |value: &String| {
+                    Filter::Compare(Expr::Column(col), Operator::Equal, vec![Literal::Text(value.clone())])
+                };
+                self.both(query, entity, slot, values.iter().map(equal).collect())?;
                 continue;
             }
             let Some(filter) = self.filter(condition, apart)? else {
@@ -402,35 +426,51 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// The later condition that asks for another value of the same column: no row can hold both.
+    fn pair(&self, condition: &Condition) -> Option<&'a Condition> {
+        let draft: &'a Draft = self.draft;
+        let conditions = &draft.conditions;
+        let at = conditions.iter().position(|other| std::ptr::eq(other, condition))?;
+        let col = self.equal_column(condition)?;
+        conditions[at + 1..].iter().find(|other| !other.or && self.equal_column(other) == Some(col))
+    }
+
+    fn is_second(&self, condition: &Condition) -> bool {
+        self.draft.conditions.iter().any(|other| self.pair(other).is_some_and(|second| std::ptr::eq(second, condition)))
+    }
+
+    fn equal_column(&self, condition: &Condition) -> Option<Col> {
+        let single = match &condition.kind {
+            Kind::Compare(_, Operator::Equal, _) | Kind::Period(_, Operator::Equal, _) => true,
+            Kind::Values(_, alternatives) => alternatives.len() == 1,
+            _ => false,
+        };
+        match self.target(slot_of(&condition.kind)) {
+            Target::Column(col) if single && !condition.negated => Some(col),
+            _ => None,
+        }
+    }
+
     /// "both A and B" of one column: rows of the entity that have each.
-    fn both(
-        &mut self,
-        query: &mut Query,
-        entity: usize,
-        slot: SlotId,
-        alternatives: &[Vec<super::values::Found>],
-    ) -> Result<(), String> {
+    fn both(&mut self, query: &mut Query, entity: usize, slot: SlotId, filters: Vec<Filter>) -> Result<(), String> {
         let col = self.col(slot)?;
-        let values = in_column(alternatives, col).ok_or("the values lie in different columns")?;
-        let equal =
-            |value: &String| Filter::Compare(Expr::Column(col), Operator::Equal, vec![Literal::Text(value.clone())]);
-        if col.table == entity {
+        let [first, second] = &filters[..] else {
+            return Err("more than two values at once are not understood".to_owned());
+        };
+        if col.table == entity || query.tables.len() > 2 {
             let mut other = query.clone();
-            query.filters.push(equal(&values[0]));
-            other.filters.push(equal(&values[1]));
-            if values.len() > 2 {
-                return Err("more than two values at once are not understood".to_owned());
-            }
+            query.filters.push(first.clone());
+            other.filters.push(second.clone());
             query.compound = Some((SetOp::Intersect, Box::new(other)));
         } else {
-            for value in &values {
-                let member = self.member(entity, slot, Some(equal(value)), false)?;
+            for filter in filters {
+                let member = self.member(entity, slot, Some(filter), false)?;
                 query.filters.push(member);
             }
             query.tables = vec![entity];
             query.edges.clear();
-            self.certainty *= 0.9;
         }
+        self.certainty *= 0.9;
         Ok(())
     }
 
@@ -577,6 +617,12 @@ impl Builder<'_> {
                 Key::Column(slot) => {
                     let col = self.col(*slot)?;
                     let descending = self.direction(*slot, col, *descending);
+                    if draft.limit.is_some() && !self.is_number(col) && !is_date(self.names, col) {
+                        return Err(format!("'{}' has no largest or smallest value", self.names.column(col).name));
+                    }
+                    if draft.limit.is_some() && (self.names.is_key(col) || self.names.is_reference(col)) {
+                        self.certainty *= 0.6;
+                    }
                     let grouped = !query.group.is_empty() && !query.group.contains(&Expr::Column(col));
                     if grouped {
                         let aggregate = query
@@ -629,6 +675,9 @@ impl Builder<'_> {
         let aggregated = query.select.iter().any(is_aggregate);
         if multiplied && !aggregated && query.group.is_empty() && query.limit.is_none() {
             query.distinct = true;
+        }
+        if query.compound.is_some() && (aggregated || !query.order.is_empty() || !query.group.is_empty()) {
+            return Err("both of two values with a count or an order is not understood".to_owned());
         }
         if query.select.contains(&Expr::Star) && query.tables.len() > 1 {
             return Err("all columns of several tables are not understood".to_owned());

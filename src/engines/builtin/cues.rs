@@ -119,7 +119,6 @@ const PHRASES: &[(&str, Cue)] = &[
     ("maximum number of", Superlative(true, "#")),
     ("largest amount of", Superlative(true, "")),
     ("most amount of", Superlative(true, "")),
-    ("the most", Superlative(true, "")),
     ("lowest", Superlative(false, "")),
     ("smallest", Superlative(false, "small")),
     ("least", Superlative(false, "")),

@@ -148,7 +148,8 @@ impl Names {
         }
         let specific: Vec<String> = words.iter().filter(|word| !GENERIC.contains(&word.as_str())).cloned().collect();
         if specific.len() < words.len() && !specific.is_empty() {
-            self.add(&specific, target, 0.72);
+            let pointer = words.iter().any(|word| word == "id") && (self.is_reference(col) || self.is_key(col));
+            self.add(&specific, target, if pointer { 0.55 } else { 0.72 });
         }
         if words.len() > 1 {
             self.add(&words[words.len() - 1..], target, 0.6);
@@ -207,6 +208,18 @@ impl Names {
             .collect();
         links.sort_by(|a, b| b.score.total_cmp(&a.score));
         links
+    }
+
+    /// Whether a word shares its stem with a word of any name.
+    pub(crate) fn knows_stem(&self, word: &str) -> bool {
+        let stem = self.stemmer.stem(&lemma(word)).into_owned();
+        stem.len() > 2
+            && self.table_words.iter().chain(self.column_words.iter().flatten()).flatten().any(|known| {
+                let known = self.stemmer.stem(known);
+                known == stem
+                    || (stem.len() > 4 && known.starts_with(&stem))
+                    || (known.len() > 4 && stem.starts_with(&*known))
+            })
     }
 
     /// The best column of one table for a phrase.

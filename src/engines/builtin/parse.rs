@@ -72,9 +72,17 @@ impl Parser<'_> {
             if self.aggregates == [Aggregate::Count] && self.draft.items.is_empty() && self.draft.mentions.len() == 1 {
                 let slot = self.draft.mentions[0];
                 self.item(Some(Aggregate::Count), Some(slot));
+            } else if self.aggregates == [Aggregate::Count]
+                && self.draft.items.iter().any(|item| item.aggregate.is_none())
+            {
+                self.draft.doubt *= 0.9;
+                self.item(Some(Aggregate::Count), None);
             } else {
                 self.draft.unknown.push("number or amount".to_owned());
             }
+        }
+        if self.denying {
+            self.draft.unknown.push("not".to_owned());
         }
         if self.limit.is_some() && self.draft.limit.is_none() {
             self.draft.limit = self.limit;
@@ -263,9 +271,16 @@ impl Parser<'_> {
             self.at += 1 + possessive;
             return;
         }
-        if self.selecting && !self.is_owner() {
+        if self.selecting
+            && !table_first
+            && self.follows_of()
+            && self.aggregates.is_empty()
+            && !self.draft.items.is_empty()
+        {
+            self.column_of_column();
+        } else if self.selecting && !self.is_owner() {
             self.select_name(table_first);
-        } else if chunk.has_table() && table_first {
+        } else if chunk.has_table() && (table_first || self.is_owner()) {
             self.mention_table();
         } else if self.is_owner() || !self.selecting {
             self.loose_column();
@@ -279,11 +294,53 @@ impl Parser<'_> {
             && self.chunks[..self.at]
                 .iter()
                 .rev()
-                .find(|chunk| !matches!(chunk.cue, Some(Cue::Any | Cue::Distinct)) || !chunk.names.is_empty())
+                .find(|chunk| {
+                    let passed = matches!(
+                        chunk.cue,
+                        Some(Cue::Any | Cue::Distinct | Cue::Top | Cue::Superlative(..) | Cue::Common(_))
+                    ) || (chunk.number.is_some() && chunk.period.is_none());
+                    !passed || !chunk.names.is_empty()
+                })
                 .is_some_and(|chunk| chunk.is(Cue::Of) && chunk.names.is_empty());
         let asked = self.draft.items.iter().any(|item| item.sentence == self.sentence);
+        let partial = chunk
+            .names
+            .iter()
+            .find(|link| matches!(link.target, Target::Column(_)))
+            .is_none_or(|link| link.score < 0.8);
+        if after_of && asked && chunk.has_table() && partial {
+            return true;
+        }
         chunk.table_first() && after_of && self.aggregates.is_empty() && asked
             || (chunk.table_first() && after_of && asked && self.last_aggregated())
+    }
+
+    fn follows_of(&self) -> bool {
+        let before =
+            self.chunks[..self.at].iter().rev().find(|chunk| !matches!(chunk.cue, Some(Cue::Any | Cue::Distinct)));
+        before.is_some_and(|chunk| chunk.is(Cue::Of) && chunk.names.is_empty())
+    }
+
+    /// "the names of studios", where a studio is only a column: the column itself is asked for.
+    fn column_of_column(&mut self) {
+        let named = self.draft.items.last().is_some_and(|item| {
+            item.aggregate.is_none()
+                && item
+                    .slot
+                    .is_some_and(|slot| matches!(self.draft.slots[slot].text.to_lowercase().as_str(), "name" | "names"))
+        });
+        let strong = self.chunks[self.at].names.first().is_some_and(|link| link.score >= 0.9);
+        if named && strong {
+            self.draft.items.pop();
+            self.select_name(false);
+        } else if self.is_owner() {
+            self.mention_table();
+        } else if strong && self.chunks[self.at].has_table() {
+            self.mention_table();
+        } else {
+            self.draft.doubt *= 0.6;
+            self.select_name(false);
+        }
     }
 
     fn last_aggregated(&self) -> bool {
@@ -352,10 +409,25 @@ impl Parser<'_> {
         let chunk = &self.chunks[self.at];
         let slot = self.draft.slot(&chunk.text, tables_of(&chunk.names), None);
         let after_items = self.everything || self.draft.items.is_empty();
+        if self.follows_of() {
+            let sentence = self.sentence;
+            for item in self.draft.items.iter().filter(|item| item.sentence == sentence).filter_map(|item| item.slot) {
+                let column = self.draft.slots[item]
+                    .candidates
+                    .first()
+                    .is_some_and(|link| matches!(link.target, Target::Column(_)));
+                if column && self.draft.slots[item].qualifier.is_none() {
+                    self.draft.slots[item].qualifier = Some(slot);
+                }
+            }
+        }
         self.at += 1;
         self.last_table = Some(slot);
         if after_items && self.selecting {
             self.item(None, Some(slot));
+        } else if self.denying && self.condition_follows() {
+            // "not in the X named Y": what is denied is the condition, not the table.
+            self.draft.slots[slot].denied = true;
         } else if std::mem::take(&mut self.denying) {
             self.draft.slots[slot].denied = true;
             self.condition(Kind::Exists(slot), true);
@@ -363,6 +435,24 @@ impl Parser<'_> {
             self.draft.mentions.push(slot);
             self.condition(Kind::Exists(slot), false);
         }
+    }
+
+    fn condition_follows(&self) -> bool {
+        let mut ahead = 0;
+        while matches!(self.cue(ahead), Some(Cue::Of | Cue::Relative | Cue::Is | Cue::Any | Cue::Have | Cue::Noise))
+            && self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty())
+        {
+            ahead += 1;
+        }
+        let Some(next) = self.peek(ahead) else { return false };
+        let value = |chunk: &Chunk| {
+            !chunk.values.is_empty()
+                || chunk.literal
+                || chunk.number.is_some()
+                || chunk.period.is_some()
+                || matches!(chunk.cue, Some(Cue::Compare(..) | Cue::Between | Cue::Like(..)))
+        };
+        value(next) || (next.has_column() && (1..=2).any(|more| self.peek(ahead + more).is_some_and(value)))
     }
 
     /// A column outside the asking part without a comparison: only a place word such as "in the city" before a value.
@@ -397,6 +487,9 @@ impl Parser<'_> {
     // ---- conditions ----
 
     fn condition(&mut self, kind: Kind, negated: bool) {
+        if !self.draft.items.is_empty() && !matches!(kind, Kind::Exists(_)) && self.aggregates.is_empty() {
+            self.selecting = false;
+        }
         let or = std::mem::take(&mut self.or);
         self.draft.conditions.push(Condition { kind, negated, or });
     }
@@ -466,7 +559,10 @@ impl Parser<'_> {
         if !plain_value || (chunk.table_first() && chunk.table_score() >= 0.9 && !linked) {
             return false;
         }
-        let direct = ahead == 1 || linked || self.cue(1) == Some(Cue::Of) && !self.selecting;
+        let placed = self.at > 0
+            && matches!(self.chunks[self.at - 1].cue, Some(Cue::Of | Cue::Relative | Cue::And))
+            && !self.draft.items.is_empty();
+        let direct = ahead == 1 || linked || self.cue(1) == Some(Cue::Of) && (!self.selecting || placed);
         if !direct {
             return false;
         }
@@ -725,6 +821,11 @@ impl Parser<'_> {
         } else if let Some(slot) = self.adjective(hint, self.last_table) {
             self.skip_unit();
             self.condition(Kind::Compare(slot, op, vec![Literal::Number(number)]), negated);
+            return;
+        }
+        if let Some(slot) = self.last_table.filter(|slot| hint.is_empty() && self.draft.mentions.contains(slot)) {
+            self.draft.doubt *= 0.85;
+            self.condition(Kind::Count(slot, op, number), negated);
             return;
         }
         self.draft.unknown.push(number);
