@@ -249,7 +249,10 @@ impl<'a> Builder<'a> {
                 query.select.insert((*place + inserted).min(query.select.len()), expr);
                 inserted += 1;
             }
-            for (slot, place) in &draft.groups {
+            for (index, (slot, place)) in draft.groups.iter().enumerate() {
+                if draft.groups[..index].iter().any(|(known, _)| self.target(*known) == self.target(*slot)) {
+                    continue;
+                }
                 let shown = match self.target(*slot) {
                     Target::Column(col) => {
                         query.group.push(Expr::Column(col));
@@ -441,6 +444,7 @@ impl<'a> Builder<'a> {
 
     fn equal_column(&self, condition: &Condition) -> Option<Col> {
         let single = match &condition.kind {
+            Kind::Compare(..) if self.draft.both => true,
             Kind::Compare(_, Operator::Equal, _) | Kind::Period(_, Operator::Equal, _) => true,
             Kind::Values(_, alternatives) => alternatives.len() == 1,
             _ => false,
@@ -620,6 +624,10 @@ impl<'a> Builder<'a> {
                     if draft.limit.is_some() && !self.is_number(col) && !is_date(self.names, col) {
                         return Err(format!("'{}' has no largest or smallest value", self.names.column(col).name));
                     }
+                    if draft.limit.is_some() && self.names.words(col).iter().any(|word| word == "rank") {
+                        // The highest rank is the smallest number, or not.
+                        self.certainty *= 0.45;
+                    }
                     if draft.limit.is_some() && (self.names.is_key(col) || self.names.is_reference(col)) {
                         self.certainty *= 0.6;
                     }
@@ -650,6 +658,9 @@ impl<'a> Builder<'a> {
                 }
                 Key::First => {
                     let first = query.select.first().cloned().ok_or("nothing to sort by")?;
+                    if matches!(first, Expr::Star | Expr::TableStar(_)) {
+                        return Err("it does not say what to sort by".to_owned());
+                    }
                     query.order.push((first, *descending));
                 }
             }
@@ -668,6 +679,9 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(&mut self, query: &mut Query, entity: usize, multiplied: bool) -> Result<(), String> {
+        if query.select.iter().filter(|expr| **expr == Expr::CountAll).count() > 1 {
+            return Err("two counts at once are not understood".to_owned());
+        }
         if query.select.is_empty() {
             return Err("nothing is asked for".to_owned());
         }

@@ -161,6 +161,10 @@ impl Names {
                 self.add(std::slice::from_ref(word), target, 0.5);
             }
         }
+        let named = self.columns(col.table).any(|other| self.words(other).iter().any(|word| word == "name"));
+        if !named && words == table_words && matches!(self.column(col).kind, ColumnType::Text | ColumnType::Other) {
+            self.add(&["name".to_owned()], target, 0.75);
+        }
         if let Some(comment) = self.column(col).comment.clone().filter(|comment| comment.len() < 40) {
             self.add(&canonical(&comment, &[]), target, 0.8);
         }

@@ -27,6 +27,7 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
         last_table: None,
         last_column: None,
         everything: false,
+        denied: false,
     };
     parser.run();
     parser.draft
@@ -47,6 +48,7 @@ struct Parser<'a> {
     last_table: Option<SlotId>,
     last_column: Option<SlotId>,
     everything: bool,
+    denied: bool,
 }
 
 /// What stands on the right of a comparison.
@@ -67,6 +69,10 @@ impl Parser<'_> {
                 self.draft.unknown.push(text);
                 self.at += 1;
             }
+        }
+        if self.aggregates == [Aggregate::Sum] && self.draft.items.iter().any(|item| item.aggregate.is_some()) {
+            // "how many are there in total"
+            self.aggregates.clear();
         }
         if !self.aggregates.is_empty() {
             if self.aggregates == [Aggregate::Count] && self.draft.items.is_empty() && self.draft.mentions.len() == 1 {
@@ -138,6 +144,9 @@ impl Parser<'_> {
     // ---- cues ----
 
     fn shape(&mut self, cue: Cue) {
+        if matches!(cue, Cue::And | Cue::Comma | Cue::Or | Cue::Stop | Cue::Relative) {
+            self.denied = false;
+        }
         match cue {
             Cue::Count => self.start_aggregate(Aggregate::Count),
             Cue::Aggregate(function) => self.start_aggregate(function),
@@ -181,8 +190,12 @@ impl Parser<'_> {
             Cue::Stop => self.stop(),
             Cue::Relative => self.relative(),
             Cue::Along => {
+                let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
+                let adds = self.chunks[self.at].text.contains("with") || matches!(before, None | Some(Cue::And | Cue::Comma | Cue::Relative | Cue::Along | Cue::Stop));
                 self.at += 1;
-                self.selecting = true;
+                if adds {
+                    self.selecting = true;
+                }
             }
             Cue::OrBound(_) => {}
             Cue::Have => {
@@ -278,11 +291,12 @@ impl Parser<'_> {
             && !self.draft.items.is_empty()
         {
             self.column_of_column();
-        } else if self.selecting && !self.is_owner() {
+        } else if self.selecting && !self.is_owner() && self.continues_list() {
             self.select_name(table_first);
         } else if chunk.has_table() && (table_first || self.is_owner()) {
             self.mention_table();
-        } else if self.is_owner() || !self.selecting {
+        } else {
+            self.selecting = self.selecting && self.draft.items.is_empty();
             self.loose_column();
         }
     }
@@ -319,6 +333,18 @@ impl Parser<'_> {
         let before =
             self.chunks[..self.at].iter().rev().find(|chunk| !matches!(chunk.cue, Some(Cue::Any | Cue::Distinct)));
         before.is_some_and(|chunk| chunk.is(Cue::Of) && chunk.names.is_empty())
+    }
+
+    /// Whether the name before the cursor goes on a list of things to show.
+    fn continues_list(&self) -> bool {
+        if self.draft.items.iter().all(|item| item.sentence != self.sentence) || !self.aggregates.is_empty() {
+            return true;
+        }
+        let Some(before) = self.at.checked_sub(1).map(|before| &self.chunks[before]) else { return true };
+        matches!(
+            before.cue,
+            Some(Cue::And | Cue::Comma | Cue::Along | Cue::Count | Cue::Aggregate(_) | Cue::Distinct | Cue::Superlative(..) | Cue::Possessive | Cue::Any | Cue::Top | Cue::Relative | Cue::Or)
+        ) || self.last_table.is_some_and(|slot| self.draft.slots[slot].text == before.text && self.draft.mentions.contains(&slot))
     }
 
     /// "the names of studios", where a studio is only a column: the column itself is asked for.
@@ -425,6 +451,9 @@ impl Parser<'_> {
         self.last_table = Some(slot);
         if after_items && self.selecting {
             self.item(None, Some(slot));
+        } else if self.denied && !self.denying {
+            // Still what is denied: it is looked up with the rest of the clause.
+            self.draft.slots[slot].denied = true;
         } else if self.denying && self.condition_follows() {
             // "not in the X named Y": what is denied is the condition, not the table.
             self.draft.slots[slot].denied = true;
@@ -467,6 +496,14 @@ impl Parser<'_> {
             self.draft.doubt *= 0.7;
             return;
         }
+        if chunk.names.first().is_none_or(|link| link.score < 0.8) {
+            // The schema knows the word, the query need not.
+            self.draft.doubt *= 0.9;
+            self.draft.slots.pop();
+            self.last_column = None;
+            self.at += 1;
+            return;
+        }
         // A column that owns: "the names of the departments" where department is only a column.
         self.draft.doubt *= 0.5;
         self.draft.slots[slot].candidates.truncate(3);
@@ -490,6 +527,7 @@ impl Parser<'_> {
         if !self.draft.items.is_empty() && !matches!(kind, Kind::Exists(_)) && self.aggregates.is_empty() {
             self.selecting = false;
         }
+        self.denied |= negated;
         let or = std::mem::take(&mut self.or);
         self.draft.conditions.push(Condition { kind, negated, or });
     }
