@@ -66,12 +66,14 @@ impl<'a> Builder<'a> {
     fn entity(&self) -> Option<usize> {
         let sentence = self.draft.items.iter().map(|item| item.sentence).max()?;
         let first = self.draft.items.iter().find(|item| item.sentence == sentence && item.slot.is_some())?;
-        first.slot.map(|slot| self.target(slot).table())
+        let owner = self.draft.owner.filter(|_| first.aggregate.is_none());
+        owner.or(first.slot).map(|slot| self.target(slot).table())
     }
 
     fn shown_tables(&self) -> Vec<usize> {
         let mut tables: Vec<usize> =
             self.draft.items.iter().filter_map(|item| item.slot).map(|slot| self.target(slot).table()).collect();
+        tables.extend(self.draft.owner.map(|slot| self.target(slot).table()));
         if self.draft.items.iter().any(|item| item.aggregate.is_some()) {
             tables.extend(self.draft.groups.iter().map(|(slot, _)| self.target(*slot).table()));
         }

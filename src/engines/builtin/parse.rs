@@ -280,6 +280,9 @@ impl Parser<'_> {
             let tables = tables_of(&chunk.names);
             let slot = self.draft.slot(&chunk.text, tables, None);
             self.draft.mentions.push(slot);
+            if self.draft.items.is_empty() && self.selecting {
+                self.draft.owner.get_or_insert(slot);
+            }
             self.last_table = Some(slot);
             self.at += 1 + possessive;
             return;
@@ -435,7 +438,8 @@ impl Parser<'_> {
         let chunk = &self.chunks[self.at];
         let slot = self.draft.slot(&chunk.text, tables_of(&chunk.names), None);
         let after_items = self.everything || self.draft.items.is_empty();
-        if self.follows_of() {
+        if self.follows_of() && self.selecting {
+            self.draft.owner.get_or_insert(slot);
             let sentence = self.sentence;
             for item in self.draft.items.iter().filter(|item| item.sentence == sentence).filter_map(|item| item.slot) {
                 let column = self.draft.slots[item]
@@ -819,6 +823,14 @@ impl Parser<'_> {
                 self.condition(Kind::Relative(slot, op, function), false);
             }
             return;
+        }
+        let bounded = self.peek(0).is_some_and(|next| next.has_column() && next.cue.is_none())
+            && self.peek(1).is_some_and(|next| next.number.is_some() || next.period.is_some());
+        if bounded {
+            let next = self.chunks[self.at].clone();
+            self.at += 1;
+            let slot = self.draft.column_slot(&next.text, &next.names, self.last_table);
+            return self.compare_column(slot, op);
         }
         let Some(Operand::Number(number)) =
             self.peek(0).and_then(|chunk| chunk.number.clone()).map(|(_, text)| Operand::Number(text))
