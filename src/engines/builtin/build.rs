@@ -192,9 +192,6 @@ impl<'a> Builder<'a> {
                 (Target::Column(col), Some(function)) => {
                     if matches!(function, Aggregate::Sum | Aggregate::Average) {
                         self.require_number(col)?;
-                        if multiplied {
-                            self.certainty *= 0.6;
-                        }
                     }
                     query.select.push(Expr::Aggregate(function, col));
                 }
@@ -680,6 +677,28 @@ impl<'a> Builder<'a> {
             .map_or(asked, |(_, large)| *large)
     }
 
+    /// A sum or average must take each row once: what the joins say becomes a condition on its key.
+    fn once_per_row(&mut self, query: &mut Query) -> Result<(), String> {
+        let measured: Vec<usize> = query.select.iter().filter_map(|expr| match expr {
+            Expr::Aggregate(Aggregate::Sum | Aggregate::Average, col) => Some(col.table),
+            _ => None,
+        }).collect();
+        let Some(table) = measured.first().copied() else { return Ok(()) };
+        if query.select.iter().any(|expr| !matches!(expr, Expr::Aggregate(_, col) if col.table == table)) {
+            return Err("measures of several tables are not understood".to_owned());
+        }
+        let [key] = self.names.key(table)[..] else { return Err("the rows have no single key".to_owned()) };
+        let inner = Query {
+            select: vec![Expr::Column(key)],
+            tables: std::mem::replace(&mut query.tables, vec![table]),
+            edges: std::mem::take(&mut query.edges),
+            filters: std::mem::take(&mut query.filters),
+            ..Query::default()
+        };
+        query.filters.push(Filter::Member(key, false, Box::new(inner)));
+        Ok(())
+    }
+
     fn finish(&mut self, query: &mut Query, entity: usize, multiplied: bool) -> Result<(), String> {
         if query.select.iter().filter(|expr| **expr == Expr::CountAll).count() > 1 {
             return Err("two counts at once are not understood".to_owned());
@@ -689,6 +708,9 @@ impl<'a> Builder<'a> {
         }
         let _ = entity;
         let aggregated = query.select.iter().any(is_aggregate);
+        if multiplied && aggregated && query.group.is_empty() && query.order.is_empty() && query.compound.is_none() {
+            self.once_per_row(query)?;
+        }
         if multiplied && !aggregated && query.group.is_empty() && query.limit.is_none() {
             query.distinct = true;
         }

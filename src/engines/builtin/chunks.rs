@@ -195,7 +195,7 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
     // A verb of the schema's own words ("opened" beside `open_year`) says nothing more than the column does.
     let verb = token.kind == TokenKind::Word
         && !token.capital
-        && ["ed", "ing", "en", "es", "e", "d", "t"].iter().any(|ending| token.folded.ends_with(ending))
+        && ["ed", "ing", "en", "es"].iter().any(|ending| token.folded.ends_with(ending))
         && names.knows_stem(&token.folded);
     let noise = cues::is_noise(token) || token.kind == TokenKind::Mark || verb;
     (Chunk { text: token.text.clone(), noise, unknown: !noise, ..Chunk::default() }, 1)
@@ -276,7 +276,13 @@ fn longest_value(
         if length > 1 && cues::is_noise(first) && !first.capital {
             continue;
         }
-        let found = values.find(&text(tokens, at, length));
+        let mut found = values.find(&text(tokens, at, length));
+        if length == 1 && !capital {
+            // A plain word is no proper name: "won" is not the family Won.
+            found.retain(|found| {
+                !found.value.starts_with(char::is_uppercase) || values.count(found.col).is_none_or(|count| count <= 60)
+            });
+        }
         if !found.is_empty() {
             return (found, length);
         }

@@ -171,6 +171,9 @@ impl Names {
     }
 
     fn add(&mut self, words: &[String], target: Target, score: f64) {
+        // A key is named after the table it belongs to, not after those that refer to it.
+        let reference = matches!(target, Target::Column(col) if self.is_reference(col) && !self.is_key(col));
+        let score = if reference { score * 0.97 } else { score };
         if words.iter().all(|word| word.chars().all(|c| c.is_ascii_digit())) {
             return;
         }

@@ -417,11 +417,23 @@ impl Parser<'_> {
             // "average age and weight": the function holds on, unless it counted.
             let goes_on = matches!(self.cue(0), Some(Cue::And | Cue::Comma))
                 && !counting
-                && self.peek(1).is_some_and(|next| next.has_column() && next.cue.is_none());
+                && self.peek(1).is_some_and(|next| next.has_column() && next.cue.is_none() && self.is_measure(next));
             if !goes_on {
                 self.aggregates.clear();
             }
         }
+    }
+
+    fn is_measure(&self, chunk: &Chunk) -> bool {
+        let best = chunk.names.iter().find_map(|link| match link.target {
+            Target::Column(col) => Some(col),
+            Target::Table(_) => None,
+        });
+        best.is_some_and(|col| {
+            let year = self.names.words(col).iter().any(|word| word == "year");
+            let number = self.names.column(col).kind.is_numeric() || chunk.names.len() > 1;
+            number && !year && !self.names.is_key(col) && !self.names.is_reference(col)
+        })
     }
 
     fn item(&mut self, aggregate: Option<Aggregate>, slot: Option<SlotId>) {
@@ -439,7 +451,13 @@ impl Parser<'_> {
         let slot = self.draft.slot(&chunk.text, tables_of(&chunk.names), None);
         let after_items = self.everything || self.draft.items.is_empty();
         if self.follows_of() && self.selecting {
-            self.draft.owner.get_or_insert(slot);
+            let attributes = self.draft.items.first().is_some_and(|item| {
+                let column = |slot: SlotId| self.draft.slots[slot].candidates.iter().all(|link| matches!(link.target, Target::Column(_)));
+                item.aggregate != Some(Aggregate::Count) && item.slot.is_some_and(column)
+            });
+            if attributes && self.draft.conditions.is_empty() {
+                self.draft.owner.get_or_insert(slot);
+            }
             let sentence = self.sentence;
             for item in self.draft.items.iter().filter(|item| item.sentence == sentence).filter_map(|item| item.slot) {
                 let column = self.draft.slots[item]
@@ -545,8 +563,18 @@ impl Parser<'_> {
         let mut ahead = 1;
         let mut negated = false;
         let mut linked = false;
+        let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
+        if self.cue(1) == Some(Cue::Relative)
+            && self.peek(2).is_some_and(name)
+            && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
+            && !chunk.table_first()
+        {
+            // "the state whose name contains": the name of a column is the column.
+            ahead = 3;
+        }
         loop {
             match self.cue(ahead) {
+                Some(Cue::Have) if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) => break,
                 Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
                     negated = true;
                     ahead += 1;
