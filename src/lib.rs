@@ -1,6 +1,10 @@
 //! Pulse: chat with SQL databases over gRPC.
 
 pub mod agents;
+pub mod connections;
 pub mod domain;
 pub mod engines;
+pub mod knowledge;
+pub mod queries;
+pub mod sql;
 pub mod store;

@@ -49,7 +49,7 @@ pub struct SqlError {
     pub hint: String,
 }
 
-/// Reasons, the same names as `pulse.v1.ErrorReason` without its prefix.
+/// Reasons: the values of `pulse.v1.ErrorReason`, in its order; a test of the API compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -58,14 +58,6 @@ pub enum Reason {
     FieldInvalid,
     /// A page token that this list did not give out.
     PageTokenInvalid,
-    /// No such connection for this tenant.
-    ConnectionNotFound,
-    /// No such workflow for this tenant.
-    WorkflowNotFound,
-    /// Another connection has this name.
-    NameTaken,
-    /// The record changed since it was read.
-    EtagMismatch,
     /// The request id was used with another body.
     RequestIdReused,
     /// No or unknown credentials.
@@ -74,6 +66,64 @@ pub enum Reason {
     ScopeMissing,
     /// Not there yet.
     NotImplemented,
+    /// There is no such service or RPC.
+    MethodUnknown,
+    /// The call's deadline passed.
+    DeadlineExceeded,
+    /// Somebody cancelled: the client its call, or a person the workflow.
+    CallCancelled,
+    /// Too much at once.
+    Overloaded,
+    /// The caller's tenant has as much of something as it may have.
+    QuotaExceeded,
+    /// The server is shutting down.
+    Draining,
+    /// A bug.
+    Internal,
+    /// The store cannot be reached in time.
+    StoreUnavailable,
+    /// The store has no room.
+    StoreFull,
+    /// A record of the store cannot be read.
+    StoreDataLost,
+    /// The log no longer holds what the cursor names.
+    LogRewound,
+    /// The record was written by a newer version of Pulse.
+    RecordTooNew,
+    /// The stored password cannot be opened with the configured keys.
+    SecretUnreadable,
+    /// No such connection for this tenant.
+    ConnectionNotFound,
+    /// Another connection has this name.
+    NameTaken,
+    /// The record changed since it was read.
+    EtagMismatch,
+    /// Policy forbids connecting to this host or port.
+    HostNotAllowed,
+    /// There is no file at the SQLite path.
+    FileNotFound,
+    /// The SQLite path is a directory.
+    FileIsDirectory,
+    /// The file is not a SQLite database.
+    FileNotADatabase,
+    /// The path lies outside the allowed folder.
+    FileOutsideFolder,
+    /// The server may not read the SQLite file, or it is no regular file.
+    FileUnreadable,
+    /// The target database cannot be reached or opened.
+    TargetUnavailable,
+    /// The target database refuses the credentials.
+    TargetAuthFailed,
+    /// The TLS handshake with the database failed, or it does not offer what the TLS mode demands.
+    TargetTlsFailed,
+    /// The target server has no such database.
+    TargetDatabaseUnknown,
+    /// The database's user may not do what is needed.
+    TargetPrivilegeMissing,
+    /// What answers at host and port is not this kind of database, or a version that is not supported.
+    TargetProtocol,
+    /// The target database has no free connection or is locked.
+    TargetBusy,
     /// The guard cannot parse the statement.
     SqlNotUnderstood,
     /// The guard refuses the statement.
@@ -81,43 +131,55 @@ pub enum Reason {
     /// The database refuses the statement.
     SqlFailed,
     /// A constraint of the database refuses the change.
-    ConstraintViolated,
+    SqlConstraintViolated,
+    /// A deadlock, a serialisation failure or a lock held by another session.
+    SqlConflict,
     /// The statement took too long.
     StatementTimeout,
+    /// The statement needs more memory or temporary space than it may have.
+    StatementTooExpensive,
     /// The result has a cell or row over a limit.
     ResultTooLarge,
-    /// The target database cannot be reached or opened.
-    TargetUnavailable,
-    /// The target database has no free connection or is locked.
-    TargetBusy,
-    /// The target database refuses the credentials.
-    TargetAuthenticationFailed,
-    /// The target has no such database or file.
-    TargetDatabaseUnknown,
-    /// The file is not a SQLite database.
-    FileNotDatabase,
-    /// The path is a directory or special file.
-    FileNotRegular,
-    /// The path lies outside the allowed folder.
-    PathNotAllowed,
-    /// The stored password cannot be opened with the configured keys.
-    SecretUnreadable,
+    /// No such workflow for this tenant.
+    WorkflowNotFound,
+    /// The workflow ended long ago and its record was removed.
+    WorkflowExpired,
+    /// The workflow has ended, so it can no longer be cancelled.
+    WorkflowFinished,
+    /// The workflow has not ended, so it cannot be deleted or serve as a source of rows.
+    WorkflowNotFinished,
+    /// The workflow does not wait for this kind of input.
+    WorkflowNotAwaiting,
+    /// The workflow has no SQL on a connection that could be run again.
+    WorkflowWithoutSql,
+    /// The workflow went on since the sequence the call expected.
+    SequenceMismatch,
+    /// The watcher reads too slowly.
+    WatcherTooSlow,
     /// The question could not be explained from the schema and the data.
     QuestionNotUnderstood,
     /// The question has several readings.
-    Ambiguous,
+    QuestionAmbiguous,
+    /// The database has no table that its user may read.
+    SchemaEmpty,
+    /// Engine OPENAI was asked for, but the server has no model.
+    ModelNotConfigured,
     /// The model cannot be reached or keeps failing.
     ModelUnavailable,
     /// The model endpoint refuses the key.
     ModelAuth,
-    /// The model has been called as often as allowed.
-    ModelBudgetExhausted,
-    /// The model's answer does not have the asked-for form.
-    ModelOutputInvalid,
+    /// The model's endpoint does not know the model.
+    ModelNotFound,
+    /// The model's endpoint asks to wait longer than the workflow may.
+    ModelRateLimited,
+    /// The model's endpoint refuses the request as such.
+    ModelRequestRejected,
     /// The model refused to answer.
     ModelRefused,
-    /// No engine of that name is configured.
-    EngineNotConfigured,
+    /// The model's answer does not have the asked-for form.
+    ModelOutputInvalid,
+    /// The model has been called as often as allowed.
+    ModelBudgetExhausted,
     /// The composer's attempts are used up.
     RetriesExhausted,
     /// A step took too long.
@@ -126,30 +188,10 @@ pub enum Reason {
     WorkflowTimeout,
     /// The workflow's connection was deleted.
     ConnectionDeleted,
-    /// The workflow is not in a state that allows this.
-    WorkflowState,
-    /// Somebody cancelled it.
-    Cancelled,
+    /// Nobody answered or approved within 24 hours.
+    InputExpired,
     /// The worker crashed on this workflow too often.
-    WorkerCrashed,
-    /// The store cannot be reached in time.
-    StoreUnavailable,
-    /// The store has no room.
-    StoreFull,
-    /// A record of the store cannot be read.
-    StoreCorrupt,
-    /// The log no longer holds what the cursor names.
-    LogRewound,
-    /// Too much at once.
-    Overloaded,
-    /// The server is shutting down.
-    Draining,
-    /// The watcher reads too slowly.
-    WatcherTooSlow,
-    /// The call's deadline passed.
-    DeadlineExceeded,
-    /// A bug.
-    Internal,
+    WorkerLost,
 }
 
 impl Failure {

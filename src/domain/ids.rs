@@ -20,6 +20,18 @@ macro_rules! uuid_newtype {
                 Self(Uuid::now_v7())
             }
 
+            /// The id that a store kept as a plain UUID.
+            #[must_use]
+            pub fn from_uuid(id: Uuid) -> Self {
+                Self(id)
+            }
+
+            /// The plain UUID.
+            #[must_use]
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+
             /// The 16 bytes in network order.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; 16] {

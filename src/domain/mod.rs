@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod connection;
 pub mod event;
+pub mod evidence;
 pub mod facts;
 pub mod failure;
 pub mod ids;
@@ -21,6 +22,7 @@ pub mod workflow;
 pub use clock::{Clock, SystemClock};
 pub use connection::{AccessMode, Connection, ConnectionLimits, DatabaseKind, Tls, TlsMode};
 pub use event::{Event, EventKind, WorkflowStarted};
+pub use evidence::Evidence;
 pub use facts::{ColumnValues, Facts, ValueIndex};
 pub use failure::{Failure, FieldViolation, Reason, SqlError};
 pub use ids::{ConnectionId, WorkflowId};

@@ -2,6 +2,9 @@
 //!
 //! [`Store`] is the seam; [`embedded`] is the store of a single process, Redis the store of many replicas.
 
+#[cfg(test)]
+mod contract;
+pub mod embedded;
 pub mod record;
 mod store_trait;
 

@@ -20,3 +20,20 @@ impl ConnectionRecord {
     /// The version this build writes and reads.
     pub const VERSION: u32 = 1;
 }
+
+/// The version of events that this build writes and reads.
+pub const EVENT_VERSION: i64 = 1;
+
+/// Just the version of a stored text, readable whatever the rest has become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Version {
+    /// Oldest reader that understands the rest.
+    pub min_reader: u32,
+}
+
+impl Version {
+    /// The version of a stored text.
+    pub fn of(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}

@@ -1,0 +1,7 @@
+//! What is known of the databases that questions are asked of: their schema and the values in them.
+//!
+//! [`Library::facts`] hands it to the workflow; agents get nothing else.
+
+mod library;
+
+pub use library::{Library, Options};

@@ -1,0 +1,12 @@
+//! Use case: guard, limit, run, record. The one door through which statements reach a target database.
+
+mod evidence;
+mod service;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use service::{Databases, Service};
+pub use types::{
+    Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation, Validation,
+};

@@ -1,0 +1,340 @@
+//! The use case itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream;
+
+use super::evidence;
+use super::types::{Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
+use crate::connections::Directory;
+use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
+use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
+use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Schema, Source, SqlError, Value, ValueIndex};
+use crate::sql::guard::{self, Policy, Refusal};
+use crate::sql::{Database, Error, GuardedSql, Limits, analyse};
+
+/// Where target databases come from; `connections` is the real one.
+#[async_trait]
+pub trait Databases: Send + Sync {
+    /// The connection of the caller's tenant and its database.
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
+    /// The schema of that database, perhaps remembered.
+    async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
+}
+
+#[async_trait]
+impl Databases for Directory {
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+        Self::database(self, who, id).await
+    }
+
+    async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure> {
+        Self::schema(self, who, id, false).await
+    }
+}
+
+/// Runs and judges statements. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    databases: Arc<dyn Databases>,
+    options: Options,
+}
+
+impl Service {
+    /// A service over the databases of `directory`.
+    pub fn new(directory: impl Databases + 'static, options: Options) -> Self {
+        Self { databases: Arc::new(directory), options }
+    }
+
+    /// Runs a statement and returns its result, cut at the limits. Dropping the future stops the statement.
+    pub async fn execute(
+        &self,
+        who: &Principal,
+        connection: ConnectionId,
+        statement: Statement,
+        limits: RequestedLimits,
+    ) -> Result<QueryResult, Failure> {
+        let prepared = self.prepare(who, connection, statement).await?;
+        let limits = self.unary_limits(&prepared.connection, limits);
+        let result = prepared.database.execute(&prepared.sql, &prepared.parameters, limits).await;
+        let result = result.map_err(|error| failure(error, &prepared.connection))?;
+        let row_count = result.rows.len() as u64;
+        record("query.executed", &prepared, row_count, result.truncated.is_some(), result.execution_time);
+        Ok(QueryResult {
+            columns: result.columns,
+            rows: result.rows,
+            row_count,
+            truncated: result.truncated,
+            execution_time: result.execution_time,
+        })
+    }
+
+    /// Runs a statement and hands over its rows in batches, as fast as they are taken.
+    pub async fn stream(
+        &self,
+        who: &Principal,
+        connection: ConnectionId,
+        statement: Statement,
+        limits: RequestedLimits,
+    ) -> Result<QueryStream, Failure> {
+        let prepared = self.prepare(who, connection, statement).await?;
+        let limits = self.stream_limits(&prepared.connection, limits);
+        let rows = prepared.database.stream(prepared.sql.clone(), prepared.parameters.clone(), limits).await;
+        let mut rows = rows.map_err(|error| failure(error, &prepared.connection))?;
+        let columns = std::mem::take(&mut rows.columns);
+        // Batches, then the summary or the failure, then the end.
+        let items = stream::unfold(Some((rows, prepared)), |state| async move {
+            let (mut rows, prepared) = state?;
+            if let Some(batch) = rows.next().await {
+                return Some((Ok(StreamItem::Rows(batch)), Some((rows, prepared))));
+            }
+            let item = match rows.finish().await {
+                Ok(end) => {
+                    record("query.streamed", &prepared, end.row_count, end.truncated.is_some(), end.execution_time);
+                    Ok(StreamItem::Summary(end))
+                }
+                Err(error) => Err(failure(error, &prepared.connection)),
+            };
+            Some((item, None))
+        });
+        Ok(QueryStream { columns, items: Box::pin(items) })
+    }
+
+    /// What guard and planner think of a statement. Nothing runs; a refusal is an answer.
+    pub async fn validate(
+        &self,
+        who: &Principal,
+        connection: ConnectionId,
+        statement: Statement,
+    ) -> Result<Validation, Failure> {
+        self.check_parameters(&statement.parameters)?;
+        let (connection, database) = self.databases.database(who, connection).await?;
+        let schema = self.databases.schema(who, connection.id).await?;
+        let checked = guard::check(&statement.sql, &policy(&connection));
+        let tables = checked.as_ref().map_or_else(|_| Vec::new(), |sql| table_names(sql, &schema));
+        let target = Some((&connection, &database));
+        let evidence = gather(checked, statement, target, &schema, &ValueIndex::default()).await?;
+        Ok(validation(&evidence, tables))
+    }
+
+    /// Everything a validator judges: the guard's word, unknown names, the planner's word, texts that are not in the data.
+    pub async fn evidence(
+        &self,
+        who: &Principal,
+        source: &Source,
+        facts: &Facts,
+        composer: &ComposerOutput,
+    ) -> Result<Evidence, Failure> {
+        let statement = Statement { sql: composer.sql.clone(), parameters: composer.parameters.clone() };
+        match source {
+            Source::Connection(id) => {
+                let (connection, database) = self.databases.database(who, *id).await?;
+                let checked = guard::check(&statement.sql, &policy(&connection));
+                gather(checked, statement, Some((&connection, &database)), &facts.schema, &facts.values).await
+            }
+            Source::InlineSchema(schema) => {
+                let checked = guard::check(&statement.sql, &Policy::reads(schema.dialect));
+                gather(checked, statement, None, &facts.schema, &facts.values).await
+            }
+        }
+    }
+
+    async fn prepare(&self, who: &Principal, id: ConnectionId, statement: Statement) -> Result<Prepared, Failure> {
+        self.check_parameters(&statement.parameters)?;
+        let (connection, database) = self.databases.database(who, id).await?;
+        let sql = guard::check(&statement.sql, &policy(&connection))?;
+        Ok(Prepared { connection, database, sql, parameters: statement.parameters })
+    }
+
+    fn check_parameters(&self, parameters: &[Value]) -> Result<(), Failure> {
+        let most = self.options.max_parameters;
+        if parameters.len() > most {
+            return Err(Failure::field(
+                "parameters",
+                format!("{} values, at most {most} are allowed", parameters.len()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn unary_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
+        let Options { default_rows, max_rows, max_bytes, .. } = self.options;
+        self.limits(connection, requested, default_rows, max_rows, max_bytes)
+    }
+
+    fn stream_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
+        let Options { stream_max_rows, stream_max_bytes, .. } = self.options;
+        // The connection's row and byte limits are for unary results.
+        let mut connection = connection.clone();
+        connection.limits.max_rows = None;
+        connection.limits.max_bytes = None;
+        self.limits(&connection, requested, stream_max_rows, stream_max_rows, stream_max_bytes)
+    }
+
+    /// The least of what was asked for (or the default), what the connection allows and what the server allows.
+    fn limits(
+        &self,
+        connection: &Connection,
+        requested: RequestedLimits,
+        default_rows: u32,
+        most_rows: u32,
+        most_bytes: u32,
+    ) -> Limits {
+        let own = connection.limits;
+        let timeout = requested.timeout.unwrap_or(self.options.default_timeout);
+        Limits {
+            max_rows: least(requested.max_rows.unwrap_or(default_rows), own.max_rows, most_rows).into(),
+            max_bytes: least(requested.max_bytes.unwrap_or(most_bytes), own.max_bytes, most_bytes).into(),
+            max_cell_bytes: usize::try_from(self.options.max_cell_bytes).unwrap_or(usize::MAX),
+            timeout: least(timeout, own.statement_timeout, self.options.max_timeout),
+        }
+    }
+}
+
+/// A statement that passed the guard, and where it goes.
+struct Prepared {
+    connection: Connection,
+    database: Database,
+    sql: GuardedSql,
+    parameters: Vec<Value>,
+}
+
+fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
+    let wanted = wanted.min(server);
+    match connection {
+        Some(connection) => wanted.min(connection),
+        None => wanted,
+    }
+}
+
+fn policy(connection: &Connection) -> Policy {
+    Policy { kind: connection.kind, allowed_functions: connection.allowed_functions.clone() }
+}
+
+/// The failure with the connection it happened on.
+fn failure(error: Error, connection: &Connection) -> Failure {
+    let of_file = matches!(
+        error,
+        Error::FileMissing | Error::FileIsDirectory | Error::FileUnreadable(_) | Error::FileNotDatabase
+    );
+    let failure = Failure::from(error).with("connection_id", connection.id);
+    if of_file { failure.with("path", &connection.database) } else { failure }
+}
+
+fn record(event: &'static str, prepared: &Prepared, row_count: u64, truncated: bool, execution_time: Duration) {
+    tracing::info!(
+        connection_id = %prepared.connection.id,
+        tenant = %prepared.connection.tenant,
+        sql_bytes = prepared.sql.text().len(),
+        parameter_count = prepared.parameters.len(),
+        row_count,
+        truncated,
+        execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX),
+        "{event}"
+    );
+}
+
+/// Measures what there is to measure; an error is a target that cannot be asked, not a statement that is wrong.
+async fn gather(
+    checked: Result<GuardedSql, Refusal>,
+    statement: Statement,
+    target: Option<(&Connection, &Database)>,
+    schema: &Schema,
+    values: &ValueIndex,
+) -> Result<Evidence, Failure> {
+    let mut evidence = Evidence {
+        sql: statement.sql,
+        guard: GuardVerdict::Allowed,
+        unknown_names: Vec::new(),
+        planner: PlannerVerdict::Skipped("an earlier check failed".to_owned()),
+        unmatched_literals: Vec::new(),
+    };
+    let sql = match checked {
+        Ok(sql) => sql,
+        Err(refusal) => {
+            evidence.guard = verdict(refusal);
+            return Ok(evidence);
+        }
+    };
+    let analysis = analyse::analyse(&sql);
+    evidence.unknown_names = evidence::unknown_names(analysis, schema);
+    evidence.unmatched_literals = evidence::unmatched_literals(analysis, schema, values);
+    evidence.planner = match target {
+        Some((connection, database)) => match database.explain(&sql, &statement.parameters).await {
+            Ok(plan) => PlannerVerdict::Accepted { plan },
+            Err(Error::Statement(error)) => PlannerVerdict::Refused(error),
+            Err(error @ (Error::ParameterCount { .. } | Error::ParameterKind { .. })) => {
+                PlannerVerdict::Refused(SqlError { message: error.to_string(), ..SqlError::default() })
+            }
+            Err(error) => return Err(failure(error, connection)),
+        },
+        None => PlannerVerdict::Skipped("an inline schema has no database to ask".to_owned()),
+    };
+    Ok(evidence)
+}
+
+fn verdict(refusal: Refusal) -> GuardVerdict {
+    let rule = refusal.rule().to_owned();
+    match refusal {
+        Refusal::NotUnderstood(error) => GuardVerdict::NotUnderstood(error),
+        Refusal::NotAllowed(_, error) => GuardVerdict::NotAllowed { rule, error },
+    }
+}
+
+/// The tables a statement reads, as `schema.table` where the schema has them, each once.
+fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
+    let mut names: Vec<String> = analyse::analyse(sql)
+        .tables
+        .iter()
+        .map(|used| match schema.table(used.schema.as_deref(), &used.name) {
+            Some(table) => format!("{}.{}", table.schema, table.name),
+            None => used.name.clone(),
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The evidence as checks; whether the statement is valid, guard and planner decide.
+fn validation(evidence: &Evidence, tables: Vec<String>) -> Validation {
+    let (parse, read_only, error) = match &evidence.guard {
+        GuardVerdict::Allowed => (Verdict::Passed, Verdict::Passed, None),
+        GuardVerdict::NotUnderstood(error) => (Verdict::Failed, Verdict::Skipped, Some(error)),
+        GuardVerdict::NotAllowed { error, .. } => (Verdict::Passed, Verdict::Failed, Some(error)),
+    };
+    let unknown: Vec<&str> = evidence.unknown_names.iter().map(|name| name.name.as_str()).collect();
+    let (plan, planner, error) = match &evidence.planner {
+        PlannerVerdict::Accepted { plan } => (plan.clone(), (Verdict::Passed, String::new()), error),
+        PlannerVerdict::Refused(refusal) => (String::new(), (Verdict::Failed, refusal.message.clone()), Some(refusal)),
+        PlannerVerdict::Skipped(reason) => (String::new(), (Verdict::Skipped, reason.clone()), error),
+    };
+    let said = |verdict: Verdict| match (verdict, error) {
+        (Verdict::Failed, Some(error)) => error.message.clone(),
+        _ => String::new(),
+    };
+    let names = match (&evidence.guard, unknown.as_slice(), planner.0) {
+        (GuardVerdict::Allowed, [], _) => (Verdict::Passed, String::new()),
+        // The database knows its own names best.
+        (GuardVerdict::Allowed, names, Verdict::Passed) => {
+            (Verdict::Warning, format!("not in the schema: {}", names.join(", ")))
+        }
+        (GuardVerdict::Allowed, names, _) => (Verdict::Failed, format!("not in the schema: {}", names.join(", "))),
+        _ => (Verdict::Skipped, "an earlier check failed".to_owned()),
+    };
+    let check = |kind, verdict, detail| Check { kind, verdict, detail };
+    Validation {
+        is_valid: error.is_none(),
+        checks: vec![
+            check(CheckKind::Parse, parse, said(parse)),
+            check(CheckKind::ReadOnly, read_only, said(read_only)),
+            check(CheckKind::Schema, names.0, names.1),
+            check(CheckKind::Planner, planner.0, planner.1),
+        ],
+        sql_error: error.cloned(),
+        tables,
+        plan,
+    }
+}

@@ -1,0 +1,75 @@
+//! What a guarded statement reads, as plain data: tables, columns, and texts that columns are compared with.
+//!
+//! It is found without a schema, so a name that may be several things says so: [`ColumnUse::scopes`] lists every table that
+//! may own the column, nearest first, and [`ColumnUse::may_be_other`] that it may be something else altogether.
+
+mod scope;
+mod walk;
+
+use sqlparser::ast::Statement;
+
+use super::GuardedSql;
+use crate::domain::DatabaseKind;
+
+/// What a statement reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Analysis {
+    /// Every mention of a table or view, in no order; CTEs are resolved away.
+    pub tables: Vec<TableUse>,
+    /// Every mention of a column.
+    pub columns: Vec<ColumnUse>,
+    /// Columns compared with literal texts.
+    pub comparisons: Vec<Comparison>,
+    /// Columns of the result; `None` when a `*` hides how many.
+    pub output_columns: Option<usize>,
+}
+
+/// A mention of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableUse {
+    /// Its namespace where one is written.
+    pub schema: Option<String>,
+    /// Its name as written.
+    pub name: String,
+    /// Character in the statement, from 1; 0 when unknown.
+    pub position: u32,
+}
+
+/// A mention of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnUse {
+    /// The table or alias before the dot.
+    pub qualifier: Option<String>,
+    /// Its name as written.
+    pub name: String,
+    /// Whether it stands in double quotes; SQLite reads that as a text when there is no such column.
+    pub quoted: bool,
+    /// Indexes into [`Analysis::tables`] of the tables that may own it: the innermost query first, then those around it.
+    pub scopes: Vec<Vec<usize>>,
+    /// Whether it may be an alias, a column of a subquery or of a table function.
+    pub may_be_other: bool,
+    /// Character in the statement, from 1; 0 when unknown.
+    pub position: u32,
+}
+
+/// A column compared with a text by `=`, `<>`, `IN` or `NOT IN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// The column.
+    pub column: ColumnUse,
+    /// The text.
+    pub literal: String,
+    /// Whether the comparison ignores case, as `COLLATE NOCASE` does.
+    pub ignores_case: bool,
+}
+
+/// What a guarded statement reads.
+#[must_use]
+pub fn analyse(sql: &GuardedSql) -> &Analysis {
+    sql.analysis()
+}
+
+/// Reads a statement; its tree may be deep, so the caller provides the stack.
+pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind) -> Analysis {
+    walk::describe(statement, text, dialect)
+}

@@ -1,0 +1,202 @@
+//! The guard's one door.
+
+use std::sync::Arc;
+use std::thread;
+
+use sqlparser::ast::Statement;
+use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
+
+use super::refusal::{Finding, Refusal, Rule, position};
+use super::{lexical, pragma, tree};
+use crate::domain::{DatabaseKind, SqlError};
+use crate::sql::analyse::{self, Analysis};
+
+/// Most tokens besides white space and comments.
+const MOST_TOKENS: usize = 8_192;
+/// Deepest nesting that the parser follows.
+const DEEPEST_NESTING: usize = 50;
+/// Stack for the longest chain of operators that fits into the text: dropping its tree recurses once an operator.
+const STACK_BYTES: usize = 32 << 20;
+
+/// What a statement may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The dialect of the connection.
+    pub kind: DatabaseKind,
+    /// Names of user functions that may be called besides the dialect's own.
+    pub allowed_functions: Vec<String>,
+}
+
+impl Policy {
+    /// Reads only, with the dialect's own functions.
+    #[must_use]
+    pub fn reads(kind: DatabaseKind) -> Self {
+        Self { kind, allowed_functions: Vec::new() }
+    }
+}
+
+/// One statement that passed the guard. Only [`check`] makes it; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct GuardedSql(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    text: String,
+    dialect: DatabaseKind,
+    is_query: bool,
+    analysis: Analysis,
+}
+
+impl GuardedSql {
+    /// The exact text that was checked.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The dialect it was checked in.
+    #[must_use]
+    pub fn dialect(&self) -> DatabaseKind {
+        self.0.dialect
+    }
+
+    /// Whether it is a query, so that it has a plan; the others describe, explain or show.
+    #[must_use]
+    pub fn is_query(&self) -> bool {
+        self.0.is_query
+    }
+
+    pub(in crate::sql) fn analysis(&self) -> &Analysis {
+        &self.0.analysis
+    }
+}
+
+/// Checks one statement against a policy.
+pub fn check(text: &str, policy: &Policy) -> Result<GuardedSql, Refusal> {
+    lexical::check(text, policy.kind)?;
+    // The tree is built, walked and dropped on a stack of known size.
+    let checked = thread::scope(|scope| {
+        thread::Builder::new()
+            .name("sql-guard".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || parse_and_walk(text, policy))
+            .map(thread::ScopedJoinHandle::join)
+    });
+    let Ok(Ok(checked)) = checked else {
+        // No thread to be had, or a bug in the parser: what was not checked is refused.
+        return Err(Refusal::NotUnderstood(SqlError {
+            message: "the statement could not be checked".to_owned(),
+            hint: "try again; if it happens again, simplify the statement".to_owned(),
+            ..SqlError::default()
+        }));
+    };
+    let (is_query, analysis) = checked?;
+    Ok(GuardedSql(Arc::new(Inner { text: text.to_owned(), dialect: policy.kind, is_query, analysis })))
+}
+
+fn parse_and_walk(text: &str, policy: &Policy) -> Result<(bool, Analysis), Refusal> {
+    let tokens = tokenize(text, policy.kind)?;
+    let meaningful: Vec<&TokenWithSpan> = tokens.iter().filter(|token| is_meaningful(token)).collect();
+    if meaningful.len() > MOST_TOKENS {
+        let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
+        return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text));
+    }
+    let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
+    if let Some(checked) = pragma {
+        return checked.map(|()| (false, Analysis::default())).map_err(|finding| finding.in_text(text));
+    }
+    let first = meaningful.first().map_or(Span::empty(), |token| token.span);
+    let second = start_of_second_statement(&meaningful);
+    let statement = parse(text, tokens, second, policy.kind)?;
+    tree::check(&statement, first, policy).map_err(|finding| finding.in_text(text))?;
+    Ok((matches!(statement, Statement::Query(_)), analyse::describe(&statement, text, policy.kind)))
+}
+
+fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {
+    Tokenizer::new(dialect(kind), text)
+        .tokenize_with_location()
+        .map_err(|error| not_understood(error.message, position(text, error.location), kind))
+}
+
+/// The one statement of the text; `second` is where another begins.
+fn parse(
+    text: &str,
+    tokens: Vec<TokenWithSpan>,
+    second: Option<Span>,
+    kind: DatabaseKind,
+) -> Result<Statement, Refusal> {
+    let mut parser =
+        Parser::new(dialect(kind)).with_recursion_limit(DEEPEST_NESTING).with_tokens_with_locations(tokens);
+    let mut statements = match parser.parse_statements() {
+        Ok(statements) => statements,
+        // Several statements are refused as such, even if the guard cannot read them all.
+        Err(_) if second.is_some() => return Err(several(text, second)),
+        Err(error) => return Err(parser_refusal(&error, text, kind)),
+    };
+    match (statements.pop(), statements.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (None, _) => Err(not_understood("there is no statement".to_owned(), 0, kind)),
+        (Some(_), false) => Err(several(text, second)),
+    }
+}
+
+fn dialect(kind: DatabaseKind) -> &'static dyn Dialect {
+    match kind {
+        DatabaseKind::Sqlite => &SQLiteDialect {},
+        DatabaseKind::Postgresql => &PostgreSqlDialect {},
+        DatabaseKind::Mysql => &MySqlDialect {},
+    }
+}
+
+/// Neither white space nor a comment nor the end.
+fn is_meaningful(token: &TokenWithSpan) -> bool {
+    !matches!(token.token, Token::Whitespace(_) | Token::EOF)
+}
+
+/// Where a statement begins after a semicolon.
+fn start_of_second_statement(meaningful: &[&TokenWithSpan]) -> Option<Span> {
+    let mut rest = meaningful.iter();
+    rest.find(|token| token.token == Token::SemiColon)?;
+    rest.find(|token| token.token != Token::SemiColon).map(|token| token.span)
+}
+
+fn several(text: &str, second: Option<Span>) -> Refusal {
+    Finding::new(Rule::OneStatement, second.unwrap_or(Span::empty()), "only one statement is allowed")
+        .hint("send the statements one by one")
+        .in_text(text)
+}
+
+fn parser_refusal(error: &ParserError, text: &str, kind: DatabaseKind) -> Refusal {
+    match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            let (message, place) = split_place(message);
+            let position = place.map_or(0, |place| position(text, place));
+            not_understood(message.to_owned(), position, kind)
+        }
+        ParserError::RecursionLimitExceeded => {
+            let message = format!("the statement is nested more than {DEEPEST_NESTING} levels deep");
+            Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text)
+        }
+    }
+}
+
+fn not_understood(message: String, position: u32, kind: DatabaseKind) -> Refusal {
+    Refusal::NotUnderstood(SqlError {
+        message,
+        position,
+        hint: format!("write one {} SELECT statement", kind.label()),
+        sqlstate: String::new(),
+    })
+}
+
+/// Parts the parser's `… at Line: 1, Column: 8`.
+fn split_place(message: &str) -> (&str, Option<Location>) {
+    let parts = || {
+        let (message, place) = message.rsplit_once(" at Line: ")?;
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((message, Location { line: line.parse().ok()?, column: column.trim().parse().ok()? }))
+    };
+    parts().map_or((message, None), |(message, place)| (message, Some(place)))
+}

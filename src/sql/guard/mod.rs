@@ -1,0 +1,20 @@
+//! Turns text into [`GuardedSql`], the only thing that is ever run.
+//!
+//! The order, in which each step can only refuse: size and characters, what the dialect hides in comments and names,
+//! parsing, one statement, an allow-list over the syntax tree, relations, functions, sizes written as literals. The
+//! database itself is told to refuse writes too; neither layer replaces the other.
+
+mod check;
+mod functions;
+mod lexical;
+mod pragma;
+mod refusal;
+mod relations;
+mod sizes;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use check::{GuardedSql, Policy, check};
+pub(super) use refusal::position;
+pub use refusal::{Refusal, Rule};

@@ -1,0 +1,158 @@
+//! Runs one guarded statement on one connection, row by row, within its limits.
+
+use std::time::Instant;
+
+use rusqlite::{Connection, Row as StoredRow, Statement};
+
+use super::bind::bind;
+use super::cell;
+use super::declared::column_type;
+use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Row, Value};
+use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation};
+
+/// Where the rows of a running statement go.
+pub(super) trait Sink {
+    /// The columns; called once, before any row.
+    fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error>;
+    /// The next row and about how many bytes it takes.
+    fn row(&mut self, row: Row, size_bytes: u64) -> Result<(), Error>;
+}
+
+/// Runs a statement and holds its result. `limits.timeout` is not watched here: the connection has no one to stop it.
+pub fn execute(
+    connection: &Connection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    limits: Limits,
+) -> Result<ResultSet, Error> {
+    #[derive(Default)]
+    struct Whole {
+        columns: Vec<ResultColumn>,
+        rows: Vec<Row>,
+    }
+    impl Sink for Whole {
+        fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error> {
+            self.columns = columns;
+            Ok(())
+        }
+        fn row(&mut self, row: Row, _size_bytes: u64) -> Result<(), Error> {
+            self.rows.push(row);
+            Ok(())
+        }
+    }
+    let mut whole = Whole::default();
+    let Summary { truncated, execution_time, .. } = run(connection, sql, parameters, limits, &mut whole)?;
+    Ok(ResultSet { columns: whole.columns, rows: whole.rows, truncated, execution_time })
+}
+
+/// Runs a statement and gives its rows to the sink until a limit is reached.
+pub(super) fn run(
+    connection: &Connection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    limits: Limits,
+    sink: &mut dyn Sink,
+) -> Result<Summary, Error> {
+    let started = Instant::now();
+    let mut statement = prepare(connection, sql, parameters)?;
+    let columns = columns(&statement);
+    let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
+    sink.columns(columns)?;
+
+    let mut summary = Summary { row_count: 0, size_bytes: 0, truncated: None, execution_time: started.elapsed() };
+    let mut rows = statement.raw_query();
+    while let Some(stored) = rows.next()? {
+        if summary.row_count == limits.max_rows {
+            summary.truncated = Some(Truncation::Rows);
+            break;
+        }
+        let row = read(stored, &kinds, limits.max_cell_bytes)?;
+        let size_bytes = row.iter().map(Value::size_bytes).sum::<usize>() as u64;
+        if summary.size_bytes + size_bytes > limits.max_bytes {
+            if summary.row_count == 0 {
+                return Err(row_too_large(stored, &row, limits));
+            }
+            summary.truncated = Some(Truncation::Bytes);
+            break;
+        }
+        summary.row_count += 1;
+        summary.size_bytes += size_bytes;
+        sink.row(row, size_bytes)?;
+    }
+    summary.execution_time = started.elapsed();
+    Ok(summary)
+}
+
+/// What the planner would do, a line each, indented by depth; empty for a statement that is no query.
+///
+/// The statement itself is prepared first, so that an error's position counts in its own text.
+pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+    prepare(connection, sql, parameters)?;
+    if !sql.is_query() {
+        return Ok(String::new());
+    }
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text()))?;
+    bind(&mut statement, parameters)?;
+    let mut rows = statement.raw_query();
+    let mut depths = std::collections::HashMap::from([(0_i64, 0_usize)]);
+    let mut plan = String::new();
+    while let Some(row) = rows.next()? {
+        let (id, parent, detail): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let depth = depths.get(&parent).copied().unwrap_or_default();
+        depths.insert(id, depth + 1);
+        plan.push_str(&"  ".repeat(depth));
+        plan.push_str(&detail);
+        plan.push('\n');
+    }
+    Ok(plan)
+}
+
+fn prepare<'a>(connection: &'a Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Statement<'a>, Error> {
+    if sql.dialect() != DatabaseKind::Sqlite {
+        return Err(Error::Internal(format!("a {} statement for a SQLite database", sql.dialect().label())));
+    }
+    let mut statement = connection.prepare(sql.text())?;
+    bind(&mut statement, parameters)?;
+    Ok(statement)
+}
+
+fn columns(statement: &Statement<'_>) -> Vec<ResultColumn> {
+    let columns = statement.columns();
+    columns
+        .iter()
+        .map(|column| {
+            let database_type = column.decl_type().unwrap_or_default();
+            ResultColumn {
+                name: column.name().to_owned(),
+                database_type: database_type.to_owned(),
+                kind: column_type(database_type),
+            }
+        })
+        .collect()
+}
+
+fn read(stored: &StoredRow<'_>, kinds: &[ColumnType], max_cell_bytes: usize) -> Result<Row, Error> {
+    kinds
+        .iter()
+        .enumerate()
+        .map(|(index, &kind)| {
+            let cell = stored.get_ref(index)?;
+            let size_bytes = cell::stored_bytes(cell);
+            if size_bytes > max_cell_bytes {
+                return Err(too_large(stored, index, size_bytes, max_cell_bytes));
+            }
+            Ok(cell::value(cell, kind))
+        })
+        .collect()
+}
+
+fn row_too_large(stored: &StoredRow<'_>, row: &Row, limits: Limits) -> Error {
+    let (index, _) = row.iter().map(Value::size_bytes).enumerate().max_by_key(|(_, size)| *size).unwrap_or_default();
+    let size_bytes = row.iter().map(Value::size_bytes).sum();
+    too_large(stored, index, size_bytes, usize::try_from(limits.max_bytes).unwrap_or(usize::MAX))
+}
+
+fn too_large(stored: &StoredRow<'_>, index: usize, size_bytes: usize, limit_bytes: usize) -> Error {
+    let column = stored.as_ref().column_name(index).unwrap_or_default().to_owned();
+    Error::ResultTooLarge { column, size_bytes, limit_bytes }
+}

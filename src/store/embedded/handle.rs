@@ -1,0 +1,276 @@
+//! The store as the rest of the program sees it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::watch;
+
+use super::tails::Tails;
+use super::writer::Writer;
+use super::{connections, file, migrations, requests, workflows};
+use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
+use crate::store::record::ConnectionRecord;
+use crate::store::{Claim, Error, ListFilter, Store, StoredWorkflow};
+
+/// Workflows that one transaction of [`Store::expire`] removes, so that appends do not wait long for it.
+const EXPIRE_AT_ONCE: usize = 100;
+
+/// How the store behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// Longest that one call may take; then it ends in [`Error::Unavailable`], though a write may still happen.
+    pub timeout: Duration,
+    /// Connections that read beside the writer.
+    pub readers: u32,
+    /// Tells when a request id was claimed.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(2), readers: 4, clock: Arc::new(SystemClock) }
+    }
+}
+
+/// A store in one SQLite file, or in memory for tests. Dropping it closes the file soon after; [`Embedded::close`]
+/// waits for it.
+pub struct Embedded {
+    writer: Writer,
+    /// Absent in memory, where a second connection would see another database: the writer reads as well.
+    readers: Option<SqlitePool>,
+    tails: Arc<Tails>,
+    epoch: u64,
+    options: Options,
+}
+
+impl Embedded {
+    /// Opens the file, creating it (0600) and its folder (0700) when they do not exist, and brings it to the newest
+    /// format. The source of the error is an [`super::OpenError`] when another process has the file or a newer Pulse
+    /// wrote it. Needs a tokio runtime.
+    pub async fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let lock = file::prepare(path)?;
+        let settings = settings().filename(path).journal_mode(SqliteJournalMode::Wal);
+        let mut connection = settings.clone().connect().await?;
+        let epoch = migrations::run(&mut connection, path).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.readers)
+            .acquire_timeout(options.timeout)
+            .test_before_acquire(false)
+            .connect_lazy_with(settings.pragma("query_only", "on"));
+        let writer = Writer::start(connection, Some(lock));
+        Ok(Self { writer, readers: Some(readers), tails: Arc::default(), epoch, options })
+    }
+
+    /// A store that is gone when dropped.
+    pub async fn in_memory() -> Result<Self, Error> {
+        let mut connection = settings().in_memory(true).connect().await?;
+        let epoch = migrations::run(&mut connection, Path::new(":memory:")).await?;
+        let writer = Writer::start(connection, None);
+        Ok(Self { writer, readers: None, tails: Arc::default(), epoch, options: Options::default() })
+    }
+
+    /// Finishes what waits, closes the file and releases its lock. Every later call is refused.
+    pub async fn close(&self) {
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        self.writer.close().await;
+    }
+
+    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.write_then(work, |_| {}).await
+    }
+
+    /// As `write`; `then` is called once the write is on the disk.
+    async fn write_then<T, W, A>(&self, work: W, then: A) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        in_time(self.options.timeout, self.writer.run(work, then)).await
+    }
+
+    async fn read_with<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let Some(readers) = &self.readers else { return self.write(work).await };
+        in_time(self.options.timeout, async {
+            let mut reader = readers.acquire().await?;
+            work(&mut reader).await
+        })
+        .await
+    }
+}
+
+fn settings() -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(1))
+        .disable_statement_logging()
+}
+
+async fn in_time<T>(timeout: Duration, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(timeout, call).await.unwrap_or_else(|elapsed| Err(Error::Unavailable(Box::new(elapsed))))
+}
+
+/// How many rows to fetch so that the last one, which is not returned, tells whether more follow.
+pub(super) fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn create_connection(&self, record: ConnectionRecord) -> Result<(), Error> {
+        self.write(|database| Box::pin(connections::create(database, record))).await
+    }
+
+    async fn get_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<Option<ConnectionRecord>, Error> {
+        let tenant = tenant.clone();
+        self.read_with(move |database| Box::pin(connections::get(database, tenant, id))).await
+    }
+
+    async fn list_connections(
+        &self,
+        tenant: &TenantId,
+        page: PageRequest<ConnectionId>,
+    ) -> Result<Page<ConnectionRecord, ConnectionId>, Error> {
+        let tenant = tenant.clone();
+        self.read_with(move |database| Box::pin(connections::list(database, tenant, page))).await
+    }
+
+    async fn update_connection(&self, record: ConnectionRecord, expected_etag: &str) -> Result<bool, Error> {
+        let etag = expected_etag.to_owned();
+        self.write(|database| Box::pin(connections::update(database, record, etag))).await
+    }
+
+    async fn delete_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<bool, Error> {
+        let tenant = tenant.clone();
+        self.write(move |database| Box::pin(connections::delete(database, tenant, id))).await
+    }
+
+    async fn claim_request(
+        &self,
+        tenant: &TenantId,
+        rpc: &str,
+        request_id: &str,
+        hash: &[u8; 32],
+        id: uuid::Uuid,
+    ) -> Result<Claim, Error> {
+        let (rpc, key) = (rpc.to_owned(), request_id.to_owned());
+        let request = requests::Request { tenant: tenant.clone(), rpc, key, hash: *hash, id };
+        let now = self.options.clock.now();
+        self.write(move |database| Box::pin(requests::claim(database, request, now))).await
+    }
+
+    async fn append(
+        &self,
+        tenant: &TenantId,
+        workflow: WorkflowId,
+        expected_last: u64,
+        events: &[Event],
+    ) -> Result<(), Error> {
+        let Some(append) = workflows::Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
+        let (tails, tenant) = (Arc::clone(&self.tails), tenant.clone());
+        let tell = move |last: &u64| tails.advance(&tenant, workflow, *last);
+        self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await.map(|_| ())
+    }
+
+    async fn read(
+        &self,
+        tenant: &TenantId,
+        workflow: WorkflowId,
+        after_sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<Event>, Error> {
+        let tenant = tenant.clone();
+        self.read_with(move |database| Box::pin(workflows::read(database, tenant, workflow, after_sequence, limit)))
+            .await
+    }
+
+    async fn last_sequence(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<u64>, Error> {
+        let tenant = tenant.clone();
+        self.read_with(move |database| Box::pin(workflows::last_sequence(database, tenant, workflow))).await
+    }
+
+    async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error> {
+        // Listening comes first: an append between the two is then heard, not missed.
+        let receiver = self.tails.follow(tenant, workflow);
+        if let Some(last) = self.last_sequence(tenant, workflow).await? {
+            self.tails.advance(tenant, workflow, last);
+        }
+        Ok(receiver)
+    }
+
+    async fn list_workflows(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        page: PageRequest<WorkflowId>,
+    ) -> Result<Page<StoredWorkflow, WorkflowId>, Error> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read_with(move |database| Box::pin(workflows::list(database, tenant, filter, page))).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<StoredWorkflow>, Error> {
+        self.read_with(|database| Box::pin(workflows::unfinished(database))).await
+    }
+
+    async fn delete_workflow(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error> {
+        let (tails, owner, tenant) = (Arc::clone(&self.tails), tenant.clone(), tenant.clone());
+        let end = move |deleted: &bool| {
+            if *deleted {
+                tails.end(&owner, workflow);
+            }
+        };
+        self.write_then(move |database| Box::pin(workflows::delete(database, tenant, workflow)), end).await
+    }
+
+    async fn expire(
+        &self,
+        older_than: Timestamp,
+        keep: usize,
+        request_ids_older_than: Timestamp,
+    ) -> Result<u64, Error> {
+        self.write(move |database| Box::pin(requests::expire(database, request_ids_older_than))).await?;
+        let mut removed = 0;
+        loop {
+            let some = self
+                .read_with(move |database| Box::pin(workflows::expired(database, older_than, keep, EXPIRE_AT_ONCE)))
+                .await?;
+            for workflow in &some {
+                removed += u64::from(self.delete_workflow(&workflow.tenant, workflow.id).await?);
+            }
+            if some.len() < EXPIRE_AT_ONCE {
+                return Ok(removed);
+            }
+        }
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.read_with(|database| {
+            Box::pin(async move {
+                sqlx::query("SELECT value FROM meta").fetch_one(database).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+}

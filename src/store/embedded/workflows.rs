@@ -1,0 +1,325 @@
+//! Logs of workflows, and the table that lists them.
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+
+use super::error::unreadable;
+use super::handle::one_more;
+use crate::domain::{Event, EventKind, Page, PageRequest, Source, TenantId, WorkflowId, WorkflowStatus};
+use crate::store::record::EVENT_VERSION;
+use crate::store::{Error, ListFilter, StoredWorkflow};
+
+/// Events on their way into a log, turned into rows before the writer is asked, so that its transaction stays short.
+pub(super) struct Append {
+    tenant: TenantId,
+    workflow: WorkflowId,
+    expected_last: u64,
+    rows: Vec<(u64, String)>,
+    /// What the events make of the status; `None` leaves it.
+    status: Option<WorkflowStatus>,
+    /// Set when the log begins here: the connection and the user's label.
+    begins: Option<(Option<String>, String)>,
+    first_time: Timestamp,
+    last_time: Timestamp,
+}
+
+impl Append {
+    /// `None` when there is nothing to append.
+    pub(super) fn new(
+        tenant: &TenantId,
+        workflow: WorkflowId,
+        expected_last: u64,
+        events: &[Event],
+    ) -> Result<Option<Self>, Error> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
+        let begins = match &first.kind {
+            EventKind::WorkflowStarted(started) => {
+                let connection = match &started.question.source {
+                    Source::Connection(id) => Some(id.to_string()),
+                    Source::InlineSchema(_) => None,
+                };
+                Some((connection, started.question.options.user_id.clone()))
+            }
+            _ => None,
+        };
+        let row = |event: &Event| {
+            let text = serde_json::to_string(event).map_err(|error| unreadable("an event", &error))?;
+            Ok((event.sequence, text))
+        };
+        Ok(Some(Self {
+            tenant: tenant.clone(),
+            workflow,
+            expected_last,
+            rows: events.iter().map(row).collect::<Result<_, Error>>()?,
+            status: events.iter().rev().find_map(|event| status_set_by(&event.kind)),
+            begins,
+            first_time: first.time,
+            last_time: last.time,
+        }))
+    }
+
+    fn is_gapless(&self) -> bool {
+        self.rows.iter().zip(1..).all(|((sequence, _), step)| *sequence == self.expected_last + step)
+    }
+
+    fn last_sequence(&self) -> u64 {
+        self.expected_last + self.rows.len() as u64
+    }
+}
+
+/// What an event makes of its workflow's status, as [`crate::domain::Workflow::apply`] says; a test compares the two.
+fn status_set_by(kind: &EventKind) -> Option<WorkflowStatus> {
+    match kind {
+        EventKind::WorkflowStarted(_) => Some(WorkflowStatus::Pending),
+        EventKind::StepStarted { .. } | EventKind::Resumed { .. } => Some(WorkflowStatus::Running),
+        EventKind::Retrying { .. } => Some(WorkflowStatus::Retrying),
+        EventKind::Awaiting { clarification: Some(_) } => Some(WorkflowStatus::AwaitingInput),
+        EventKind::Awaiting { clarification: None } => Some(WorkflowStatus::AwaitingApproval),
+        EventKind::Completed => Some(WorkflowStatus::Completed),
+        EventKind::Failed(_) => Some(WorkflowStatus::Failed),
+        EventKind::Cancelled(_) => Some(WorkflowStatus::Cancelled),
+        EventKind::StepCompleted { .. }
+        | EventKind::StepFailed { .. }
+        | EventKind::CancelRequested { .. }
+        | EventKind::Result(_) => None,
+    }
+}
+
+/// Appends when the log ends where the writer expects; returns the log's new last sequence.
+pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> Result<u64, Error> {
+    let id = append.workflow.to_string();
+    let stored: Option<(String, i64)> = sqlx::query_as("SELECT tenant, last_sequence FROM workflows WHERE id = ?")
+        .bind(&id)
+        .fetch_optional(&mut *database)
+        .await?;
+    let own = stored.as_ref().filter(|(tenant, _)| tenant == append.tenant.as_str());
+    let last = own.map_or(0, |(_, last)| last.unsigned_abs());
+    let foreign = stored.is_some() && own.is_none();
+    if foreign || last != append.expected_last || !append.is_gapless() {
+        return Err(Error::OutOfSequence { last });
+    }
+    match &append.begins {
+        Some((connection, user_id)) if stored.is_none() => {
+            insert_workflow(database, &append, &id, connection.as_deref(), user_id).await?;
+        }
+        None if stored.is_none() => {
+            return Err(Error::Corrupt("a log begins with workflow_started".to_owned()));
+        }
+        _ => {}
+    }
+    for (sequence, text) in &append.rows {
+        sqlx::query("INSERT INTO events (workflow_id, sequence, min_reader, event) VALUES (?, ?, ?, ?)")
+            .bind(&id)
+            .bind(sequence.cast_signed())
+            .bind(EVENT_VERSION)
+            .bind(text)
+            .execute(&mut *database)
+            .await?;
+    }
+    sqlx::query("UPDATE workflows SET last_sequence = ?, update_time = ?, status = coalesce(?, status) WHERE id = ?")
+        .bind(append.last_sequence().cast_signed())
+        .bind(append.last_time.as_microsecond())
+        .bind(append.status.map(status_text))
+        .bind(&id)
+        .execute(database)
+        .await?;
+    Ok(append.last_sequence())
+}
+
+async fn insert_workflow(
+    database: &mut SqliteConnection,
+    append: &Append,
+    id: &str,
+    connection: Option<&str>,
+    user_id: &str,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO workflows (id, tenant, status, connection, user_id, last_sequence, create_time, update_time)
+         VALUES (?, ?, 'PENDING', ?, ?, 0, ?, 0)",
+    )
+    .bind(id)
+    .bind(append.tenant.as_str())
+    .bind(connection)
+    .bind(user_id)
+    .bind(append.first_time.as_microsecond())
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Events after a sequence, in order.
+pub(super) async fn read(
+    database: &mut SqliteConnection,
+    tenant: TenantId,
+    workflow: WorkflowId,
+    after_sequence: u64,
+    limit: usize,
+) -> Result<Vec<Event>, Error> {
+    let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+        "SELECT events.sequence, events.min_reader, events.event
+         FROM workflows JOIN events ON events.workflow_id = workflows.id
+         WHERE workflows.tenant = ? AND workflows.id = ? AND events.sequence > ?
+         ORDER BY events.sequence LIMIT ?",
+    )
+    .bind(tenant.as_str())
+    .bind(workflow.to_string())
+    .bind(i64::try_from(after_sequence).unwrap_or(i64::MAX))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(database)
+    .await?;
+    let event = |(sequence, min_reader, text): (i64, i64, String)| {
+        if min_reader > EVENT_VERSION {
+            return Err(Error::Corrupt(format!("event {sequence} of {workflow} was written by a newer Pulse")));
+        }
+        serde_json::from_str(&text).map_err(|error| unreadable(&format!("event {sequence} of {workflow}"), &error))
+    };
+    rows.into_iter().map(event).collect()
+}
+
+/// Sequence of the last event.
+pub(super) async fn last_sequence(
+    database: &mut SqliteConnection,
+    tenant: TenantId,
+    workflow: WorkflowId,
+) -> Result<Option<u64>, Error> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT last_sequence FROM workflows WHERE tenant = ? AND id = ?")
+        .bind(tenant.as_str())
+        .bind(workflow.to_string())
+        .fetch_optional(database)
+        .await?;
+    Ok(last.map(i64::unsigned_abs))
+}
+
+/// One page of a tenant's workflows, newest first.
+pub(super) async fn list(
+    database: &mut SqliteConnection,
+    tenant: TenantId,
+    filter: ListFilter,
+    page: PageRequest<WorkflowId>,
+) -> Result<Page<StoredWorkflow, WorkflowId>, Error> {
+    let statuses: Vec<&str> = filter.statuses.iter().copied().map(status_text).collect();
+    let statuses = (!statuses.is_empty()).then(|| serde_json::Value::from(statuses).to_string());
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, tenant, status, last_sequence FROM workflows
+         WHERE tenant = ?1 AND (?2 IS NULL OR id < ?2)
+           AND (?3 IS NULL OR status IN (SELECT value FROM json_each(?3)))
+           AND (?4 IS NULL OR connection = ?4) AND (?5 IS NULL OR user_id = ?5)
+         ORDER BY id DESC LIMIT ?6",
+    )
+    .bind(tenant.as_str())
+    .bind(page.after.map(|id| id.to_string()))
+    .bind(statuses)
+    .bind(filter.connection.map(|id| id.to_string()))
+    .bind(filter.user_id)
+    .bind(one_more(page.limit))
+    .fetch_all(database)
+    .await?;
+    let more = rows.len() > page.limit;
+    let items = rows.into_iter().take(page.limit).map(stored_workflow).collect::<Result<Vec<_>, _>>()?;
+    let next = if more { items.last().map(|workflow| workflow.id) } else { None };
+    Ok(Page { items, next })
+}
+
+/// Workflows of all tenants that can still change, oldest first.
+pub(super) async fn unfinished(database: &mut SqliteConnection) -> Result<Vec<StoredWorkflow>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, tenant, status, last_sequence FROM workflows
+         WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED') ORDER BY id",
+    )
+    .fetch_all(database)
+    .await?;
+    rows.into_iter().map(stored_workflow).collect()
+}
+
+/// Removes a workflow with its log.
+pub(super) async fn delete(
+    database: &mut SqliteConnection,
+    tenant: TenantId,
+    workflow: WorkflowId,
+) -> Result<bool, Error> {
+    let id = workflow.to_string();
+    let done = sqlx::query("DELETE FROM workflows WHERE tenant = ? AND id = ?")
+        .bind(tenant.as_str())
+        .bind(&id)
+        .execute(&mut *database)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query("DELETE FROM events WHERE workflow_id = ?").bind(id).execute(database).await?;
+    Ok(true)
+}
+
+/// Up to `limit` terminal workflows that are too old, or too many for their tenant.
+pub(super) async fn expired(
+    database: &mut SqliteConnection,
+    older_than: Timestamp,
+    keep: usize,
+    limit: usize,
+) -> Result<Vec<StoredWorkflow>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, tenant, status, last_sequence FROM (
+             SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY id DESC) AS place FROM workflows
+             WHERE status IN ('COMPLETED', 'FAILED', 'CANCELLED'))
+         WHERE update_time < ? OR place > ? LIMIT ?",
+    )
+    .bind(older_than.as_microsecond())
+    .bind(i64::try_from(keep).unwrap_or(i64::MAX))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(database)
+    .await?;
+    rows.into_iter().map(stored_workflow).collect()
+}
+
+/// Id, tenant, status, last sequence.
+type Row = (String, String, String, i64);
+
+fn stored_workflow((id, tenant, status, last): Row) -> Result<StoredWorkflow, Error> {
+    let parsed = || {
+        let status = STATUSES.into_iter().find(|known| status_text(*known) == status)?;
+        Some((id.parse().ok()?, TenantId::parse(&tenant)?, status))
+    };
+    let (id, tenant, status) = parsed().ok_or_else(|| Error::Corrupt("a row of the list of workflows".to_owned()))?;
+    Ok(StoredWorkflow { tenant, id, status, last_sequence: last.unsigned_abs() })
+}
+
+const STATUSES: [WorkflowStatus; 8] = [
+    WorkflowStatus::Pending,
+    WorkflowStatus::Running,
+    WorkflowStatus::Retrying,
+    WorkflowStatus::AwaitingInput,
+    WorkflowStatus::AwaitingApproval,
+    WorkflowStatus::Completed,
+    WorkflowStatus::Failed,
+    WorkflowStatus::Cancelled,
+];
+
+fn status_text(status: WorkflowStatus) -> &'static str {
+    match status {
+        WorkflowStatus::Pending => "PENDING",
+        WorkflowStatus::Running => "RUNNING",
+        WorkflowStatus::Retrying => "RETRYING",
+        WorkflowStatus::AwaitingInput => "AWAITING_INPUT",
+        WorkflowStatus::AwaitingApproval => "AWAITING_APPROVAL",
+        WorkflowStatus::Completed => "COMPLETED",
+        WorkflowStatus::Failed => "FAILED",
+        WorkflowStatus::Cancelled => "CANCELLED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Workflow;
+    use crate::store::contract::events;
+
+    #[test]
+    fn the_listed_status_is_the_folded_one() {
+        let log = events::one_of_each_kind();
+        for end in 1..=log.len() {
+            let folded = Workflow::fold(WorkflowId::generate(), &log[..end]).unwrap().status;
+            let listed = log[..end].iter().rev().find_map(|event| status_set_by(&event.kind));
+            assert_eq!(listed, Some(folded), "after {:?}", log[end - 1].kind);
+        }
+    }
+}
