@@ -1,4 +1,4 @@
-//! Pulse: chat with SQL databases over gRPC.
+//! Pulse: chat with SQL databases over gRPC. `ARCHITECTURE.md` is the map; the modules in reading order:
 
 pub mod agents;
 pub mod api;
@@ -12,8 +12,6 @@ pub mod engines;
 pub mod knowledge;
 pub mod lifecycle;
 pub mod llm;
-pub mod knowledge;
-pub mod lifecycle;
 pub mod pb;
 pub mod queries;
 pub mod sql;
