@@ -4,6 +4,7 @@ pub mod agents;
 pub mod connections;
 pub mod domain;
 pub mod engines;
+pub mod eval;
 pub mod knowledge;
 pub mod queries;
 pub mod sql;

@@ -679,10 +679,14 @@ impl<'a> Builder<'a> {
 
     /// A sum or average must take each row once: what the joins say becomes a condition on its key.
     fn once_per_row(&mut self, query: &mut Query) -> Result<(), String> {
-        let measured: Vec<usize> = query.select.iter().filter_map(|expr| match expr {
-            Expr::Aggregate(Aggregate::Sum | Aggregate::Average, col) => Some(col.table),
-            _ => None,
-        }).collect();
+        let measured: Vec<usize> = query
+            .select
+            .iter()
+            .filter_map(|expr| match expr {
+                Expr::Aggregate(Aggregate::Sum | Aggregate::Average, col) => Some(col.table),
+                _ => None,
+            })
+            .collect();
         let Some(table) = measured.first().copied() else { return Ok(()) };
         if query.select.iter().any(|expr| !matches!(expr, Expr::Aggregate(_, col) if col.table == table)) {
             return Err("measures of several tables are not understood".to_owned());
