@@ -544,6 +544,21 @@ impl Parser<'_> {
             self.at += 1;
             return;
         }
+        let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
+        let held = matches!(before, Some(Cue::Have))
+            || (matches!(before, Some(Cue::Relative)) && self.chunks[self.at - 1].text == "with");
+        if std::mem::take(&mut self.denying) {
+            // "have no composer": the column is empty.
+            self.at += 1;
+            self.condition(Kind::Compare(slot, Operator::IsNull, Vec::new()), false);
+            return;
+        }
+        if held && self.chunks.get(self.at + 1).is_none_or(|next| matches!(next.cue, Some(Cue::Stop | Cue::And))) {
+            self.draft.doubt *= 0.85;
+            self.at += 1;
+            self.condition(Kind::Compare(slot, Operator::IsNotNull, Vec::new()), false);
+            return;
+        }
         // A column that owns: "the names of the departments" where department is only a column.
         self.draft.doubt *= 0.5;
         self.draft.slots[slot].candidates.truncate(3);
