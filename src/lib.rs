@@ -9,6 +9,7 @@ pub mod connections;
 pub mod demo;
 pub mod domain;
 pub mod engines;
+pub mod eval;
 pub mod knowledge;
 pub mod lifecycle;
 pub mod llm;
