@@ -48,7 +48,8 @@ impl App {
         create_folder(&config.sqlite_dir, "PULSE_SQLITE_DIR")?;
         let options = store::embedded::Options { clock: clock.clone(), ..store::embedded::Options::default() };
         let embedded = Embedded::open(config.data_dir.join("pulse.db"), options).await;
-        let store: Arc<dyn Store> = Arc::new(embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {error}")))?);
+        let store: Arc<dyn Store> =
+            Arc::new(embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {}", with_causes(&error))))?);
 
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
@@ -143,6 +144,17 @@ fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
     Ok(engines::openai::team(Arc::new(chat), options))
 }
 
+/// An error and what is behind it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 fn open_vault(config: &Config) -> Result<Vault, Error> {
     let keys = config.encryption_key.as_ref().map(|keys| keys.expose_secret().to_owned());
     let vault = match keys {
@@ -157,7 +169,7 @@ fn directory_options(config: &Config) -> connections::Options {
 }
 
 fn query_options(config: &Config) -> queries::Options {
-    queries::Options { statement_timeout: config.statement_timeout, ..queries::Options::default() }
+    queries::Options { default_timeout: config.statement_timeout, ..queries::Options::default() }
 }
 
 fn workflow_options(config: &Config) -> workflow::Options {

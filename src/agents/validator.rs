@@ -1,185 +1,231 @@
-//! The checks that both engines share: measurements in, a verdict out. Nothing a model wrote can skip one.
+//! The checks that both engines share: measured facts in, a verdict out. What a model wrote can skip none of them.
 
-use crate::domain::SqlError;
-use crate::domain::evidence::{Evidence, GuardFinding, MissingLiteral, PlannerFinding, UnknownName};
+use std::fmt::Write as _;
+
+use crate::domain::evidence::{Evidence, GuardVerdict, NameKind, PlannerVerdict, UnknownName};
 use crate::domain::outputs::{Check, CheckKind, ValidatorOutput, Verdict};
+use crate::domain::{Facts, SqlError};
 
-/// Judges what was measured. The checks stand in the order in which they were made; a failed one ends the judgement,
-/// and what was not measured after it is [`Verdict::Skipped`].
+/// Judges a statement on what was measured about it: parse, read-only, schema, planner, semantics, in this order.
+///
+/// The first check that fails decides, and the later ones are skipped. A literal that is not in the data is a warning: the
+/// statement stays valid, and its result will say so by being empty.
 #[must_use]
-pub fn judge(evidence: &Evidence) -> ValidatorOutput {
-    let mut verdict = Judgement::default();
+pub fn judge(evidence: &Evidence, facts: &Facts) -> ValidatorOutput {
+    let findings = [
+        (CheckKind::Parse, parse(evidence)),
+        (CheckKind::ReadOnly, read_only(evidence)),
+        (CheckKind::Schema, schema(evidence, facts)),
+        (CheckKind::Planner, planner(evidence)),
+        (CheckKind::Semantics, semantics(evidence)),
+    ];
+    let mut output = ValidatorOutput { is_valid: true, ..ValidatorOutput::default() };
+    for (kind, finding) in findings {
+        let finding = if output.is_valid { finding } else { Finding::skipped("an earlier check failed") };
+        if finding.verdict == Verdict::Failed {
+            output.is_valid = false;
+            output.errors.push(finding.detail.clone());
+            output.feedback = feedback(&finding);
+            output.sql_error.clone_from(&finding.error);
+        }
+        output.checks.push(Check { kind, verdict: finding.verdict, detail: finding.detail });
+    }
+    output
+}
+
+struct Finding {
+    verdict: Verdict,
+    detail: String,
+    error: Option<SqlError>,
+}
+
+impl Finding {
+    fn new(verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self { verdict, detail: detail.into(), error: None }
+    }
+
+    fn passed(detail: impl Into<String>) -> Self {
+        Self::new(Verdict::Passed, detail)
+    }
+
+    fn skipped(reason: impl Into<String>) -> Self {
+        Self::new(Verdict::Skipped, reason)
+    }
+
+    fn failed(detail: impl Into<String>, error: &SqlError) -> Self {
+        Self { error: Some(error.clone()), ..Self::new(Verdict::Failed, detail) }
+    }
+}
+
+fn parse(evidence: &Evidence) -> Finding {
     match &evidence.guard {
-        GuardFinding::Passed => {
-            verdict.passed(CheckKind::Parse, "one statement that parses");
-            verdict.passed(CheckKind::ReadOnly, "it only reads");
+        GuardVerdict::NotUnderstood(error) => {
+            Finding::failed(format!("the statement is not understood: {}", error.message), error)
         }
-        GuardFinding::NotUnderstood(error) => {
-            verdict.refused(CheckKind::Parse, "the statement cannot be parsed", error);
-            return verdict.end();
-        }
-        GuardFinding::NotAllowed(error) => {
-            verdict.passed(CheckKind::Parse, "it parses");
-            verdict.refused(CheckKind::ReadOnly, "the statement is not allowed", error);
-            return verdict.end();
-        }
+        _ => Finding::passed("one statement"),
     }
-    judge_names(&mut verdict, evidence);
+}
+
+fn read_only(evidence: &Evidence) -> Finding {
+    match &evidence.guard {
+        GuardVerdict::NotAllowed { rule, error } => {
+            Finding::failed(format!("the statement is not allowed ({rule}): {}", error.message), error)
+        }
+        _ => Finding::passed("it only reads"),
+    }
+}
+
+fn schema(evidence: &Evidence, facts: &Facts) -> Finding {
+    let Some(first) = evidence.unknown_names.first() else {
+        return Finding::passed("every table and column exists");
+    };
+    let details: Vec<String> = evidence.unknown_names.iter().map(|name| unknown(name, facts)).collect();
+    let error = SqlError { message: details[0].clone(), position: first.position, ..SqlError::default() };
+    Finding::failed(details.join("; "), &error)
+}
+
+/// What does not exist, and what there is instead.
+fn unknown(name: &UnknownName, facts: &Facts) -> String {
+    const TABLES_NAMED: usize = 20;
+    let mut text = match name.kind {
+        NameKind::Table => format!("there is no table {}", name.name),
+        NameKind::Column => format!("there is no column {}", name.name),
+    };
+    if !name.nearest.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; perhaps {}", name.nearest.join(" or "));
+    } else if name.kind == NameKind::Table {
+        let tables: Vec<&str> =
+            facts.schema.tables.iter().map(|table| table.name.as_str()).take(TABLES_NAMED).collect();
+        let _ = write!(text, "; the tables are {}", tables.join(", "));
+    }
+    text
+}
+
+fn planner(evidence: &Evidence) -> Finding {
     match &evidence.planner {
-        PlannerFinding::Accepted => verdict.passed(CheckKind::Planner, "the database has a plan for it"),
-        PlannerFinding::NoDatabase => verdict.skipped(CheckKind::Planner, "the schema came without a database"),
-        PlannerFinding::NotAsked => verdict.skipped(CheckKind::Planner, "an earlier check failed"),
-        PlannerFinding::Refused(error) => {
-            verdict.refused(CheckKind::Planner, "the database refuses the statement", error);
+        PlannerVerdict::Accepted { .. } => Finding::passed("the database accepts it"),
+        PlannerVerdict::Refused(error) => Finding::failed(format!("the database refuses it: {}", error.message), error),
+        PlannerVerdict::Skipped(reason) => Finding::skipped(reason.clone()),
+    }
+}
+
+fn semantics(evidence: &Evidence) -> Finding {
+    if evidence.unmatched_literals.is_empty() {
+        return Finding::passed("every text it compares with is in the data, as far as the data is known");
+    }
+    let details: Vec<String> = evidence
+        .unmatched_literals
+        .iter()
+        .map(|literal| {
+            let column = format!("{}.{}", literal.column.table, literal.column.column);
+            let nearest: Vec<String> = literal.nearest.iter().map(|value| format!("'{value}'")).collect();
+            match nearest.as_slice() {
+                [] => format!("'{}' is not in {column}", literal.literal),
+                nearest => format!("'{}' is not in {column}; perhaps {}", literal.literal, nearest.join(" or ")),
+            }
+        })
+        .collect();
+    Finding::new(Verdict::Warning, details.join("; "))
+}
+
+/// What the composer is told: the finding, its place and the hint.
+fn feedback(finding: &Finding) -> String {
+    let mut text = finding.detail.clone();
+    if let Some(error) = &finding.error {
+        if error.position > 0 {
+            let _ = write!(text, " (at character {})", error.position);
+        }
+        if !error.hint.is_empty() {
+            let _ = write!(text, ". Hint: {}", error.hint);
         }
     }
-    judge_literals(&mut verdict, &evidence.missing_literals);
-    verdict.end()
-}
-
-/// An unknown name that the database accepts all the same (such as `rowid`) is worth a warning, no more.
-fn judge_names(verdict: &mut Judgement, evidence: &Evidence) {
-    if evidence.unknown_names.is_empty() {
-        verdict.passed(CheckKind::Schema, "every table and column exists");
-        return;
-    }
-    let words = evidence.unknown_names.iter().map(describe_name).collect::<Vec<_>>().join("; ");
-    if evidence.planner == PlannerFinding::Accepted {
-        verdict.warning(CheckKind::Schema, words);
-    } else {
-        verdict.failed(CheckKind::Schema, words);
-    }
-}
-
-fn judge_literals(verdict: &mut Judgement, missing: &[MissingLiteral]) {
-    if missing.is_empty() {
-        verdict.passed(CheckKind::Semantics, "every text it compares with stands in the data");
-        return;
-    }
-    let words = missing.iter().map(describe_literal).collect::<Vec<_>>().join("; ");
-    // Without a value that looks like it, the question may really be about something that is not there.
-    if missing.iter().any(|literal| !literal.nearest.is_empty()) {
-        verdict.failed(CheckKind::Semantics, words);
-    } else {
-        verdict.warning(CheckKind::Semantics, words);
-    }
-}
-
-fn describe_name(unknown: &UnknownName) -> String {
-    let kind = if unknown.is_table { "table" } else { "column" };
-    format!("there is no {kind} `{}`{}", unknown.name, did_you_mean(&unknown.nearest, '`'))
-}
-
-fn describe_literal(literal: &MissingLiteral) -> String {
-    let MissingLiteral { column, text, nearest } = literal;
-    format!("no row has '{text}' in {column}{}", did_you_mean(nearest, '\''))
-}
-
-fn did_you_mean(nearest: &[String], quote: char) -> String {
-    if nearest.is_empty() {
-        return String::new();
-    }
-    let names: Vec<String> = nearest.iter().map(|name| format!("{quote}{name}{quote}")).collect();
-    format!("; the nearest: {}", names.join(", "))
-}
-
-#[derive(Default)]
-struct Judgement {
-    output: ValidatorOutput,
-}
-
-impl Judgement {
-    fn passed(&mut self, kind: CheckKind, detail: &str) {
-        self.check(kind, Verdict::Passed, detail.to_owned());
-    }
-
-    fn skipped(&mut self, kind: CheckKind, detail: &str) {
-        self.check(kind, Verdict::Skipped, detail.to_owned());
-    }
-
-    fn warning(&mut self, kind: CheckKind, detail: String) {
-        self.check(kind, Verdict::Warning, detail);
-    }
-
-    fn failed(&mut self, kind: CheckKind, detail: String) {
-        self.output.errors.push(detail.clone());
-        self.check(kind, Verdict::Failed, detail);
-    }
-
-    fn refused(&mut self, kind: CheckKind, what: &str, error: &SqlError) {
-        let place = if error.position > 0 { format!(" at character {}", error.position) } else { String::new() };
-        let hint = if error.hint.is_empty() { String::new() } else { format!(" ({})", error.hint) };
-        self.failed(kind, format!("{what}{place}: {}{hint}", error.message));
-        self.output.sql_error = Some(error.clone());
-    }
-
-    fn check(&mut self, kind: CheckKind, verdict: Verdict, detail: String) {
-        self.output.checks.push(Check { kind, verdict, detail });
-    }
-
-    /// Fills in what was not reached and draws the conclusion.
-    fn end(mut self) -> ValidatorOutput {
-        const ALL: [CheckKind; 5] =
-            [CheckKind::Parse, CheckKind::ReadOnly, CheckKind::Schema, CheckKind::Planner, CheckKind::Semantics];
-        for kind in ALL.into_iter().skip(self.output.checks.len()) {
-            self.skipped(kind, "an earlier check failed");
-        }
-        self.output.is_valid = self.output.errors.is_empty();
-        self.output.feedback = self.output.errors.join(". ");
-        self.output
-    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::domain::evidence::UnmatchedLiteral;
+    use crate::domain::{ColumnPath, DatabaseKind, Schema, ValueIndex};
+
+    fn facts() -> Facts {
+        let schema = Schema { dialect: DatabaseKind::Sqlite, tables: Vec::new(), fingerprint: String::new() };
+        Facts {
+            schema: Arc::new(schema),
+            values: Arc::new(ValueIndex::default()),
+            today: jiff::civil::date(2026, 11, 23),
+        }
+    }
+
+    fn evidence() -> Evidence {
+        Evidence {
+            sql: "SELECT 1".into(),
+            guard: GuardVerdict::Allowed,
+            unknown_names: Vec::new(),
+            planner: PlannerVerdict::Accepted { plan: String::new() },
+            unmatched_literals: Vec::new(),
+        }
+    }
 
     fn check(evidence: &Evidence, verdicts: [Verdict; 5], feedback: &str) {
-        let output = judge(evidence);
+        let output = judge(evidence, &facts());
         let found: Vec<Verdict> = output.checks.iter().map(|check| check.verdict).collect();
-        assert_eq!(found, verdicts, "{output:?}");
-        assert!(output.feedback.contains(feedback), "{}", output.feedback);
-        assert_eq!(output.is_valid, output.feedback.is_empty());
-    }
-
-    fn error(message: &str) -> SqlError {
-        SqlError { message: message.to_owned(), position: 8, ..SqlError::default() }
-    }
-
-    use Verdict::{Failed, Passed, Skipped, Warning};
-
-    #[test]
-    fn a_statement_that_passes_everything_is_valid() {
-        let evidence = Evidence { planner: PlannerFinding::Accepted, ..Evidence::default() };
-        check(&evidence, [Passed; 5], "");
+        assert_eq!(found, verdicts);
+        assert_eq!(output.feedback, feedback);
+        assert_eq!(output.is_valid, !verdicts.contains(&Verdict::Failed));
+        assert_eq!(output.sql_error.is_some(), !output.is_valid);
     }
 
     #[test]
-    fn the_guard_ends_the_judgement() {
-        let evidence = Evidence { guard: GuardFinding::NotUnderstood(error("what?")), ..Evidence::default() };
-        check(&evidence, [Failed, Skipped, Skipped, Skipped, Skipped], "at character 8: what?");
-        let evidence = Evidence { guard: GuardFinding::NotAllowed(error("no DROP")), ..Evidence::default() };
-        check(&evidence, [Passed, Failed, Skipped, Skipped, Skipped], "no DROP");
-    }
-
-    #[test]
-    fn unknown_names_and_the_planner_speak_together() {
-        let unknown = UnknownName { name: "nam".into(), is_table: false, nearest: vec!["name".into()] };
-        let planner = PlannerFinding::Refused(error("no such column: nam"));
-        let evidence = Evidence { unknown_names: vec![unknown], planner, ..Evidence::default() };
-        check(&evidence, [Passed, Passed, Failed, Failed, Passed], "there is no column `nam`; the nearest: `name`");
-        let evidence = Evidence { planner: PlannerFinding::Accepted, ..evidence };
-        check(&evidence, [Passed, Passed, Warning, Passed, Passed], "");
-    }
-
-    #[test]
-    fn literals_fail_only_when_something_looks_like_them() {
-        let missing = |nearest: Vec<String>| Evidence {
-            planner: PlannerFinding::NoDatabase,
-            missing_literals: vec![MissingLiteral { column: "t.city".into(), text: "Pariss".into(), nearest }],
-            ..Evidence::default()
+    fn the_first_failed_check_decides() {
+        use Verdict::{Failed, Passed, Skipped, Warning};
+        let error = SqlError { message: "no".into(), position: 8, hint: "do".into(), sqlstate: String::new() };
+        check(&evidence(), [Passed; 5], "");
+        check(
+            &Evidence { guard: GuardVerdict::NotUnderstood(error.clone()), ..evidence() },
+            [Failed, Skipped, Skipped, Skipped, Skipped],
+            "the statement is not understood: no (at character 8). Hint: do",
+        );
+        check(
+            &Evidence {
+                guard: GuardVerdict::NotAllowed { rule: "reads_only".into(), error: error.clone() },
+                ..evidence()
+            },
+            [Passed, Failed, Skipped, Skipped, Skipped],
+            "the statement is not allowed (reads_only): no (at character 8). Hint: do",
+        );
+        let unknown = UnknownName {
+            name: "a.nam".into(),
+            kind: NameKind::Column,
+            position: 3,
+            nearest: vec!["artist.name".into()],
         };
-        check(&missing(vec!["Paris".into()]), [Passed, Passed, Passed, Skipped, Failed], "the nearest: 'Paris'");
-        check(&missing(vec![]), [Passed, Passed, Passed, Skipped, Warning], "");
+        check(
+            &Evidence { unknown_names: vec![unknown], planner: PlannerVerdict::Refused(error.clone()), ..evidence() },
+            [Passed, Passed, Failed, Skipped, Skipped],
+            "there is no column a.nam; perhaps artist.name (at character 3)",
+        );
+        check(
+            &Evidence { planner: PlannerVerdict::Refused(error), ..evidence() },
+            [Passed, Passed, Passed, Failed, Skipped],
+            "the database refuses it: no (at character 8). Hint: do",
+        );
+        let literal = UnmatchedLiteral {
+            column: ColumnPath { schema: "main".into(), table: "t".into(), column: "c".into() },
+            literal: "Rok".into(),
+            nearest: vec!["Rock".into()],
+        };
+        check(
+            &Evidence {
+                planner: PlannerVerdict::Skipped("an inline schema has no database".into()),
+                unmatched_literals: vec![literal],
+                ..evidence()
+            },
+            [Passed, Passed, Passed, Skipped, Warning],
+            "",
+        );
     }
 }

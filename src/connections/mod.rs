@@ -1,15 +1,20 @@
-//! Use case: save, test, describe and remove database connections.
+//! Use case: register, test, describe and remove databases.
 //!
-//! [`Directory`] is what the rest of the program uses. [`Spec`] is what a caller says of a connection, unchecked;
-//! [`Vault`] seals its secrets; the path of a SQLite file is checked each time it is opened.
+//! A [`Spec`] is what a person writes. [`Directory`] checks it, tries it, saves it with its secrets sealed by the
+//! [`Vault`], and hands out the open database behind it. SQLite files stay inside one folder.
 
+mod change;
 mod directory;
 mod failures;
+mod folder;
 mod spec;
-mod sqlite_path;
-mod vault;
+mod url;
+pub mod vault;
 
-pub use directory::{Change, CreateOptions, Directory, Options, TestReport, Tested};
-pub use failures::{from_sql, from_store};
+#[cfg(test)]
+mod tests;
+
+pub use change::Change;
+pub use directory::{CreateOptions, Directory, Options, TestReport, Tested};
 pub use spec::Spec;
 pub use vault::Vault;

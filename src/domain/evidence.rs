@@ -1,66 +1,87 @@
-//! What was measured about a proposed statement, for the validator to judge: plain facts, no opinion.
+//! What was measured about a proposed statement before anyone judges it.
+
+use serde::{Deserialize, Serialize};
 
 use super::failure::SqlError;
+use super::schema::ColumnPath;
 
-/// Measurements in the order they were made; later ones are absent when an earlier one makes them pointless.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// Findings about one statement, gathered by the guard, against the schema, by the database's planner and in the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// What the guard said.
-    pub guard: GuardFinding,
-    /// Tables and columns that the schema does not have.
+    /// The statement.
+    pub sql: String,
+    /// Whether the guard lets it through.
+    pub guard: GuardVerdict,
+    /// Tables and columns that do not exist.
     pub unknown_names: Vec<UnknownName>,
-    /// What the database's planner said.
-    pub planner: PlannerFinding,
-    /// Text literals that stand in no row of the column they are compared with.
-    pub missing_literals: Vec<MissingLiteral>,
-    /// Columns of the result, when they can be counted.
-    pub result_columns: Option<usize>,
+    /// What the database's planner says.
+    pub planner: PlannerVerdict,
+    /// Texts that columns are compared with but do not hold.
+    pub unmatched_literals: Vec<UnmatchedLiteral>,
 }
 
-/// The guard's answer.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum GuardFinding {
-    /// One read-only statement.
-    #[default]
-    Passed,
-    /// It cannot be read in its dialect.
+/// The guard's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardVerdict {
+    /// It reads, and only reads.
+    Allowed,
+    /// It is not one statement of the dialect.
     NotUnderstood(SqlError),
     /// Policy forbids it.
-    NotAllowed(SqlError),
+    NotAllowed {
+        /// Name of the broken rule.
+        rule: String,
+        /// Message, position, hint.
+        error: SqlError,
+    },
 }
 
-/// A name that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A name in the statement that the schema does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownName {
-    /// As written.
+    /// As written, with its table or alias for a column.
     pub name: String,
-    /// Whether it stands where a table stands; otherwise it is a column.
-    pub is_table: bool,
-    /// Real names that look like it, nearest first.
+    /// Table or column.
+    pub kind: NameKind,
+    /// Character in the statement, from 1; 0 when unknown.
+    pub position: u32,
+    /// Real names that are close, closest first: `table` or `table.column`.
     pub nearest: Vec<String>,
 }
 
-/// The planner's answer.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub enum PlannerFinding {
-    /// It was not asked, and why.
-    #[default]
-    NotAsked,
-    /// There is no database behind the schema.
-    NoDatabase,
-    /// It has a plan.
-    Accepted,
-    /// It refuses the statement.
-    Refused(SqlError),
+/// What a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameKind {
+    /// A table or view.
+    Table,
+    /// A column.
+    Column,
 }
 
-/// A literal that is not in the data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingLiteral {
-    /// The column, as `table.column`.
-    pub column: String,
-    /// The literal.
-    pub text: String,
-    /// Values of the column that look like it, nearest first.
+/// The planner's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlannerVerdict {
+    /// It has a plan.
+    Accepted {
+        /// The plan as text; empty for statements that have none.
+        plan: String,
+    },
+    /// The database refuses the statement, in its own words.
+    Refused(SqlError),
+    /// It was not asked, and why.
+    Skipped(String),
+}
+
+/// A text that a column is compared with although it does not hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmatchedLiteral {
+    /// The column.
+    pub column: ColumnPath,
+    /// The text in the statement.
+    pub literal: String,
+    /// Values of the column that are close, closest first.
     pub nearest: Vec<String>,
 }

@@ -1,52 +1,143 @@
-//! Facts per source, kept while the connection and its schema stay the same.
+//! Facts, measured once and shared.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use moka::future::Cache;
 
-use crate::connections::{Directory, from_sql};
+use crate::connections::Directory;
 use crate::domain::{ConnectionId, Facts, Failure, Principal, Source, ValueIndex};
-use crate::sql::SampleBounds;
 
-/// Databases whose values are kept.
-const MAX_KEPT: u64 = 64;
+/// How much is kept, and how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Value indexes kept, over all tenants.
+    pub indexes: u64,
+    /// How old a value index may be before the values are read again. A changed schema makes a new one at once.
+    pub values_max_age: Duration,
+}
 
-/// Connection, etag, fingerprint of its schema, and the day.
-type Key = (ConnectionId, String, String, Date);
+impl Default for Options {
+    fn default() -> Self {
+        Self { indexes: 64, values_max_age: Duration::from_mins(15) }
+    }
+}
 
-/// The facts of every source. Cheap to clone; two callers who need the same facts wait for one reading.
+/// Connection, its etag, fingerprint of its schema.
+type Key = (ConnectionId, String, String);
+
+/// Facts about sources. Cheap to clone; the clones share what they have measured.
 #[derive(Clone)]
 pub struct Library {
     directory: Directory,
-    kept: Cache<Key, Arc<Facts>>,
+    values: Cache<Key, Arc<ValueIndex>>,
 }
 
 impl Library {
-    /// A library over the connections of the directory.
+    /// A library with default options.
     #[must_use]
     pub fn new(directory: Directory) -> Self {
-        Self { directory, kept: Cache::new(MAX_KEPT) }
+        Self::with_options(directory, &Options::default())
     }
 
-    /// Schema and values of a source. The same facts are the same `Arc`, so that engines may keep what they made of them.
-    /// `today` is the day that "last month" is counted from.
+    /// A library that keeps as much as the options say.
+    #[must_use]
+    pub fn with_options(directory: Directory, options: &Options) -> Self {
+        let Options { indexes, values_max_age } = *options;
+        let values = Cache::builder().max_capacity(indexes).time_to_live(values_max_age).build();
+        Self { directory, values }
+    }
+
+    /// What is known of a source; of an inline schema only itself. The schema is as fresh as [`Directory::schema`] says; the values are read anew when
+    /// it changed. Callers who ask for the same values at the same time wait for one reading.
     pub async fn facts(&self, who: &Principal, source: &Source, today: Date) -> Result<Arc<Facts>, Failure> {
-        match source {
-            Source::InlineSchema(schema) => {
-                let (schema, values) = (Arc::new(schema.clone()), Arc::new(ValueIndex::default()));
-                Ok(Arc::new(Facts { schema, values, today }))
-            }
+        let (schema, values) = match source {
+            Source::InlineSchema(schema) => (Arc::new(schema.clone()), Arc::default()),
             Source::Connection(id) => {
                 let schema = self.directory.schema(who, *id, false).await?;
-                let (connection, database) = self.directory.database(who, *id).await?;
-                let key = (*id, connection.etag, schema.fingerprint.clone(), today);
-                let read = async {
-                    let values = database.values(schema.clone(), SampleBounds::default()).await.map_err(from_sql)?;
-                    Ok(Arc::new(Facts { schema, values: Arc::new(values), today }))
-                };
-                self.kept.try_get_with(key, read).await.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))
+                let etag = self.directory.get(who, *id).await?.etag;
+                let key = (*id, etag, schema.fingerprint.clone());
+                let read = async { self.directory.values(who, *id, &schema).await.map(Arc::new) };
+                let shared = self.values.try_get_with(key, read).await;
+                let values = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))?;
+                (schema, values)
             }
-        }
+        };
+        Ok(Arc::new(Facts { schema, values, today }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connections::{self, CreateOptions, Spec, Vault};
+    use crate::domain::{ColumnPath, DatabaseKind, Reason, SystemClock};
+    use crate::store::embedded::Embedded;
+
+    fn today() -> Date {
+        jiff::civil::date(2026, 11, 23)
+    }
+
+    fn write(folder: &tempfile::TempDir, sql: &str) {
+        rusqlite::Connection::open(folder.path().join("shop.sqlite")).unwrap().execute_batch(sql).unwrap();
+    }
+
+    async fn library(folder: &tempfile::TempDir) -> (Library, Directory, Source) {
+        let directory = Directory::new(
+            Arc::new(Embedded::in_memory().await.unwrap()),
+            Vault::from_keys(&"00".repeat(32)).unwrap(),
+            Arc::new(SystemClock),
+            connections::Options { sqlite_dir: folder.path().to_owned(), ..connections::Options::default() },
+        );
+        let spec = Spec { kind: Some(DatabaseKind::Sqlite), database: "shop.sqlite".to_owned(), ..Spec::default() };
+        let saved = directory.create(&Principal::local(), spec, CreateOptions::default()).await.unwrap();
+        (Library::new(directory.clone()), directory, Source::Connection(saved.id))
+    }
+
+    fn cities(facts: &Facts) -> Option<Vec<String>> {
+        let city = ColumnPath { schema: "main".into(), table: "customer".into(), column: "city".into() };
+        let mut distinct = facts.values.column(&city)?.distinct.clone();
+        distinct.sort();
+        Some(distinct)
+    }
+
+    #[tokio::test]
+    async fn facts_are_measured_once_until_the_schema_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, "CREATE TABLE customer (city TEXT); INSERT INTO customer VALUES ('Oslo'), ('Rome'), ('Oslo')");
+        let (library, directory, source) = library(&folder).await;
+        let who = Principal::local();
+        let asked = (0..8).map(|_| library.facts(&who, &source, today()));
+        let asked = futures::future::try_join_all(asked).await.unwrap();
+        assert_eq!(cities(&asked[0]).unwrap(), ["Oslo", "Rome"]);
+        assert!(asked.iter().all(|facts| Arc::ptr_eq(&facts.values, &asked[0].values)), "one reading for all");
+
+        write(&folder, "INSERT INTO customer VALUES ('Kyiv'); ALTER TABLE customer ADD COLUMN name TEXT");
+        let held = library.facts(&who, &source, today()).await.unwrap();
+        assert!(Arc::ptr_eq(&held.values, &asked[0].values), "the schema is not looked at all the time");
+        let Source::Connection(id) = source else { unreachable!() };
+        directory.schema(&who, id, true).await.unwrap();
+        let fresh = library.facts(&who, &source, today()).await.unwrap();
+        assert_eq!(cities(&fresh).unwrap(), ["Kyiv", "Oslo", "Rome"]);
+        assert_eq!(fresh.schema.tables[0].columns.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_inline_schema_has_no_values_and_a_foreign_one_no_facts() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, "CREATE TABLE customer (city TEXT); INSERT INTO customer VALUES ('Oslo')");
+        let (library, directory, source) = library(&folder).await;
+        let Source::Connection(id) = source else { unreachable!() };
+        let who = Principal::local();
+        let schema = directory.schema(&who, id, false).await.unwrap();
+        let inline = Source::InlineSchema((*schema).clone());
+        let facts = library.facts(&who, &inline, today()).await.unwrap();
+        assert_eq!((facts.schema.tables.len(), cities(&facts)), (1, None));
+
+        library.facts(&who, &source, today()).await.unwrap();
+        let other = Principal { tenant: crate::domain::TenantId::parse("other").unwrap(), ..Principal::local() };
+        let refused = library.facts(&other, &source, today()).await.unwrap_err();
+        assert_eq!(refused.reason, Reason::ConnectionNotFound);
     }
 }

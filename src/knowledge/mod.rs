@@ -1,5 +1,7 @@
-//! What Pulse knows of each database: its schema and its values, read once and handed to the agents as facts.
+//! What is known of the databases that questions are asked of: their schema and the values in them.
+//!
+//! [`Library::facts`] hands it to the workflow; agents get nothing else.
 
 mod library;
 
-pub use library::Library;
+pub use library::{Library, Options};

@@ -1,144 +1,183 @@
-//! Measuring a proposed statement: the guard, the names, the planner, the literals.
+//! Holds a statement against the schema and the data.
 
-use super::service::planner_error;
-use crate::domain::evidence::{Evidence, GuardFinding, MissingLiteral, PlannerFinding, UnknownName};
-use crate::domain::outputs::ComposerOutput;
-use crate::domain::{ColumnPath, Facts, Failure, Schema, Table};
-use crate::sql::Database;
-use crate::sql::analyse::{Analysis, ColumnUse, TableUse};
-use crate::sql::guard::{self, Policy, RefusalKind};
+use crate::domain::evidence::{NameKind, UnknownName, UnmatchedLiteral};
+use crate::domain::{ColumnPath, DatabaseKind, Schema, Table, ValueIndex};
+use crate::sql::analyse::{Analysis, ColumnUse, Comparison, TableUse};
 
-/// Names and values offered for a wrong one.
-const OFFERED: usize = 3;
-/// How alike two texts must be, from 0 to 1, to be offered (Jaro-Winkler).
-const ALIKE: f64 = 0.84;
+/// How many close names or values are told.
+const MOST_NEAREST: usize = 3;
+/// How alike (0 to 1) names and values must be to be called close.
+const CLOSE: f64 = 0.75;
 
-/// Everything the validator judges. Without a database the planner is not asked.
-pub(super) async fn measure(
-    policy: &Policy,
-    database: Option<&Database>,
-    facts: &Facts,
-    proposal: &ComposerOutput,
-) -> Result<Evidence, Failure> {
-    let guarded = match guard::check(&proposal.sql, policy) {
-        Ok(guarded) => guarded,
-        Err(refusal) => {
-            let error = refusal.to_sql_error();
-            let guard = match refusal.kind {
-                RefusalKind::NotUnderstood => GuardFinding::NotUnderstood(error),
-                RefusalKind::NotAllowed => GuardFinding::NotAllowed(error),
-            };
-            return Ok(Evidence { guard, ..Evidence::default() });
-        }
-    };
-    let analysis = guarded.analysis();
-    let planner = match database {
-        None => PlannerFinding::NoDatabase,
-        Some(database) => match planner_error(database, &guarded, &proposal.parameters).await? {
-            None => PlannerFinding::Accepted,
-            Some(error) => PlannerFinding::Refused(error),
-        },
-    };
-    Ok(Evidence {
-        guard: GuardFinding::Passed,
-        unknown_names: unknown_names(analysis, &facts.schema),
-        planner,
-        missing_literals: missing_literals(analysis, facts),
-        result_columns: analysis.result_columns,
-    })
-}
-
-fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<UnknownName> {
-    let mut unknown = Vec::new();
+/// Tables and columns of the statement that the schema does not have.
+///
+/// A name that may be something the schema cannot know (an alias, a column of a subquery, a system table) is let pass: the
+/// planner knows.
+pub(super) fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<UnknownName> {
+    let mut unknown: Vec<UnknownName> = Vec::new();
     for table in &analysis.tables {
-        if real_table(table, schema).is_none() {
-            let names = schema.tables.iter().map(|table| table.name.as_str());
+        if find(schema, table).is_none() && !is_system_table(table) {
+            let nearest = nearest(&table.name, schema.tables.iter().map(|table| table.name.clone()));
             unknown.push(UnknownName {
                 name: table.name.clone(),
-                is_table: true,
-                nearest: nearest(&table.name, names),
+                kind: NameKind::Table,
+                position: table.position,
+                nearest,
             });
         }
     }
-    // With an unknown table, its columns would only repeat the finding.
-    if unknown.is_empty() {
-        unknown.extend(analysis.columns.iter().filter_map(|column| unknown_column(column, analysis, schema)));
+    for column in &analysis.columns {
+        if is_unknown_column(column, analysis, schema) {
+            let name = match &column.qualifier {
+                Some(qualifier) => format!("{qualifier}.{}", column.name),
+                None => column.name.clone(),
+            };
+            let nearest = nearest_columns(column, analysis, schema);
+            unknown.push(UnknownName { name, kind: NameKind::Column, position: column.position, nearest });
+        }
     }
+    unknown.sort_by_key(|name| name.position);
+    unknown.dedup_by(|left, right| left.name == right.name);
     unknown
 }
 
-/// `None` when the column exists, or when it belongs to something that the statement makes itself.
-fn unknown_column(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<UnknownName> {
-    if analysis.own_names.contains(&column.name.to_lowercase()) {
-        return None;
-    }
-    let candidates = candidate_tables(column, analysis, schema)?;
-    if candidates.iter().any(|table| table.column(&column.name).is_some()) {
-        return None;
-    }
-    let names = candidates.iter().flat_map(|table| table.columns.iter().map(|column| column.name.as_str()));
-    let name = match &column.qualifier {
-        Some(qualifier) => format!("{qualifier}.{}", column.name),
-        None => column.name.clone(),
-    };
-    Some(UnknownName { nearest: nearest(&column.name, names), name, is_table: false })
-}
-
-/// Tables that the column may belong to; `None` when it may belong to a derived table.
-fn candidate_tables<'a>(column: &ColumnUse, analysis: &Analysis, schema: &'a Schema) -> Option<Vec<&'a Table>> {
-    let real = |table: &TableUse| real_table(table, schema);
-    match &column.qualifier {
-        Some(qualifier) => {
-            let named = |table: &&TableUse| {
-                let name = table.alias.as_ref().unwrap_or(&table.name);
-                name.eq_ignore_ascii_case(qualifier) || table.name.eq_ignore_ascii_case(qualifier)
-            };
-            let tables: Vec<&Table> = analysis.tables.iter().filter(named).filter_map(real).collect();
-            (!tables.is_empty() && !analysis.own_names.contains(&qualifier.to_lowercase())).then_some(tables)
+/// Texts that columns are compared with although all their values are known and none is this text.
+pub(super) fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
+    let mut unmatched: Vec<UnmatchedLiteral> = Vec::new();
+    for comparison in &analysis.comparisons {
+        let Some(column) = owner(&comparison.column, analysis, schema) else { continue };
+        let Some(known) = values.column(&column).filter(|known| known.complete) else { continue };
+        let literal = &comparison.literal;
+        if literal.is_empty() || known.distinct.iter().any(|value| matches(value, comparison)) {
+            continue;
         }
-        None => Some(analysis.tables.iter().filter_map(real).collect::<Vec<_>>()).filter(|tables| !tables.is_empty()),
+        let nearest = nearest(literal, known.distinct.iter().cloned());
+        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest };
+        if !unmatched.contains(&finding) {
+            unmatched.push(finding);
+        }
     }
+    unmatched
 }
 
-fn real_table<'a>(table: &TableUse, schema: &'a Schema) -> Option<&'a Table> {
+fn matches(value: &str, comparison: &Comparison) -> bool {
+    value == comparison.literal
+        || (comparison.ignores_case && value.to_lowercase() == comparison.literal.to_lowercase())
+}
+
+fn find<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
     schema.table(table.schema.as_deref(), &table.name)
 }
 
-/// Literals that are in none of the columns they may be compared with, where the list of values is complete.
-fn missing_literals(analysis: &Analysis, facts: &Facts) -> Vec<MissingLiteral> {
-    let mut missing: Vec<MissingLiteral> = Vec::new();
-    for comparison in &analysis.comparisons {
-        let Some(tables) = candidate_tables(&comparison.column, analysis, &facts.schema) else { continue };
-        let mut owners = tables.iter().filter_map(|table| {
-            let column = table.column(&comparison.column.name)?;
-            Some(ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column: column.name.clone() })
-        });
-        // A name that several tables have is the database's to resolve.
-        let (Some(path), None) = (owners.next(), owners.next()) else { continue };
-        let Some(values) = facts.values.column(&path).filter(|values| values.complete) else { continue };
-        if values.distinct.is_empty() || values.distinct.contains(&comparison.text) {
-            continue;
-        }
-        let found = MissingLiteral {
-            column: format!("{}.{}", path.table, path.column),
-            text: comparison.text.clone(),
-            nearest: nearest(&comparison.text, values.distinct.iter().map(String::as_str)),
-        };
-        if !missing.contains(&found) {
-            missing.push(found);
-        }
-    }
-    missing
+/// Tables of the database system itself, which no catalog lists.
+fn is_system_table(table: &TableUse) -> bool {
+    let starts =
+        |text: &str, prefix: &str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let system_schema = table.schema.as_deref().is_some_and(|schema| {
+        schema.eq_ignore_ascii_case("information_schema") || schema.eq_ignore_ascii_case("pg_catalog")
+    });
+    system_schema || ["sqlite_", "pragma_", "pg_"].iter().any(|prefix| starts(&table.name, prefix))
 }
 
-/// The names most like the wanted one, nearest first.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let wanted = wanted.to_lowercase();
-    let mut scored: Vec<(f64, &str)> = names
-        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
-        .filter(|(score, _)| *score >= ALIKE)
+fn is_unknown_column(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> bool {
+    let is_text = schema.dialect == DatabaseKind::Sqlite && column.quoted && column.qualifier.is_none();
+    if column.may_be_other || is_text || (column.qualifier.is_none() && is_word_of_sql(&column.name, schema.dialect)) {
+        return false;
+    }
+    // A table that is not there is told by itself; what its columns are, nobody knows.
+    column.scopes.iter().flatten().all(|&index| {
+        let table = &analysis.tables[index];
+        find(schema, table).is_some_and(|table| !has_column(table, &column.name, schema.dialect))
+    })
+}
+
+fn has_column(table: &Table, name: &str, dialect: DatabaseKind) -> bool {
+    let hidden = match dialect {
+        // The rowid, and the hidden columns of full-text tables: the table's own name and the rank.
+        DatabaseKind::Sqlite => {
+            ["rowid", "oid", "_rowid_", "rank"].iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+                || table.name.eq_ignore_ascii_case(name)
+        }
+        DatabaseKind::Postgresql => {
+            ["ctid", "oid", "tableoid", "xmin"].contains(&name) || table.name.eq_ignore_ascii_case(name)
+        }
+        DatabaseKind::Mysql => false,
+    };
+    hidden || table.column(name).is_some()
+}
+
+/// Words that stand where a column could, such as the unit in `TIMESTAMPDIFF(MONTH, a, b)`.
+fn is_word_of_sql(name: &str, dialect: DatabaseKind) -> bool {
+    const UNITS: [&str; 9] = ["microsecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"];
+    const VALUES: [&str; 6] =
+        ["current_date", "current_time", "current_timestamp", "current_user", "session_user", "user"];
+    let is = |word: &&str| word.eq_ignore_ascii_case(name);
+    VALUES.iter().any(|word| is(&word)) || (dialect != DatabaseKind::Sqlite && UNITS.iter().any(|word| is(&word)))
+}
+
+/// The column that a name stands for: in the nearest query with a table that has it.
+fn owner(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<ColumnPath> {
+    for scope in &column.scopes {
+        let tables = scope.iter().filter_map(|&index| find(schema, &analysis.tables[index]));
+        for table in tables {
+            if let Some(found) = table.column(&column.name) {
+                return Some(ColumnPath {
+                    schema: table.schema.clone(),
+                    table: table.name.clone(),
+                    column: found.name.clone(),
+                });
+            }
+        }
+    }
+    None
+}
+
+/// Columns that are close: of the tables the statement reads first, then of all others.
+fn nearest_columns(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Vec<String> {
+    let read: Vec<&Table> = analysis.tables.iter().filter_map(|table| find(schema, table)).collect();
+    let others = schema.tables.iter().filter(|table| !read.iter().any(|known| known.name == table.name));
+    let mut found = close_columns(&column.name, read.iter().copied());
+    if found.len() < MOST_NEAREST {
+        found.extend(close_columns(&column.name, others));
+    }
+    let mut names = Vec::new();
+    for (_, name) in found {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.truncate(MOST_NEAREST);
+    names
+}
+
+fn close_columns<'a>(name: &str, tables: impl Iterator<Item = &'a Table>) -> Vec<(f64, String)> {
+    let columns = tables.flat_map(|table| {
+        table.columns.iter().map(move |column| (column.name.as_str(), format!("{}.{}", table.name, column.name)))
+    });
+    closest(name, columns)
+}
+
+fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Vec<String> {
+    let candidates: Vec<String> = candidates.collect();
+    let found = closest(name, candidates.iter().map(|candidate| (candidate.as_str(), candidate.clone())));
+    found.into_iter().take(MOST_NEAREST).map(|(_, candidate)| candidate).collect()
+}
+
+/// Those that are close enough, closest first.
+fn closest<'a>(name: &str, candidates: impl Iterator<Item = (&'a str, String)>) -> Vec<(f64, String)> {
+    let name = name.to_lowercase();
+    let mut close: Vec<(f64, String)> = candidates
+        .map(|(candidate, label)| (likeness(&name, &candidate.to_lowercase()), label))
+        .filter(|(likeness, _)| *likeness >= CLOSE)
         .collect();
-    scored.sort_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(right.1)));
-    scored.dedup_by(|left, right| left.1 == right.1);
-    scored.into_iter().take(OFFERED).map(|(_, name)| name.to_owned()).collect()
+    close.sort_by(|left, right| right.0.total_cmp(&left.0).then_with(|| left.1.cmp(&right.1)));
+    close
+}
+
+/// Edits, or one name within the other: `name` is close to `customer_name`.
+fn likeness(left: &str, right: &str) -> f64 {
+    let (short, long) = if left.len() < right.len() { (left, right) } else { (right, left) };
+    let contained = short.len() >= 3 && long.contains(short);
+    let edits = strsim::normalized_damerau_levenshtein(left, right);
+    if contained { edits.max(0.8) } else { edits }
 }

@@ -1,10 +1,10 @@
-//! Use case: run SQL on a saved connection. The one door to execution: guard, limits, and a record of what ran.
+//! Use case: guard, limit, run, record. The one door through which statements reach a target database.
 
 mod evidence;
-mod failures;
 mod service;
+mod types;
 
-pub use failures::from_refusal;
-pub use service::{Options, QueryResult, QueryStream, RequestedLimits, Service, Statement, Validation};
-
-pub use crate::sql::{Summary, Truncation};
+pub use service::{Databases, Service};
+pub use types::{
+    Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation, Validation,
+};

@@ -1,302 +1,336 @@
-//! Statements on saved connections.
+//! The use case itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use futures::stream;
+
 use super::evidence;
-use super::failures::from_refusal;
-use crate::connections::{Directory, from_sql};
-use crate::domain::evidence::Evidence;
+use super::types::{Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
+use crate::connections::Directory;
+use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
-use crate::domain::{
-    Connection, ConnectionId, Facts, Failure, Principal, Reason, ResultColumn, Row, Source, SqlError, Value,
-};
-use crate::sql::guard::{self, Policy};
-use crate::sql::{self, Database, GuardedSql, Limits, Plan, RowStream, Summary, Truncation};
+use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Schema, Source, SqlError, Value, ValueIndex};
+use crate::sql::guard::{self, Policy, Refusal};
+use crate::sql::{Database, Error, GuardedSql, Limits, analyse};
 
-/// Caps of the server; a connection's own limits may only lower them.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Rows of a unary result when the call names none.
-    pub default_rows: u32,
-    /// Rows of a unary result at most.
-    pub max_rows: u32,
-    /// Bytes of a unary result at most.
-    pub max_bytes: u32,
-    /// Rows of a stream at most.
-    pub max_stream_rows: u32,
-    /// Bytes of a stream at most.
-    pub max_stream_bytes: u32,
-    /// Longest a statement may run.
-    pub statement_timeout: Duration,
+/// Where target databases come from; `connections` is the real one.
+#[async_trait]
+pub trait Databases: Send + Sync {
+    /// The connection of the caller's tenant and its database.
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
+    /// The schema of that database, perhaps remembered.
+    async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            default_rows: 1_000,
-            max_rows: 10_000,
-            max_bytes: 3 << 20,
-            max_stream_rows: 1_000_000,
-            max_stream_bytes: 1 << 30,
-            statement_timeout: Duration::from_secs(30),
-        }
+#[async_trait]
+impl Databases for Directory {
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+        Directory::database(self, who, id).await
+    }
+
+    async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure> {
+        Directory::schema(self, who, id, false).await
     }
 }
 
-/// A statement with its bound values.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Statement {
-    /// One statement.
-    pub sql: String,
-    /// Values of its placeholders, in order.
-    pub parameters: Vec<Value>,
-}
-
-/// Limits that a call asks for; what is above the server's is lowered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RequestedLimits {
-    /// Rows.
-    pub max_rows: Option<u32>,
-    /// Bytes.
-    pub max_bytes: Option<u32>,
-    /// Longest time.
-    pub timeout: Option<Duration>,
-}
-
-/// A whole result within its limits.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueryResult {
-    /// Columns, also when there are no rows.
-    pub columns: Vec<ResultColumn>,
-    /// Rows up to the limits.
-    pub rows: Vec<Row>,
-    /// How many rows those are.
-    pub row_count: usize,
-    /// Set when rows were left out.
-    pub truncated: Option<Truncation>,
-    /// Time in the database.
-    pub execution_time: Duration,
-}
-
-/// A running statement. Dropping it ends the statement.
-#[derive(Debug)]
-pub struct QueryStream {
-    stream: RowStream,
-}
-
-impl QueryStream {
-    /// Columns of the result.
-    #[must_use]
-    pub fn columns(&self) -> &[ResultColumn] {
-        &self.stream.columns
-    }
-
-    /// The next rows, about 256 KiB of them; `None` when there are no more.
-    pub async fn next(&mut self) -> Option<Vec<Row>> {
-        self.stream.next_batch().await
-    }
-
-    /// How it ended; after the last batch.
-    pub async fn finish(self) -> Result<Summary, Failure> {
-        self.stream.summary().await.map_err(from_sql)
-    }
-}
-
-/// What the guard and the database's planner say of a statement.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Validation {
-    /// Each check with its verdict, in the order they were made.
-    pub checks: Vec<Check>,
-    /// Why it would not run; `None` when it would.
-    pub failure: Option<Failure>,
-    /// Columns of its result.
-    pub columns: Vec<ResultColumn>,
-    /// Tables that it reads, as it names them.
-    pub tables: Vec<String>,
-    /// The planner's plan as text.
-    pub plan: String,
-}
-
-/// Runs statements. Cheap to clone.
+/// Runs and judges statements. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
-    directory: Directory,
+    databases: Arc<dyn Databases>,
     options: Options,
 }
 
 impl Service {
-    /// A service over the connections of the directory.
-    #[must_use]
-    pub fn new(directory: Directory, options: Options) -> Self {
-        Self { directory, options }
+    /// A service over the databases of `directory`.
+    pub fn new(directory: impl Databases + 'static, options: Options) -> Self {
+        Self { databases: Arc::new(directory), options }
     }
 
-    /// Runs one statement and returns its rows up to the limits. Dropping the future ends the statement.
+    /// Runs a statement and returns its result, cut at the limits. Dropping the future stops the statement.
     pub async fn execute(
         &self,
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
-        requested: RequestedLimits,
+        limits: RequestedLimits,
     ) -> Result<QueryResult, Failure> {
-        let (connection, database) = self.directory.database(who, connection).await?;
-        let guarded = admit(&connection, &statement.sql)?;
-        let limits = self.unary_limits(&connection, requested);
-        let outcome = database.execute(&guarded, &statement.parameters, limits).await;
-        let result = outcome.map_err(|error| refused(&connection, error))?;
-        record(&connection, result.rows.len(), result.truncated, result.execution_time);
-        let sql::ResultSet { columns, rows, truncated, execution_time } = result;
-        Ok(QueryResult { row_count: rows.len(), columns, rows, truncated, execution_time })
+        let prepared = self.prepare(who, connection, statement).await?;
+        let limits = self.unary_limits(&prepared.connection, limits);
+        let result = prepared.database.execute(&prepared.sql, &prepared.parameters, limits).await;
+        let result = result.map_err(|error| failure(error, &prepared.connection))?;
+        let row_count = result.rows.len() as u64;
+        record("query.executed", &prepared, row_count, result.truncated.is_some(), result.execution_time);
+        Ok(QueryResult {
+            columns: result.columns,
+            rows: result.rows,
+            row_count,
+            truncated: result.truncated,
+            execution_time: result.execution_time,
+        })
     }
 
-    /// Runs one statement and hands its rows on as the reader takes them.
+    /// Runs a statement and hands over its rows in batches, as fast as they are taken.
     pub async fn stream(
         &self,
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
-        requested: RequestedLimits,
+        limits: RequestedLimits,
     ) -> Result<QueryStream, Failure> {
-        let (connection, database) = self.directory.database(who, connection).await?;
-        let guarded = admit(&connection, &statement.sql)?;
-        let limits = self.stream_limits(&connection, requested);
-        let stream = database.stream(guarded, statement.parameters, limits).await;
-        Ok(QueryStream { stream: stream.map_err(|error| refused(&connection, error))? })
+        let prepared = self.prepare(who, connection, statement).await?;
+        let limits = self.stream_limits(&prepared.connection, limits);
+        let rows = prepared.database.stream(prepared.sql.clone(), prepared.parameters.clone(), limits).await;
+        let mut rows = rows.map_err(|error| failure(error, &prepared.connection))?;
+        let columns = std::mem::take(&mut rows.columns);
+        // Batches, then the summary or the failure, then the end.
+        let items = stream::unfold(Some((rows, prepared)), |state| async move {
+            let (mut rows, prepared) = state?;
+            if let Some(batch) = rows.next().await {
+                return Some((Ok(StreamItem::Rows(batch)), Some((rows, prepared))));
+            }
+            let item = match rows.finish().await {
+                Ok(end) => {
+                    record("query.streamed", &prepared, end.row_count, end.truncated.is_some(), end.execution_time);
+                    Ok(StreamItem::Summary(end))
+                }
+                Err(error) => Err(failure(error, &prepared.connection)),
+            };
+            Some((item, None))
+        });
+        Ok(QueryStream { columns, items: Box::pin(items) })
     }
 
-    /// Says what the guard and the planner think; nothing runs.
+    /// What guard and planner think of a statement. Nothing runs; a refusal is an answer.
     pub async fn validate(
         &self,
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
     ) -> Result<Validation, Failure> {
-        let (connection, database) = self.directory.database(who, connection).await?;
-        let guarded = match admit(&connection, &statement.sql) {
-            Ok(guarded) => guarded,
-            Err(refusal) => return Ok(refused_by_guard(refusal)),
-        };
-        let tables = guarded.analysis().tables.iter().map(|table| table.name.clone()).collect();
-        let (planner, failure, plan) = match database.explain(&guarded, &statement.parameters).await {
-            Ok(plan) => (check(CheckKind::Planner, Verdict::Passed, "the database has a plan for it"), None, plan),
-            Err(sql::Error::Unavailable(problem)) => return Err(from_sql(sql::Error::Unavailable(problem))),
-            Err(sql::Error::Busy) => return Err(from_sql(sql::Error::Busy)),
-            Err(error) => {
-                let failure = from_sql(error);
-                (check(CheckKind::Planner, Verdict::Failed, &failure.message), Some(failure), Plan::default())
-            }
-        };
-        let checks = vec![
-            check(CheckKind::Parse, Verdict::Passed, "one statement that parses"),
-            check(CheckKind::ReadOnly, Verdict::Passed, "it only reads"),
-            planner,
-        ];
-        Ok(Validation { checks, failure, columns: plan.columns, tables, plan: plan.text })
+        self.check_parameters(&statement.parameters)?;
+        let (connection, database) = self.databases.database(who, connection).await?;
+        let schema = self.databases.schema(who, connection.id).await?;
+        let checked = guard::check(&statement.sql, &policy(&connection));
+        let tables = checked.as_ref().map_or_else(|_| Vec::new(), |sql| table_names(sql, &schema));
+        let target = Some((&connection, &database));
+        let evidence = gather(checked, statement, target, &schema, &ValueIndex::default()).await?;
+        Ok(validation(&evidence, tables))
     }
 
-    /// Measures a proposed statement for the validator. An inline schema has no planner to ask.
+    /// Everything a validator judges: the guard's word, unknown names, the planner's word, texts that are not in the data.
     pub async fn evidence(
         &self,
         who: &Principal,
         source: &Source,
         facts: &Facts,
-        proposal: &ComposerOutput,
+        composer: &ComposerOutput,
     ) -> Result<Evidence, Failure> {
-        let (policy, database) = match source {
+        let statement = Statement { sql: composer.sql.clone(), parameters: composer.parameters.clone() };
+        match source {
             Source::Connection(id) => {
-                let (connection, database) = self.directory.database(who, *id).await?;
-                (policy(&connection), Some(database))
+                let (connection, database) = self.databases.database(who, *id).await?;
+                let checked = guard::check(&statement.sql, &policy(&connection));
+                gather(checked, statement, Some((&connection, &database)), &facts.schema, &facts.values).await
             }
-            Source::InlineSchema(schema) => (Policy::read_only(schema.dialect), None),
-        };
-        evidence::measure(&policy, database.as_ref(), facts, proposal).await
+            Source::InlineSchema(schema) => {
+                let checked = guard::check(&statement.sql, &Policy::reads(schema.dialect));
+                gather(checked, statement, None, &facts.schema, &facts.values).await
+            }
+        }
+    }
+
+    async fn prepare(&self, who: &Principal, id: ConnectionId, statement: Statement) -> Result<Prepared, Failure> {
+        self.check_parameters(&statement.parameters)?;
+        let (connection, database) = self.databases.database(who, id).await?;
+        let sql = guard::check(&statement.sql, &policy(&connection))?;
+        Ok(Prepared { connection, database, sql, parameters: statement.parameters })
+    }
+
+    fn check_parameters(&self, parameters: &[Value]) -> Result<(), Failure> {
+        let most = self.options.max_parameters;
+        if parameters.len() > most {
+            return Err(Failure::field(
+                "parameters",
+                format!("{} values, at most {most} are allowed", parameters.len()),
+            ));
+        }
+        Ok(())
     }
 
     fn unary_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
-        let own = connection.limits;
-        let options = &self.options;
-        Limits {
-            max_rows: least([
-                Some(options.max_rows),
-                own.max_rows,
-                Some(requested.max_rows.unwrap_or(options.default_rows)),
-            ]),
-            max_bytes: least([Some(options.max_bytes), own.max_bytes, requested.max_bytes]),
-            timeout: self.timeout(connection, requested),
-        }
+        let Options { default_rows, max_rows, max_bytes, .. } = self.options;
+        self.limits(connection, requested, default_rows, max_rows, max_bytes)
     }
 
     fn stream_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
+        let Options { stream_max_rows, stream_max_bytes, .. } = self.options;
+        // The connection's row and byte limits are for unary results.
+        let mut connection = connection.clone();
+        connection.limits.max_rows = None;
+        connection.limits.max_bytes = None;
+        self.limits(&connection, requested, stream_max_rows, stream_max_rows, stream_max_bytes)
+    }
+
+    /// The least of what was asked for (or the default), what the connection allows and what the server allows.
+    fn limits(
+        &self,
+        connection: &Connection,
+        requested: RequestedLimits,
+        default_rows: u32,
+        most_rows: u32,
+        most_bytes: u32,
+    ) -> Limits {
+        let own = connection.limits;
+        let timeout = requested.timeout.unwrap_or(self.options.default_timeout);
         Limits {
-            max_rows: least([Some(self.options.max_stream_rows), requested.max_rows]),
-            max_bytes: least([Some(self.options.max_stream_bytes), requested.max_bytes]),
-            timeout: self.timeout(connection, requested),
+            max_rows: least(requested.max_rows.unwrap_or(default_rows), own.max_rows, most_rows).into(),
+            max_bytes: least(requested.max_bytes.unwrap_or(most_bytes), own.max_bytes, most_bytes).into(),
+            max_cell_bytes: usize::try_from(self.options.max_cell_bytes).unwrap_or(usize::MAX),
+            timeout: least(timeout, own.statement_timeout, self.options.max_timeout),
         }
     }
+}
 
-    fn timeout(&self, connection: &Connection, requested: RequestedLimits) -> Duration {
-        let limits = [connection.limits.statement_timeout, requested.timeout];
-        limits.into_iter().flatten().fold(self.options.statement_timeout, Duration::min)
+/// A statement that passed the guard, and where it goes.
+struct Prepared {
+    connection: Connection,
+    database: Database,
+    sql: GuardedSql,
+    parameters: Vec<Value>,
+}
+
+fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
+    let wanted = wanted.min(server);
+    match connection {
+        Some(connection) => wanted.min(connection),
+        None => wanted,
     }
-}
-
-fn least<const COUNT: usize>(limits: [Option<u32>; COUNT]) -> u64 {
-    limits.into_iter().flatten().min().map_or(u64::MAX, u64::from)
-}
-
-fn check(kind: CheckKind, verdict: Verdict, detail: &str) -> Check {
-    Check { kind, verdict, detail: detail.to_owned() }
-}
-
-/// The checks after the one that the guard failed are not made.
-fn refused_by_guard(refusal: Failure) -> Validation {
-    let (parse, read_only) = match refusal.reason {
-        Reason::SqlNotUnderstood => (Verdict::Failed, Verdict::Skipped),
-        _ => (Verdict::Passed, Verdict::Failed),
-    };
-    let detail = |verdict| match verdict {
-        Verdict::Failed => refusal.message.as_str(),
-        Verdict::Skipped => "an earlier check failed",
-        _ => "it parses",
-    };
-    let checks = vec![
-        check(CheckKind::Parse, parse, detail(parse)),
-        check(CheckKind::ReadOnly, read_only, detail(read_only)),
-        check(CheckKind::Planner, Verdict::Skipped, "an earlier check failed"),
-    ];
-    Validation { checks, failure: Some(refusal), ..Validation::default() }
-}
-
-/// The only way from text to execution.
-fn admit(connection: &Connection, text: &str) -> Result<GuardedSql, Failure> {
-    guard::check(text, &policy(connection)).map_err(|refusal| from_refusal(&refusal))
 }
 
 fn policy(connection: &Connection) -> Policy {
-    Policy { dialect: connection.kind, allowed_functions: connection.allowed_functions.clone() }
+    Policy { kind: connection.kind, allowed_functions: connection.allowed_functions.clone() }
 }
 
-/// `None` when the planner accepts the statement; a failure only when it could not be asked.
-pub(super) async fn planner_error(
-    database: &Database,
-    guarded: &GuardedSql,
-    parameters: &[Value],
-) -> Result<Option<SqlError>, Failure> {
-    match database.explain(guarded, parameters).await {
-        Ok(_) => Ok(None),
-        Err(sql::Error::Refused(error)) => Ok(Some(error)),
-        Err(error) => Err(from_sql(error)),
+/// The failure with the connection it happened on.
+fn failure(error: Error, connection: &Connection) -> Failure {
+    let of_file = matches!(
+        error,
+        Error::FileMissing | Error::FileIsDirectory | Error::FileUnreadable(_) | Error::FileNotDatabase
+    );
+    let failure = Failure::from(error).with("connection_id", connection.id);
+    if of_file { failure.with("path", &connection.database) } else { failure }
+}
+
+fn record(event: &'static str, prepared: &Prepared, row_count: u64, truncated: bool, execution_time: Duration) {
+    tracing::info!(
+        connection_id = %prepared.connection.id,
+        tenant = %prepared.connection.tenant,
+        sql_bytes = prepared.sql.text().len(),
+        parameter_count = prepared.parameters.len(),
+        row_count,
+        truncated,
+        execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX),
+        "{event}"
+    );
+}
+
+/// Measures what there is to measure; an error is a target that cannot be asked, not a statement that is wrong.
+async fn gather(
+    checked: Result<GuardedSql, Refusal>,
+    statement: Statement,
+    target: Option<(&Connection, &Database)>,
+    schema: &Schema,
+    values: &ValueIndex,
+) -> Result<Evidence, Failure> {
+    let mut evidence = Evidence {
+        sql: statement.sql,
+        guard: GuardVerdict::Allowed,
+        unknown_names: Vec::new(),
+        planner: PlannerVerdict::Skipped("an earlier check failed".to_owned()),
+        unmatched_literals: Vec::new(),
+    };
+    let sql = match checked {
+        Ok(sql) => sql,
+        Err(refusal) => {
+            evidence.guard = verdict(refusal);
+            return Ok(evidence);
+        }
+    };
+    let analysis = analyse::analyse(&sql);
+    evidence.unknown_names = evidence::unknown_names(analysis, schema);
+    evidence.unmatched_literals = evidence::unmatched_literals(analysis, schema, values);
+    evidence.planner = match target {
+        Some((connection, database)) => match database.explain(&sql, &statement.parameters).await {
+            Ok(plan) => PlannerVerdict::Accepted { plan },
+            Err(Error::Statement(error)) => PlannerVerdict::Refused(error),
+            Err(error @ (Error::ParameterCount { .. } | Error::ParameterKind { .. })) => {
+                PlannerVerdict::Refused(SqlError { message: error.to_string(), ..SqlError::default() })
+            }
+            Err(error) => return Err(failure(error, connection)),
+        },
+        None => PlannerVerdict::Skipped("an inline schema has no database to ask".to_owned()),
+    };
+    Ok(evidence)
+}
+
+fn verdict(refusal: Refusal) -> GuardVerdict {
+    let rule = refusal.rule().to_owned();
+    match refusal {
+        Refusal::NotUnderstood(error) => GuardVerdict::NotUnderstood(error),
+        Refusal::NotAllowed(_, error) => GuardVerdict::NotAllowed { rule, error },
     }
 }
 
-fn refused(connection: &Connection, error: sql::Error) -> Failure {
-    let failure = from_sql(error);
-    tracing::info!(connection = %connection.id, reason = ?failure.reason, "query refused");
-    failure
+/// The tables a statement reads, as `schema.table` where the schema has them, each once.
+fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
+    let mut names: Vec<String> = analyse::analyse(sql)
+        .tables
+        .iter()
+        .map(|used| match schema.table(used.schema.as_deref(), &used.name) {
+            Some(table) => format!("{}.{}", table.schema, table.name),
+            None => used.name.clone(),
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
-/// One line a statement. Never its text: it may hold what people look for.
-fn record(connection: &Connection, rows: usize, truncated: Option<Truncation>, time: Duration) {
-    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    tracing::debug!(connection = %connection.id, rows, ?truncated, micros, "query ran");
+/// The evidence as checks. Existence is the planner's to judge here: it knows more than the schema that was read.
+fn validation(evidence: &Evidence, tables: Vec<String>) -> Validation {
+    let (parse, read_only, error) = match &evidence.guard {
+        GuardVerdict::Allowed => (Verdict::Passed, Verdict::Passed, None),
+        GuardVerdict::NotUnderstood(error) => (Verdict::Failed, Verdict::Skipped, Some(error)),
+        GuardVerdict::NotAllowed { error, .. } => (Verdict::Passed, Verdict::Failed, Some(error)),
+    };
+    let unknown: Vec<&str> = evidence.unknown_names.iter().map(|name| name.name.as_str()).collect();
+    let (plan, planner, error) = match &evidence.planner {
+        PlannerVerdict::Accepted { plan } => (plan.clone(), (Verdict::Passed, String::new()), error),
+        PlannerVerdict::Refused(refusal) => (String::new(), (Verdict::Failed, refusal.message.clone()), Some(refusal)),
+        PlannerVerdict::Skipped(reason) => (String::new(), (Verdict::Skipped, reason.clone()), error),
+    };
+    let said = |verdict: Verdict| match (verdict, error) {
+        (Verdict::Failed, Some(error)) => error.message.clone(),
+        _ => String::new(),
+    };
+    let names = match (&evidence.guard, unknown.as_slice()) {
+        (GuardVerdict::Allowed, []) => (Verdict::Passed, String::new()),
+        (GuardVerdict::Allowed, names) => (Verdict::Failed, format!("there is no {}", names.join(", "))),
+        _ => (Verdict::Skipped, "an earlier check failed".to_owned()),
+    };
+    let check = |kind, verdict, detail| Check { kind, verdict, detail };
+    Validation {
+        is_valid: error.is_none(),
+        checks: vec![
+            check(CheckKind::Parse, parse, said(parse)),
+            check(CheckKind::ReadOnly, read_only, said(read_only)),
+            check(CheckKind::Schema, names.0, names.1),
+            check(CheckKind::Planner, planner.0, planner.1),
+        ],
+        sql_error: error.cloned(),
+        tables,
+        plan,
+    }
 }

@@ -1,46 +1,145 @@
-//! Why a target database did not do what it was asked.
+//! What can go wrong between Pulse and a target database.
+
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
 
 use crate::domain::SqlError;
 
-/// Failures of a target database, told apart as far as callers act on the difference.
-#[derive(Debug, thiserror::Error)]
+/// Why a target database did not do what it was asked. Never holds a path or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// There is no file at the path.
-    #[error("there is no such file")]
+    #[error("the database file does not exist")]
     FileMissing,
-    /// The path is a directory or a special file.
-    #[error("the path is not a regular file")]
-    FileNotRegular,
-    /// The file does not start like a SQLite database.
+    /// The path names a directory.
+    #[error("the path is a directory")]
+    FileIsDirectory,
+    /// The file may not be read, or is a symbolic link or a special file.
+    #[error("the database file cannot be read: {0}")]
+    FileUnreadable(String),
+    /// The file does not begin as SQLite files do, or its pages are damaged.
     #[error("the file is not a SQLite database")]
     FileNotDatabase,
-    /// The file cannot be opened or read.
-    #[error("the database cannot be opened: {0}")]
+    /// The database cannot be reached, or reading it fails.
+    #[error("the database cannot be read: {0}")]
     Unavailable(String),
-    /// Somebody else holds the database locked, or all connections are in use.
-    #[error("the database is busy")]
-    Busy,
-    /// The statement ran longer than its limit.
-    #[error("the statement ran longer than its limit")]
-    Timeout,
-    /// The caller went away.
-    #[error("the statement was cancelled")]
-    Cancelled,
-    /// One cell or the statement's memory is over a limit.
-    #[error("the result is too large: {0}")]
-    TooLarge(String),
-    /// The number of bound values differs from the number of placeholders.
-    #[error("the statement has {expected} placeholders, and {given} values were given")]
+    /// Another process holds a lock for too long, or all connections are in use.
+    #[error("the database is busy: {0}")]
+    Busy(String),
+    /// The statement ran longer than it may.
+    #[error("the statement was stopped after {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The statement was stopped because nobody waits for it any more.
+    #[error("the statement was interrupted")]
+    Interrupted,
+    /// The database refuses the statement.
+    #[error("{}", .0.message)]
+    Statement(SqlError),
+    /// The statement has another number of placeholders than values were given.
+    #[error("the statement has {expected} placeholders, {given} values were given")]
     ParameterCount {
         /// Placeholders in the statement.
         expected: usize,
-        /// Values in the call.
+        /// Values given.
         given: usize,
     },
-    /// A value cannot be bound on this database.
-    #[error("parameter {0} is of a kind that this database cannot bind")]
-    ParameterKind(usize),
-    /// The database refuses the statement.
-    #[error("{}", .0.message)]
-    Refused(SqlError),
+    /// A parameter has no form that this database takes.
+    #[error("parameter {position}: {reason}")]
+    ParameterKind {
+        /// Which parameter, from 1.
+        position: usize,
+        /// Why it cannot be bound.
+        reason: String,
+    },
+    /// A cell, or the first row, is larger than the result may be, so that cutting at a row is impossible.
+    #[error("column {column} holds {size_bytes} bytes in one row, over the limit of {limit_bytes}")]
+    ResultTooLarge {
+        /// The column with the largest cell.
+        column: String,
+        /// Bytes found.
+        size_bytes: usize,
+        /// Bytes allowed.
+        limit_bytes: usize,
+    },
+    /// The statement needs more memory or temporary space than there is.
+    #[error("the statement needs too much memory or temporary space: {0}")]
+    TooExpensive(String),
+    /// The blocking thread died: a bug.
+    #[error("the database thread stopped unexpectedly: {0}")]
+    Internal(String),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(code, message) => from_code(code, message),
+            rusqlite::Error::SqlInputError { error, msg, sql, offset } => {
+                Self::Statement(SqlError { position: character(&sql, offset), ..refused(error, msg) })
+            }
+            rusqlite::Error::InvalidParameterCount(given, expected) => Self::ParameterCount { expected, given },
+            other => Self::Statement(SqlError { message: other.to_string(), ..SqlError::default() }),
+        }
+    }
+}
+
+fn from_code(error: rusqlite::ffi::Error, message: Option<String>) -> Error {
+    let message = message.unwrap_or_else(|| error.to_string());
+    match error.code {
+        ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt => Error::FileNotDatabase,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy(message),
+        ErrorCode::OperationInterrupted => Error::Interrupted,
+        ErrorCode::OutOfMemory | ErrorCode::DiskFull => Error::TooExpensive(message),
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => Error::Unavailable(message),
+        _ => Error::Statement(refused(error, message)),
+    }
+}
+
+fn refused(error: rusqlite::ffi::Error, message: String) -> SqlError {
+    SqlError { sqlstate: code_name(error.extended_code), message, position: 0, hint: String::new() }
+}
+
+/// Name of a primary result code (<https://sqlite.org/rescode.html>); the low byte of an extended code.
+fn code_name(extended_code: i32) -> String {
+    let name = match extended_code & 0xff {
+        1 => "SQLITE_ERROR",
+        3 => "SQLITE_PERM",
+        4 => "SQLITE_ABORT",
+        7 => "SQLITE_NOMEM",
+        8 => "SQLITE_READONLY",
+        13 => "SQLITE_FULL",
+        17 => "SQLITE_SCHEMA",
+        18 => "SQLITE_TOOBIG",
+        19 => "SQLITE_CONSTRAINT",
+        20 => "SQLITE_MISMATCH",
+        21 => "SQLITE_MISUSE",
+        23 => "SQLITE_AUTH",
+        25 => "SQLITE_RANGE",
+        code => return format!("SQLITE_{code}"),
+    };
+    name.to_owned()
+}
+
+/// A byte offset as a character position, counted from 1; 0 when there is none.
+fn character(sql: &str, offset: i32) -> u32 {
+    usize::try_from(offset)
+        .ok()
+        .and_then(|offset| sql.get(..offset))
+        .and_then(|before| u32::try_from(before.chars().count() + 1).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_characters_from_one() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let error = connection.prepare("SELECT 'é', nowhere").unwrap_err();
+        let Error::Statement(error) = Error::from(error) else { panic!("another kind of error") };
+        assert_eq!((error.position, error.sqlstate.as_str()), (13, "SQLITE_ERROR"));
+        assert!(error.message.contains("no such column: nowhere"), "{}", error.message);
+    }
 }

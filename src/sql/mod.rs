@@ -1,18 +1,19 @@
-//! All knowledge of SQL: what may run, what a statement refers to, and the databases it runs on.
+//! All knowledge of SQL and of the databases that speak it.
 //!
-//! Read [`guard`] first: it turns text into a [`GuardedSql`], the only thing that [`Database`] executes. [`analyse`]
-//! turns one into plain facts. [`sqlite`] holds what is special to SQLite: opening files, catalog, values, cells.
+//! Text becomes a [`GuardedSql`] through [`guard::check`], the only way to get one, and [`Database`] runs nothing else.
+//! [`analyse`] says as plain data what such a statement reads. A [`Database`] stands for one target: opened lazily,
+//! read-only, with bounds on connections, time, rows and bytes.
 
 pub mod analyse;
-mod column_type;
 mod database;
 mod error;
+mod failure;
 pub mod guard;
+mod result;
 pub mod sqlite;
 
-pub use database::{
-    Batch, Database, Limits, Options, ResultSet, RowStream, SampleBounds, ServerInfo, Summary, Target, Truncation,
-};
+pub use database::{Database, Options, ServerInfo, Target};
 pub use error::Error;
 pub use guard::GuardedSql;
-pub use sqlite::Plan;
+pub use result::{Limits, ResultSet, RowStream, Summary, Truncation};
+pub use sqlite::SampleBounds;

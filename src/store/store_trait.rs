@@ -11,7 +11,7 @@ use crate::domain::{ConnectionId, Event, Page, PageRequest, TenantId, WorkflowId
 /// A call that returned `Ok` from a writing method has reached the disk (or the replicas, as configured).
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Adds a connection. [`Error::NameTaken`] when the tenant has one of this name, ignoring case.
+    /// Adds a connection. [`Error::NameTaken`] when the tenant has one of this name, ignoring case, or of this id.
     async fn create_connection(&self, record: ConnectionRecord) -> Result<(), Error>;
 
     /// The connection, or `None`.

@@ -46,7 +46,7 @@ impl Databases for Saved {
         proposal: &ComposerOutput,
     ) -> Result<ValidatorOutput, Failure> {
         let evidence = self.queries.evidence(who, source, facts, proposal).await?;
-        Ok(validator::judge(&evidence))
+        Ok(validator::judge(&evidence, facts))
     }
 
     async fn execute(
@@ -59,7 +59,7 @@ impl Databases for Saved {
         let statement = Statement { sql: sql.to_owned(), parameters: parameters.to_vec() };
         let result = self.queries.execute(who, connection, statement, RequestedLimits::default()).await?;
         Ok(Rows {
-            row_count: result.rows.len() as u64,
+            row_count: result.row_count,
             columns: result.columns,
             rows: result.rows,
             capped: result.truncated.is_some(),

@@ -26,7 +26,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "agents", "api", "config", "connections", "demo", "engines", "knowledge", "llm", "queries", "sql", "store",
+            "agents",
+            "api",
+            "config",
+            "connections",
+            "demo",
+            "engines",
+            "knowledge",
+            "llm",
+            "queries",
+            "sql",
+            "store",
             "workflow",
         ],
     ),
@@ -45,7 +55,8 @@ fn imports_follow_the_arrows() {
         if matches!(module, "main" | "lib") {
             continue;
         }
-        let may = allowed.get(module).unwrap_or_else(|| panic!("module `{module}` is not in the table: add its arrows"));
+        let may =
+            allowed.get(module).unwrap_or_else(|| panic!("module `{module}` is not in the table: add its arrows"));
         let text = std::fs::read_to_string(&file).unwrap();
         read += 1;
         for name in imports(&text) {

@@ -1,245 +1,283 @@
-//! The port itself: what is served beside the RPCs, in which forms, to whom.
-
-use std::net::SocketAddr;
+//! The port: health, reflection, gRPC-Web with CORS, plain HTTP, limits of a call, and the soft stop.
 
 use prost::Message;
-use pulse::pb::v1 as pb;
+use prost_types::FileDescriptorProto;
 use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use pulse::pb::v1::start_workflow_request::Source;
+use pulse::pb::v1::{
+    Engine, GetConnectionRequest, ListConnectionsRequest, ListConnectionsResponse, StartWorkflowRequest,
+    WatchWorkflowRequest,
+};
+use tokio_stream::StreamExt;
 use tonic::codec::CompressionEncoding;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
-use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
-use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+use tonic_types::StatusExt;
 
-use crate::support::calls::assert_error;
+use crate::support::calls::{assert_error, connection_id, question};
+use crate::support::databases::statement;
+use crate::support::http::{self, grpc_web, url};
 use crate::support::server::Server;
 
-const GET_CONNECTION: &str = "/pulse.v1.ConnectionService/GetConnection";
+const SERVICES: [&str; 3] = ["pulse.v1.ConnectionService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
+const LIST_CONNECTIONS: &str = "/pulse.v1.ConnectionService/ListConnections";
+const ORIGIN: &str = "https://pulse.example.org";
 
 #[tokio::test]
-async fn pages_and_probes_need_no_grpc() {
+async fn each_service_has_its_health() {
     let server = Server::start().await;
-    let health = http(server.address, "GET /health", &[], b"").await;
-    assert_eq!(health.status, 200);
-    let health: serde_json::Value = serde_json::from_slice(&health.body).unwrap();
-    assert_eq!((&health["status"], &health["ready"]), (&"SERVING".into(), &true.into()));
-
-    let page = http(server.address, "GET /", &[], b"").await;
-    assert_eq!(page.status, 200);
-    assert!(page.text().contains("Pulse is running"));
-    assert_eq!(http(server.address, "GET /nothing", &[], b"").await.status, 404);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn health_and_reflection_name_every_service() {
-    let server = Server::start().await;
-    let services = ["pulse.v1.ConnectionService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
     let mut health = HealthClient::new(server.channel.clone());
-    for service in services.iter().chain(&[""]) {
-        let answer = health.check(HealthCheckRequest { service: (*service).to_owned() }).await.unwrap().into_inner();
+    for service in SERVICES.into_iter().chain([""]) {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = health.check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
     }
-    let unknown = health.check(HealthCheckRequest { service: "pulse.v1.Nothing".to_owned() }).await.unwrap_err();
-    assert_eq!(unknown.code(), Code::NotFound);
+    let request = HealthCheckRequest { service: "pulse.v1.NoService".to_owned() };
+    assert_eq!(health.check(request).await.unwrap_err().code(), Code::NotFound);
+}
 
-    let question = MessageRequest::ListServices(String::new());
-    let ask = ServerReflectionRequest { message_request: Some(question), ..Default::default() };
-    let mut reflection = ServerReflectionClient::new(server.channel.clone());
-    let mut answers = reflection.server_reflection_info(tokio_stream::once(ask)).await.unwrap().into_inner();
-    let answer: ServerReflectionResponse = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("no list") };
-    for service in services {
-        assert!(list.service.iter().any(|one| one.name == service), "{service}");
+/// Both versions of the reflection protocol are the same but for their package.
+macro_rules! reflection_test {
+    ($name:ident, $version:ident) => {
+        #[tokio::test]
+        async fn $name() {
+            use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+            use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+            use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+            use tonic_reflection::pb::$version::{ServerReflectionRequest, ServerReflectionResponse};
+
+            let server = Server::start().await;
+            let mut client = ServerReflectionClient::new(server.channel.clone());
+            let symbol = "pulse.v1.WorkflowService".to_owned();
+            let asked = [MessageRequest::ListServices(String::new()), MessageRequest::FileContainingSymbol(symbol)];
+            let asked =
+                asked.map(|request| ServerReflectionRequest { message_request: Some(request), ..Default::default() });
+            let stream = client.server_reflection_info(tokio_stream::iter(asked)).await.unwrap().into_inner();
+            let answers: Vec<ServerReflectionResponse> = stream.map(Result::unwrap).collect().await;
+
+            let Some(MessageResponse::ListServicesResponse(list)) = &answers[0].message_response else { panic!() };
+            let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
+            assert!(SERVICES.iter().all(|service| names.contains(service)), "{names:?}");
+            assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
+            let Some(MessageResponse::FileDescriptorResponse(files)) = &answers[1].message_response else { panic!() };
+            let file = FileDescriptorProto::decode(&files.file_descriptor_proto[0][..]).unwrap();
+            assert_eq!(file.name(), "pulse/v1/workflow_service.proto");
+            let info = file.source_code_info.unwrap();
+            let comments = info.location.iter().filter_map(|one| one.leading_comments.as_deref());
+            assert!(comments.into_iter().any(|text| text.contains("Turns questions into checked SQL")));
+        }
+    };
+}
+reflection_test!(reflection_v1_lists_services_and_shows_comments, v1);
+reflection_test!(reflection_v1alpha_lists_services_and_shows_comments, v1alpha);
+
+#[tokio::test]
+async fn grpc_web_works_over_http_1() {
+    let server = Server::demo(&[]).await;
+    let answer = grpc_web(server.address, LIST_CONNECTIONS, &ListConnectionsRequest::default(), &[]).await;
+    assert_eq!((answer.http_status, answer.trailer("grpc-status")), (200, Some("0")), "{answer:?}");
+    let [message] = &answer.messages[..] else { panic!("{answer:?}") };
+    assert_eq!(ListConnectionsResponse::decode(&message[..]).unwrap().connections[0].name, "demo");
+
+    let unknown = GetConnectionRequest { id: "x".to_owned() };
+    let refused = grpc_web(server.address, "/pulse.v1.ConnectionService/GetConnection", &unknown, &[]).await;
+    assert_eq!((refused.http_status, refused.trailer("grpc-status")), (200, Some("3")), "{refused:?}");
+    assert!(refused.trailer("grpc-status-details-bin").is_some(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn grpc_web_streams_events() {
+    let server = Server::demo(&[]).await;
+    let question = pulse::pb::v1::RunWorkflowRequest {
+        question: pulse::demo::QUESTIONS[0].to_owned(),
+        source: Some(pulse::pb::v1::run_workflow_request::Source::ConnectionId(
+            connection_id(&server.channel, "demo").await,
+        )),
+        ..Default::default()
+    };
+    let answer = grpc_web(server.address, "/pulse.v1.WorkflowService/RunWorkflow", &question, &[]).await;
+    assert_eq!(answer.trailer("grpc-status"), Some("0"), "{answer:?}");
+    let event = |bytes: &Vec<u8>| pulse::pb::v1::RunWorkflowResponse::decode(&bytes[..]).unwrap().event.unwrap();
+    let events: Vec<_> = answer.messages.iter().map(event).collect();
+    crate::support::calls::assert_whole_log(&events, 0);
+}
+
+/// What a browser asks before it lets a page of `origin` call.
+async fn preflight(server: &Server, origin: &str) -> reqwest::Response {
+    let request = http::client().request(reqwest::Method::OPTIONS, url(server.address, LIST_CONNECTIONS));
+    let request = request.header("origin", origin).header("access-control-request-method", "POST");
+    let asked = "content-type,x-grpc-web,grpc-timeout,authorization";
+    request.header("access-control-request-headers", asked).send().await.unwrap()
+}
+
+fn header<'a>(response: &'a reqwest::Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn pages_of_allowed_origins_may_call() {
+    let server = Server::with(&["--cors-origins", "https://pulse.example.org,http://localhost:5173"]).await;
+    for origin in [ORIGIN, "http://localhost:5173"] {
+        let allowed = preflight(&server, origin).await;
+        assert!(allowed.status().is_success(), "{allowed:?}");
+        assert_eq!(header(&allowed, "access-control-allow-origin"), Some(origin));
+        let headers = header(&allowed, "access-control-allow-headers").unwrap().to_lowercase();
+        assert!(["x-grpc-web", "grpc-timeout", "authorization"].iter().all(|one| headers.contains(one)), "{headers}");
     }
-    server.stop().await;
-}
+    let denied = preflight(&server, "https://elsewhere.example.org").await;
+    assert_eq!(header(&denied, "access-control-allow-origin"), None, "{denied:?}");
 
-#[tokio::test]
-async fn a_stopping_server_finishes_and_refuses_new_connections() {
-    let server = Server::start().await;
-    let address = server.address;
-    server.stop().await;
-    assert!(TcpStream::connect(address).await.is_err());
-}
-
-#[tokio::test]
-async fn every_error_has_our_details() {
-    let mut server = Server::start().await;
-    let get = |id: &str| pb::GetConnectionRequest { id: id.to_owned() };
-    let malformed = server.connections.get_connection(get("7")).await.unwrap_err();
-    assert_error(&malformed, Code::InvalidArgument, "FIELD_INVALID", &["id"]);
-    assert!(malformed.metadata().contains_key("x-request-id"));
-
-    let unknown = call_unknown(&server, "/pulse.v1.QueryService/Explain").await;
-    assert_error(&unknown, Code::Unimplemented, "METHOD_UNKNOWN", &[]);
-    let unknown = call_unknown(&server, "/other.v1.Service/Call").await;
-    assert_error(&unknown, Code::Unimplemented, "METHOD_UNKNOWN", &[]);
-
-    let spec = pb::ConnectionSpec { database: "x".repeat(3 << 20), ..Default::default() };
-    let large = pb::CreateConnectionRequest { connection: Some(spec), ..Default::default() };
-    let large = server.connections.create_connection(large).await.unwrap_err();
-    assert_error(&large, Code::InvalidArgument, "FIELD_INVALID", &["request"]);
-
-    let resume = server.workflows.resume_workflow(pb::ResumeWorkflowRequest::default()).await.unwrap_err();
-    assert_error(&resume, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn requests_may_be_compressed_with_gzip_only() {
-    let server = Server::start().await;
-    let get = || pb::GetConnectionRequest { id: "7".to_owned() };
-    let client = ConnectionServiceClient::new(server.channel.clone());
-    let mut client = client.send_compressed(CompressionEncoding::Gzip);
-    let status = client.get_connection(get()).await.unwrap_err();
-    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["id"]);
-
-    let mut request = Request::new(get());
-    request.metadata_mut().insert("grpc-encoding", "zstd".parse().unwrap());
-    let status = server.connections.clone().get_connection(request).await.unwrap_err();
-    assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn a_request_id_comes_back() {
-    let mut server = Server::start().await;
-    let mut request = Request::new(pb::GetConnectionRequest { id: "7".to_owned() });
-    request.metadata_mut().insert("x-request-id", "my-id.1".parse().unwrap());
-    let status = server.connections.get_connection(request).await.unwrap_err();
-    assert_eq!(status.metadata().get("x-request-id").unwrap(), "my-id.1");
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn browsers_of_allowed_origins_may_call() {
-    let server = Server::with(&["--cors-origins", "https://ok.example"]).await;
-    let post = format!("POST {GET_CONNECTION}");
-    let body = frame(&pb::GetConnectionRequest { id: "7".to_owned() });
-    let web = [("content-type", "application/grpc-web+proto"), ("x-grpc-web", "1"), ("origin", "https://ok.example")];
-    let answer = http(server.address, &post, &web, &body).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("grpc-status"), Some("3"));
-    assert_eq!(answer.header("access-control-allow-origin"), Some("https://ok.example"));
-    let exposed = answer.header("access-control-expose-headers").unwrap();
+    let request = http::client().post(url(server.address, LIST_CONNECTIONS)).body(vec![0; 5]);
+    let request = request.header("origin", ORIGIN).header("content-type", "application/grpc-web+proto");
+    let called = request.send().await.unwrap();
+    assert_eq!(header(&called, "access-control-allow-origin"), Some(ORIGIN));
+    let exposed = header(&called, "access-control-expose-headers").unwrap().to_lowercase();
     for name in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
-        assert!(exposed.split(',').any(|one| one == name), "{exposed}");
+        assert!(exposed.contains(name), "{exposed}");
     }
+}
 
-    let foreign = [("content-type", "application/grpc-web+proto"), ("origin", "https://bad.example")];
-    let answer = http(server.address, &post, &foreign, &body).await;
-    assert_eq!(answer.header("access-control-allow-origin"), None);
+#[tokio::test]
+async fn no_origin_may_call_by_default() {
+    let server = Server::start().await;
+    let denied = preflight(&server, ORIGIN).await;
+    assert_eq!(header(&denied, "access-control-allow-origin"), None, "{denied:?}");
+}
 
-    let preflight = [
-        ("origin", "https://ok.example"),
-        ("access-control-request-method", "POST"),
-        ("access-control-request-headers", "content-type,x-grpc-web,authorization"),
-    ];
-    let answer = http(server.address, &format!("OPTIONS {GET_CONNECTION}"), &preflight, b"").await;
-    assert_eq!(answer.header("access-control-allow-origin"), Some("https://ok.example"));
-    assert!(answer.header("access-control-allow-headers").unwrap().contains("x-grpc-web"));
-    server.stop().await;
+#[tokio::test]
+async fn plain_http_has_health_a_page_and_404() {
+    let server = Server::start().await;
+    let get = async |path: &str| http::client().get(url(server.address, path)).send().await.unwrap();
+    let health = get("/health").await;
+    assert_eq!((health.status().as_u16(), header(&health, "content-type")), (200, Some("application/json")));
+    let body: serde_json::Value = serde_json::from_slice(&health.bytes().await.unwrap()).unwrap();
+    assert!(body["status"].is_string(), "{body}");
+
+    let page = get("/").await;
+    assert_eq!(page.status().as_u16(), 200);
+    assert!(header(&page, "content-type").unwrap().starts_with("text/html"), "{page:?}");
+    assert!(page.text().await.unwrap().contains("Pulse"));
+
+    for path in ["/nowhere", "/health/more", "/pulse.v1.ConnectionService/ListConnections", "/../etc/passwd"] {
+        let missing = get(path).await;
+        assert!((400..500).contains(&missing.status().as_u16()), "{path}: {missing:?}");
+    }
+    assert_eq!(get("/nowhere").await.status().as_u16(), 404);
 }
 
 #[tokio::test]
 async fn loopback_answers_to_its_own_names_only() {
     let server = Server::start().await;
     for (host, status) in [("localhost", 200), ("127.0.0.1:50051", 200), ("[::1]:1", 200), ("rebound.example", 403)] {
-        let answer = http(server.address, "GET /health", &[("host", host)], b"").await;
-        assert_eq!(answer.status, status, "{host}");
+        let request = http::client().get(url(server.address, "/health")).header("host", host);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{host}");
     }
-    server.stop().await;
 }
 
 #[tokio::test]
-async fn with_keys_every_call_needs_one_and_its_scope() {
-    // SHA-256 of "open sesame".
-    const HASH: &str = "41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb";
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder.path().join("keys.json");
-    let keys = format!(r#"[{{"name": "reader", "tenant": "acme", "scopes": ["read"], "sha256": "{HASH}"}}]"#);
-    std::fs::write(&file, keys).unwrap();
-    let mut server = Server::with(&["--api-keys-file", file.to_str().unwrap()]).await;
+async fn an_unknown_grpc_path_is_unimplemented() {
+    let server = Server::start().await;
+    for path in ["/pulse.v1.ConnectionService/NoSuchMethod", "/pulse.v1.NoService/Call", "/nowhere"] {
+        let mut client = tonic::client::Grpc::new(server.channel.clone());
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<ListConnectionsRequest, ListConnectionsResponse>::default();
+        let request = tonic::Request::new(ListConnectionsRequest::default());
+        let status = client.unary(request, path.parse().unwrap(), codec).await.unwrap_err();
+        assert_error(&status, Code::Unimplemented, "METHOD_UNKNOWN", &[]);
+        let web = grpc_web(server.address, path, &ListConnectionsRequest::default(), &[]).await;
+        assert_eq!((web.http_status, web.trailer("grpc-status")), (200, Some("12")), "{path}: {web:?}");
+        assert!(web.messages.is_empty());
+    }
+}
 
-    let list = pb::ListConnectionsRequest::default;
-    let nobody = server.connections.list_connections(list()).await.unwrap_err();
-    assert_error(&nobody, Code::Unauthenticated, "UNAUTHENTICATED", &[]);
-    let wrong = server.connections.list_connections(with_key(list(), "sesame")).await.unwrap_err();
-    assert_error(&wrong, Code::Unauthenticated, "UNAUTHENTICATED", &[]);
-    server.connections.list_connections(with_key(list(), "open sesame")).await.unwrap();
+#[tokio::test]
+async fn requests_may_be_compressed_with_gzip_only() {
+    let mut server = Server::start().await;
+    let get = || GetConnectionRequest { id: "7".to_owned() };
+    let client = ConnectionServiceClient::new(server.channel.clone());
+    let status = client.send_compressed(CompressionEncoding::Gzip).get_connection(get()).await.unwrap_err();
+    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["id"]);
 
-    let delete = with_key(pb::DeleteConnectionRequest::default(), "open sesame");
-    let delete = server.connections.delete_connection(delete).await.unwrap_err();
-    assert_error(&delete, Code::PermissionDenied, "SCOPE_MISSING", &[]);
+    let mut request = Request::new(get());
+    request.metadata_mut().insert("grpc-encoding", "zstd".parse().unwrap());
+    let status = server.connections.get_connection(request).await.unwrap_err();
+    assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
+}
 
-    let mut health = HealthClient::new(server.channel.clone());
-    health.check(HealthCheckRequest::default()).await.unwrap();
+#[tokio::test]
+async fn every_answer_has_a_request_id() {
+    let mut server = Server::start().await;
+    let mut request = Request::new(GetConnectionRequest { id: "7".to_owned() });
+    request.metadata_mut().insert("x-request-id", "my-id.1".parse().unwrap());
+    let status = server.connections.get_connection(request).await.unwrap_err();
+    assert_eq!(status.metadata().get("x-request-id").unwrap(), "my-id.1");
+    let answer = server.connections.list_connections(ListConnectionsRequest::default()).await.unwrap();
+    assert!(!answer.metadata().get("x-request-id").unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_has_a_size() {
+    let mut server = Server::start().await;
+    let huge = question("0198c0de-0000-7000-8000-000000000000", &"x".repeat(3 * 1024 * 1024));
+    let status = server.workflows.start_workflow(huge).await.unwrap_err();
+    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["request"]);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_decoded_is_refused() {
+    let server = Server::start().await;
+    let answer = http::grpc_web_bytes(server.address, LIST_CONNECTIONS, &[0xff; 3], &[]).await;
+    assert_eq!((answer.trailer("grpc-status"), answer.messages.len()), (Some("3"), 0), "{answer:?}");
+    assert!(answer.trailer("grpc-status-details-bin").is_some(), "{answer:?}");
+}
+
+/// The client's deadline travels in `grpc-timeout`. Over gRPC-Web nobody but the server acts on it.
+#[tokio::test]
+async fn a_deadline_ends_the_call() {
+    let mut server = Server::start().await;
+    let id = server.database("t", "CREATE TABLE t (n); INSERT INTO t VALUES (1);").await;
+    let sql =
+        "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1000000000) SELECT count(*) FROM c";
+    let slow = statement(&id, sql);
+    for timeout in ["50m", "1n"] {
+        let headers = [("grpc-timeout", timeout)];
+        let answer = grpc_web(server.address, "/pulse.v1.QueryService/ExecuteQuery", &slow, &headers).await;
+        assert_eq!(answer.trailer("grpc-status"), Some("4"), "{timeout}: {answer:?}");
+    }
+    // The statement was stopped with its call: the next one is served.
+    assert_eq!(server.execute(&id, "SELECT n FROM t").await.unwrap().row_count, 1);
+}
+
+#[tokio::test]
+async fn a_stop_ends_watches_with_a_hint_to_come_back() {
+    // A model that takes the call and never answers keeps the workflow running.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let model = format!("http://{}/v1", silent.local_addr().unwrap());
+    let mut server = Server::demo(&["--openai-base-url", &model]).await;
+    let connection = connection_id(&server.channel, "demo").await;
+    let request = StartWorkflowRequest {
+        source: Some(Source::ConnectionId(connection)),
+        engine: Engine::Openai.into(),
+        ..question("", "How many customers are there?")
+    };
+    let id = server.workflows.start_workflow(request).await.unwrap().into_inner().workflow.unwrap().id;
+    let request = WatchWorkflowRequest { id, ..WatchWorkflowRequest::default() };
+    let mut watch = server.workflows.watch_workflow(request).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().event.unwrap().sequence, 1);
+
+    server.begin_stop();
+    let ended = loop {
+        match watch.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a watch of a running workflow does not end OK"),
+            Err(status) => break status,
+        }
+    };
+    assert_error(&ended, Code::Unavailable, "DRAINING", &[]);
+    assert!(ended.get_details_retry_info().is_some(), "{ended:?}");
+    let address = server.address;
     server.stop().await;
-}
-
-fn with_key<T>(message: T, key: &str) -> Request<T> {
-    let mut request = Request::new(message);
-    request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
-    request
-}
-
-async fn call_unknown(server: &Server, path: &'static str) -> Status {
-    let mut client = tonic::client::Grpc::new(server.channel.clone());
-    client.ready().await.unwrap();
-    let codec = tonic_prost::ProstCodec::<pb::GetConnectionRequest, pb::GetConnectionResponse>::default();
-    let request = Request::new(pb::GetConnectionRequest::default());
-    client.unary(request, path.parse().unwrap(), codec).await.unwrap_err()
-}
-
-/// A message as gRPC frames it: no compression, length, bytes.
-fn frame(message: &impl Message) -> Vec<u8> {
-    let bytes = message.encode_to_vec();
-    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-    [&[0], length.as_slice(), &bytes].concat()
-}
-
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
-
-/// One HTTP/1.1 request on a connection of its own; `start` is method and path.
-async fn http(address: SocketAddr, start: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    let mut head = format!("{start} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    if !headers.iter().any(|(name, _)| *name == "host") {
-        head.push_str("host: localhost\r\n");
-    }
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(format!("{head}\r\n").as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let head = std::str::from_utf8(&answer[..end]).unwrap();
-    let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.map(|line| line.split_once(": ").unwrap());
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Answer { status, headers, body: answer[end + 4..].to_vec() }
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nothing listens any more");
 }

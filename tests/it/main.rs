@@ -1,3 +1,19 @@
+//! Tests over real gRPC, HTTP and processes: through the doors that users have.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod bad_input;
+mod cli;
+mod connections;
+mod contract;
+mod edge;
+mod identity;
+mod llm;
+mod openai_engine;
+mod python_client;
+mod queries;
+mod schema;
 //! Tests over real gRPC, HTTP and processes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]

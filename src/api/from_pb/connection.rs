@@ -105,7 +105,7 @@ pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Res
             fields.bad("id", "is required, unless `connection` is given");
             None
         }
-        (true, Some(given)) => Some(Tested::Unsaved(Box::new(spec(&mut fields, given)))),
+        (true, Some(given)) => Some(Tested::Unsaved(spec(&mut fields, given))),
         (false, None) => fields.id("id", &id).map(Tested::Saved),
         (false, Some(_)) => {
             fields.unless_missing(true, "TestConnection of a saved connection with changes");
@@ -168,8 +168,8 @@ fn spec(fields: &mut Fields, given: pb::ConnectionSpec) -> Spec {
     fields.unless_missing(!excluded_columns.is_empty(), "ConnectionSpec excluded_columns");
     if name.chars().count() > MAX_NAME_CHARS {
         fields.bad("connection.name", format!("must have at most {MAX_NAME_CHARS} characters"));
-    } else if name.chars().any(char::is_control) || name.trim() != name {
-        fields.bad("connection.name", "must not contain control characters, nor begin or end with a space");
+    } else if name.chars().any(char::is_control) {
+        fields.bad("connection.name", "must not contain control characters");
     }
     let port = u16::try_from(port).unwrap_or_else(|_| {
         fields.bad("connection.port", format!("is {port}; ports are 1 to 65535, 0 means the usual one"));

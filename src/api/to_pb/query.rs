@@ -2,10 +2,11 @@
 
 use prost::Message;
 
+use crate::domain::outputs::Verdict;
 use crate::domain::{ResultColumn, Row, SqlError};
 use crate::pb::v1 as pb;
 use crate::pb::v1::stream_query_response::Part;
-use crate::queries::{QueryResult, Summary, Truncation, Validation};
+use crate::queries::{QueryResult, StreamSummary, Truncation, Validation};
 
 use super::failure::sql_error;
 use super::outputs::checks;
@@ -48,8 +49,8 @@ pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize)
 }
 
 /// The last piece of a stream; `size_bytes` is what the batches took on the wire.
-pub(in crate::api) fn summary(given: &Summary, size_bytes: usize) -> pb::StreamQueryResponse {
-    let Summary { row_count, size_bytes: _, truncated, execution_time } = *given;
+pub(in crate::api) fn summary(given: StreamSummary, size_bytes: usize) -> pb::StreamQueryResponse {
+    let StreamSummary { row_count, size_bytes: _, truncated, execution_time } = given;
     let summary = pb::StreamSummary {
         row_count: long_count(row_count),
         size_bytes: long_count(size_bytes),
@@ -62,18 +63,15 @@ pub(in crate::api) fn summary(given: &Summary, size_bytes: usize) -> pb::StreamQ
 }
 
 pub(in crate::api) fn validation(given: Validation) -> pb::ValidateQueryResponse {
-    let Validation { checks: made, failure, columns: header, tables, plan } = given;
-    let error = failure.as_ref().map(|failure| {
-        let rule = failure.metadata.get("rule").map_or("", String::as_str);
-        let words = failure.sql.clone();
-        let words = words.unwrap_or_else(|| SqlError { message: failure.message.clone(), ..SqlError::default() });
-        sql_error(&words, rule)
-    });
+    let Validation { is_valid, checks: made, sql_error: error, tables, plan } = given;
+    let failed = made.iter().find(|check| check.verdict == Verdict::Failed);
+    let in_words = failed.map(|check| SqlError { message: check.detail.clone(), ..SqlError::default() });
+    let why = if is_valid { None } else { error.clone().or(in_words) };
     pb::ValidateQueryResponse {
-        valid: failure.is_none(),
-        checks: checks(made, failure.as_ref().and_then(|failure| failure.sql.as_ref())),
-        error,
-        columns: columns(header),
+        valid: is_valid,
+        checks: checks(made, error.as_ref()),
+        error: why.map(|error| sql_error(&error, "")),
+        columns: Vec::new(),
         tables,
         plan,
         estimated_row_count: None,

@@ -1,16 +1,20 @@
-//! From text to [`GuardedSql`]: the only statements that ever run.
+//! Turns text into [`GuardedSql`], the only thing that is ever run.
 //!
-//! Each step may only refuse: bounded text ([`lexical`](self)), parse, exactly one statement, an allow-list over the
-//! syntax tree with exhaustive matches, relations, functions and dotted names, literal bounds. What cannot be parsed is
-//! "not understood"; what is understood and refused is "not allowed". The database's own read-only session stands
-//! below this, never instead of it.
+//! The order, in which each step can only refuse: size and characters, what the dialect hides in comments and names,
+//! parsing, one statement, an allow-list over the syntax tree, relations, functions, sizes written as literals. The
+//! database itself is told to refuse writes too; neither layer replaces the other.
 
 mod check;
 mod functions;
 mod lexical;
-mod tree;
-
+mod pragma;
+mod refusal;
+mod relations;
+mod sizes;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-pub use check::{GuardedSql, Policy, Refusal, RefusalKind, check};
+pub use check::{GuardedSql, Policy, check};
+pub(super) use refusal::position;
+pub use refusal::{Refusal, Rule};

@@ -1,453 +1,428 @@
-//! The allow-list over the syntax tree. Matches are exhaustive: a new kind of node does not compile into "allowed".
+//! The allow-list over the syntax tree: what is not named here is refused, also when a new parser learns it.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Query, Select, SetExpr, ShowCreateObject, Spanned, Statement, TableFactor, UnaryOperator, UtilityOption, Value,
-    Visit, Visitor,
+    AccessExpr, BinaryOperator as Operator, Expr, Function, FunctionArg, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Query, Select, SelectFlavor, SetExpr, ShowCreateObject, Spanned, Statement, TableFactor,
+    UtilityOption, Visit, Visitor,
 };
+use sqlparser::tokenizer::Span;
 
 use super::check::Policy;
-use super::{Refusal, functions};
+use super::refusal::{Finding, Rule};
+use super::{functions, relations, sizes};
 use crate::domain::DatabaseKind;
 
-/// Largest literal width of a function that makes long values.
-const MAX_WIDTH: u64 = 1_000_000;
-/// Largest literal span of `generate_series`.
-const MAX_SPAN: i128 = 10_000_000;
+type Checked = Result<(), Finding>;
 
-/// A literal in scientific notation above this is above every bound.
-const MAX_SPAN_F64: f64 = 1e6;
-
-/// Checks a whole statement.
-pub(super) fn check(statement: &Statement, policy: &Policy) -> Result<(), Refusal> {
-    root(statement, policy)?;
-    let mut walk = Walk { policy, statements: 0 };
-    match statement.visit(&mut walk) {
+/// Checks the whole statement; `first` is the place of its first word.
+pub(super) fn check(statement: &Statement, first: Span, policy: &Policy) -> Checked {
+    root(statement, first, policy)?;
+    match statement.visit(&mut Walker { policy }) {
+        ControlFlow::Break(finding) => Err(finding),
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(refusal) => Err(refusal),
     }
 }
 
-/// The statements that only read or describe; everything else is refused by not being here.
-fn root(statement: &Statement, policy: &Policy) -> Result<(), Refusal> {
+/// What a statement may be.
+fn root(statement: &Statement, first: Span, policy: &Policy) -> Checked {
     match statement {
-        Statement::Query(_) | Statement::ExplainTable { .. } => Ok(()),
-        Statement::Explain { analyze: false, statement, options, .. } => {
-            if let Some(option) = options.iter().flatten().find(|option| !harmless(option)) {
-                let message = format!("EXPLAIN with {} runs the statement", option.name);
-                return Err(Refusal::not_allowed("explain_analyze", message));
+        Statement::Query(_) => Ok(()),
+        Statement::Explain { analyze, estimate: false, statement, options, .. } => {
+            let runs = *analyze || options.iter().flatten().any(|option| !only_explains(option));
+            if runs || !matches!(**statement, Statement::Query(_)) {
+                return Err(Finding::new(Rule::ReadsOnly, first, "EXPLAIN may only show the plan of a query")
+                    .hint("leave ANALYZE and other options that run the statement away"));
             }
-            match **statement {
-                Statement::Query(_) => Ok(()),
-                _ => Err(Refusal::not_allowed("read_only", "only queries can be explained")),
-            }
+            Ok(())
         }
-        Statement::Explain { analyze: true, .. } => {
-            Err(Refusal::not_allowed("explain_analyze", "EXPLAIN ANALYZE runs the statement")
-                .hint("Use EXPLAIN without ANALYZE."))
+        Statement::ExplainTable { table_name: name, .. }
+        | Statement::ShowCreate { obj_type: ShowCreateObject::Table | ShowCreateObject::View, obj_name: name } => {
+            relation(name, policy)
         }
-        Statement::ShowTables { .. } | Statement::ShowColumns { .. } | Statement::ShowDatabases { .. } => Ok(()),
-        Statement::ShowCreate { obj_type: ShowCreateObject::Table | ShowCreateObject::View, .. } => Ok(()),
-        Statement::Pragma { name, is_eq: false, .. } if policy.dialect == DatabaseKind::Sqlite => pragma(name),
-        Statement::Pragma { .. } => Err(Refusal::not_allowed("pragma", "a PRAGMA that sets something is not allowed")),
+        Statement::ShowColumns { show_options, .. } => show_options
+            .show_in
+            .iter()
+            .filter_map(|place| place.parent_name.as_ref())
+            .try_for_each(|name| relation(name, policy)),
+        Statement::ShowTables { .. } | Statement::ShowDatabases { .. } => Ok(()),
         other => {
             let text = other.to_string();
-            let word = text.split_whitespace().next().unwrap_or("this").to_uppercase();
-            let message = format!("{word} statements are not allowed: only reads are");
-            Err(Refusal::not_allowed("read_only", message).hint("Use SELECT, WITH … SELECT, VALUES or EXPLAIN."))
+            let verb = text.split_whitespace().next().unwrap_or("this statement").to_uppercase();
+            Err(Finding::new(Rule::ReadsOnly, first, format!("{verb} is not allowed, only statements that read are"))
+                .hint("write a SELECT"))
         }
     }
 }
 
-fn harmless(option: &UtilityOption) -> bool {
-    let name = option.name.value.to_ascii_lowercase();
-    let off = option
-        .arg
-        .as_ref()
-        .is_some_and(|arg| matches!(arg.to_string().to_ascii_lowercase().as_str(), "false" | "off" | "0"));
-    matches!(name.as_str(), "verbose" | "costs" | "settings" | "summary" | "format" | "generic_plan" | "memory")
-        || (matches!(name.as_str(), "analyze" | "buffers" | "wal" | "timing") && off)
+fn only_explains(option: &UtilityOption) -> bool {
+    ["verbose", "costs", "format", "settings", "summary", "generic_plan"]
+        .iter()
+        .any(|name| option.name.value.eq_ignore_ascii_case(name))
 }
 
-fn pragma(name: &ObjectName) -> Result<(), Refusal> {
-    const DESCRIBING: [&str; 5] = ["table_info", "table_xinfo", "foreign_key_list", "index_list", "index_info"];
-    let last = last_part(name);
-    if DESCRIBING.contains(&last.as_str()) {
+struct Walker<'a> {
+    policy: &'a Policy,
+}
+
+impl Visitor for Walker<'_> {
+    type Break = Finding;
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Finding> {
+        // The root was checked; the only statement inside another is the query that EXPLAIN shows the plan of.
+        let writes = matches!(
+            statement,
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)
+        );
+        if writes { broken(refuse(Span::empty(), "a query may not write")) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Finding> {
+        broken(check_query(query, self.policy))
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Finding> {
+        broken(check_select(select))
+    }
+
+    fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Finding> {
+        broken(relation(name, self.policy))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Finding> {
+        broken(check_table_factor(factor, self.policy))
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Finding> {
+        broken(check_expression(expression, self.policy))
+    }
+}
+
+fn broken(checked: Checked) -> ControlFlow<Finding> {
+    checked.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+}
+
+fn refuse(span: Span, message: impl Into<String>) -> Checked {
+    Err(Finding::new(Rule::Construct, span, message))
+}
+
+fn check_query(query: &Query, policy: &Policy) -> Checked {
+    // Every field is named, so that a new one does not compile until someone decides about it.
+    let Query {
+        with: _,
+        body,
+        order_by: _,
+        limit_clause: _,
+        fetch: _,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
+    if !locks.is_empty() {
+        return refuse(query.span(), "locking clauses are not allowed");
+    }
+    if for_clause.is_some() || settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty() {
+        return refuse(query.span(), "this clause of a query is not allowed");
+    }
+    check_body(body, policy)
+}
+
+fn check_body(body: &SetExpr, policy: &Policy) -> Checked {
+    match body {
+        // Selects, queries in parentheses and rows of VALUES are visited by themselves.
+        SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => Ok(()),
+        SetExpr::SetOperation { left, right, op: _, set_quantifier: _ } => {
+            check_body(left, policy)?;
+            check_body(right, policy)
+        }
+        SetExpr::Table(table) => {
+            let names: Vec<&str> =
+                [&table.schema_name, &table.table_name].into_iter().flatten().map(String::as_str).collect();
+            allowed_relation(&names, Span::empty(), policy)
+        }
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
+            Err(Finding::new(Rule::ReadsOnly, Span::empty(), "a query may not write"))
+        }
+    }
+}
+
+fn check_select(select: &Select) -> Checked {
+    let Select {
+        select_token: _,
+        optimizer_hints,
+        distinct: _,
+        select_modifiers,
+        top,
+        top_before_distinct: _,
+        projection: _,
+        exclude,
+        into,
+        from: _,
+        lateral_views,
+        prewhere,
+        selection: _,
+        connect_by,
+        group_by: _,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        having: _,
+        named_window: _,
+        qualify,
+        window_before_qualify: _,
+        value_table_mode,
+        flavor,
+    } = select;
+    let place = select.select_token.0.span;
+    if into.is_some() {
+        return Err(Finding::new(Rule::ReadsOnly, place, "SELECT … INTO writes"));
+    }
+    if !optimizer_hints.is_empty() {
+        return refuse(place, "optimizer hints are not allowed");
+    }
+    if select_modifiers.as_ref().is_some_and(|modifiers| modifiers.high_priority || modifiers.sql_calc_found_rows) {
+        return refuse(place, "HIGH_PRIORITY and SQL_CALC_FOUND_ROWS are not allowed");
+    }
+    let foreign = top.is_some()
+        || exclude.is_some()
+        || !lateral_views.is_empty()
+        || prewhere.is_some()
+        || !connect_by.is_empty()
+        || !cluster_by.is_empty()
+        || !distribute_by.is_empty()
+        || !sort_by.is_empty()
+        || qualify.is_some()
+        || value_table_mode.is_some()
+        || !matches!(flavor, SelectFlavor::Standard);
+    if foreign { refuse(place, "this clause of SELECT is not allowed") } else { Ok(()) }
+}
+
+fn check_table_factor(factor: &TableFactor, policy: &Policy) -> Checked {
+    match factor {
+        TableFactor::Table { name, args, with_hints, version, json_path, .. } => {
+            if !with_hints.is_empty() || version.is_some() || json_path.is_some() {
+                return refuse(name.span(), "hints, versions and paths of tables are not allowed");
+            }
+            let pragma = policy.kind == DatabaseKind::Sqlite && relation(name, policy).is_ok() && is_pragma_table(name);
+            match args {
+                Some(args) if !pragma => check_call(name, &args.args, policy),
+                _ => Ok(()),
+            }
+        }
+        TableFactor::Function { name, args, .. } => check_call(name, args, policy),
+        TableFactor::Derived { .. }
+        | TableFactor::UNNEST { .. }
+        | TableFactor::JsonTable { .. }
+        | TableFactor::NestedJoin { .. } => Ok(()),
+        _ => refuse(Span::empty(), "this form of table is not allowed"),
+    }
+}
+
+fn is_pragma_table(name: &ObjectName) -> bool {
+    let last = name.0.last().and_then(ObjectNamePart::as_ident);
+    last.is_some_and(|name| name.value.to_ascii_lowercase().starts_with("pragma_"))
+}
+
+fn check_expression(expression: &Expr, policy: &Policy) -> Checked {
+    match expression {
+        Expr::Function(function) => check_function(function, policy),
+        Expr::Identifier(name) => variable(name, policy),
+        Expr::CompoundIdentifier(names) => {
+            names.iter().try_for_each(|name| variable(name, policy))?;
+            names.iter().skip(1).try_for_each(|name| attribute(name, policy))
+        }
+        Expr::CompoundFieldAccess { root: _, access_chain } => {
+            access_chain.iter().try_for_each(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(name)) => attribute(name, policy),
+                AccessExpr::Dot(Expr::Value(_)) | AccessExpr::Subscript(_) => Ok(()),
+                AccessExpr::Dot(other) => refuse(other.span(), "this access to a field is not allowed"),
+            })
+        }
+        Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {
+            if is_operator_allowed(op) {
+                Ok(())
+            } else {
+                refuse(expression.span(), format!("the operator {op} is not allowed"))
+            }
+        }
+        Expr::IsFalse(_)
+        | Expr::IsNotFalse(_)
+        | Expr::IsTrue(_)
+        | Expr::IsNotTrue(_)
+        | Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::IsUnknown(_)
+        | Expr::IsNotUnknown(_)
+        | Expr::IsDistinctFrom(..)
+        | Expr::IsNotDistinctFrom(..)
+        | Expr::IsJson { .. }
+        | Expr::IsNormalized { .. }
+        | Expr::InList { .. }
+        | Expr::InSubquery { .. }
+        | Expr::InUnnest { .. }
+        | Expr::Between { .. }
+        | Expr::Like { .. }
+        | Expr::ILike { .. }
+        | Expr::SimilarTo { .. }
+        | Expr::RLike { .. }
+        | Expr::UnaryOp { .. }
+        | Expr::Convert { .. }
+        | Expr::Cast { .. }
+        | Expr::AtTimeZone { .. }
+        | Expr::Extract { .. }
+        | Expr::Ceil { .. }
+        | Expr::Floor { .. }
+        | Expr::Position { .. }
+        | Expr::Substring { .. }
+        | Expr::Trim { .. }
+        | Expr::Overlay { .. }
+        | Expr::Collate { .. }
+        | Expr::Nested(_)
+        | Expr::Value(_)
+        | Expr::Prefixed { .. }
+        | Expr::TypedString(_)
+        | Expr::Case { .. }
+        | Expr::Exists { .. }
+        | Expr::Subquery(_)
+        | Expr::GroupingSets(_)
+        | Expr::Cube(_)
+        | Expr::Rollup(_)
+        | Expr::Tuple(_)
+        | Expr::Array(_)
+        | Expr::Interval(_)
+        | Expr::MatchAgainst { .. }
+        | Expr::Wildcard(_)
+        | Expr::QualifiedWildcard(..)
+        | Expr::MemberOf(_) => Ok(()),
+        _ => refuse(expression.span(), "this form of expression is not allowed"),
+    }
+}
+
+/// Session and system variables of MySQL.
+fn variable(name: &Ident, policy: &Policy) -> Checked {
+    if policy.kind == DatabaseKind::Mysql && name.quote_style.is_none() && name.value.starts_with('@') {
+        return refuse(name.span, format!("variables such as {} are not allowed", name.value));
+    }
+    Ok(())
+}
+
+/// PostgreSQL calls `f(x)` when it reads `x.f` and `x` has no column `f`.
+fn attribute(name: &Ident, policy: &Policy) -> Checked {
+    if policy.kind == DatabaseKind::Postgresql && functions::is_forbidden_attribute(&name.value) {
+        let message = format!("{} may be a function that is not allowed", name.value);
+        return Err(Finding::new(Rule::Function, name.span, message));
+    }
+    Ok(())
+}
+
+fn check_function(function: &Function, policy: &Policy) -> Checked {
+    let Function { name, uses_odbc_syntax, parameters, args, .. } = function;
+    if *uses_odbc_syntax || !matches!(parameters, FunctionArguments::None) {
+        return refuse(name.span(), "this form of a call is not allowed");
+    }
+    match args {
+        FunctionArguments::None | FunctionArguments::Subquery(_) => check_call(name, &[], policy),
+        FunctionArguments::List(list) => check_call(name, &list.args, policy),
+    }
+}
+
+fn check_call(name: &ObjectName, arguments: &[FunctionArg], policy: &Policy) -> Checked {
+    let lower = function_name(name, policy)?;
+    match sizes::complaint(&lower, arguments) {
+        Some(complaint) => Err(Finding::new(Rule::TooLarge, name.span(), complaint)),
+        None => Ok(()),
+    }
+}
+
+/// The name of an allowed function, in lower case.
+fn function_name(name: &ObjectName, policy: &Policy) -> Result<String, Finding> {
+    let idents: Option<Vec<&Ident>> = name.0.iter().map(ObjectNamePart::as_ident).collect();
+    let allowed = idents.and_then(|idents| functions::allowed_name(&idents, policy.kind, &policy.allowed_functions));
+    allowed.ok_or_else(|| {
+        Finding::new(Rule::Function, name.span(), format!("the function {name} is not allowed")).hint(format!(
+            "only functions of {} that neither write nor reach outside the database are; others can be allowed for a connection",
+            policy.kind.label()
+        ))
+    })
+}
+
+fn relation(name: &ObjectName, policy: &Policy) -> Checked {
+    let Some(parts) =
+        name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.as_str())).collect::<Option<Vec<_>>>()
+    else {
+        return refuse(name.span(), "a computed table name is not allowed");
+    };
+    allowed_relation(&parts, name.span(), policy)
+}
+
+fn allowed_relation(parts: &[&str], span: Span, policy: &Policy) -> Checked {
+    if relations::is_allowed(parts, policy.kind) {
         return Ok(());
     }
-    Err(Refusal::not_allowed("pragma", format!("PRAGMA {last} is not allowed")).hint("Use PRAGMA table_info(…)."))
+    Err(Finding::new(Rule::Relation, span, format!("the table {} is not allowed", parts.join("."))))
 }
 
-struct Walk<'a> {
-    policy: &'a Policy,
-    statements: usize,
-}
-
-impl Visitor for Walk<'_> {
-    type Break = Refusal;
-
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Refusal> {
-        self.statements += 1;
-        match statement {
-            Statement::Query(_) => ControlFlow::Continue(()),
-            // The root has been checked; inside it only queries are statements.
-            _ if self.statements == 1 => ControlFlow::Continue(()),
-            _ => refuse("read_only", "a statement inside the query writes"),
-        }
-    }
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Refusal> {
-        if !query.locks.is_empty() || query.for_clause.is_some() {
-            return refuse("lock", "locking clauses such as FOR UPDATE are not allowed");
-        }
-        if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
-            return refuse("dialect", "this clause does not belong to the dialect");
-        }
-        set_expression(&query.body)
-    }
-
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Refusal> {
-        if select.into.is_some() {
-            return refuse("into", "SELECT … INTO writes").map_hint("Leave INTO out.");
-        }
-        if !select.optimizer_hints.is_empty() {
-            return refuse("comment", "optimizer hints are not allowed");
-        }
-        let foreign = !select.lateral_views.is_empty()
-            || select.prewhere.is_some()
-            || !select.connect_by.is_empty()
-            || !select.cluster_by.is_empty()
-            || !select.distribute_by.is_empty()
-            || !select.sort_by.is_empty()
-            || select.value_table_mode.is_some()
-            || select.exclude.is_some();
-        if foreign {
-            refuse("dialect", "this clause does not belong to the dialect")
-        } else {
-            ControlFlow::Continue(())
-        }
-    }
-
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Refusal> {
-        relation_allowed(relation, self.policy.dialect)
-    }
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Refusal> {
-        match factor {
-            TableFactor::Table { name, args: Some(arguments), .. } => {
-                self.function_name(name)?;
-                bounded(&last_part(name), &arguments.args, self.policy.dialect)
-            }
-            TableFactor::Function { name, args, .. } => {
-                self.function_name(name)?;
-                bounded(&last_part(name), args, self.policy.dialect)
-            }
-            TableFactor::Table { .. }
-            | TableFactor::Derived { .. }
-            | TableFactor::UNNEST { .. }
-            | TableFactor::JsonTable { .. }
-            | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
-            TableFactor::TableFunction { .. }
-            | TableFactor::OpenJsonTable { .. }
-            | TableFactor::Pivot { .. }
-            | TableFactor::Unpivot { .. }
-            | TableFactor::UnpivotExpr { .. }
-            | TableFactor::MatchRecognize { .. }
-            | TableFactor::XmlTable { .. }
-            | TableFactor::SemanticView { .. } => {
-                refuse("dialect", "this kind of table does not belong to the dialect")
-            }
-        }
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Refusal> {
-        match expression {
-            Expr::Function(function) => self.function(function),
-            Expr::CompoundIdentifier(parts) => self.dotted(parts.last(), expression),
-            Expr::CompoundFieldAccess { access_chain, .. } => {
-                for access in access_chain {
-                    if let sqlparser::ast::AccessExpr::Dot(Expr::Identifier(last)) = access {
-                        self.dotted(Some(last), expression)?;
-                    }
-                }
-                ControlFlow::Continue(())
-            }
-            Expr::BinaryOp { op: BinaryOperator::Assignment, .. } => {
-                refuse_at("assignment", "assigning a variable with := is not allowed", expression)
-            }
-            Expr::BinaryOp { op: BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_), .. } => {
-                refuse_at("operator", "operators of unknown meaning are not allowed", expression)
-            }
-            Expr::UnaryOp { op: UnaryOperator::Hash, .. } if self.policy.dialect != DatabaseKind::Postgresql => {
-                refuse_at("operator", "this operator does not belong to the dialect", expression)
-            }
-            Expr::Prior(_) | Expr::Lambda(_) | Expr::Dictionary(_) | Expr::Map(_) | Expr::Struct { .. } => {
-                refuse_at("dialect", "this expression does not belong to the dialect", expression)
-            }
-            Expr::Identifier(_)
-            | Expr::JsonAccess { .. }
-            | Expr::IsFalse(_)
-            | Expr::IsNotFalse(_)
-            | Expr::IsTrue(_)
-            | Expr::IsNotTrue(_)
-            | Expr::IsNull(_)
-            | Expr::IsNotNull(_)
-            | Expr::IsUnknown(_)
-            | Expr::IsNotUnknown(_)
-            | Expr::IsDistinctFrom(..)
-            | Expr::IsNotDistinctFrom(..)
-            | Expr::IsJson { .. }
-            | Expr::IsNormalized { .. }
-            | Expr::InList { .. }
-            | Expr::InSubquery { .. }
-            | Expr::InUnnest { .. }
-            | Expr::Between { .. }
-            | Expr::BinaryOp { .. }
-            | Expr::Like { .. }
-            | Expr::ILike { .. }
-            | Expr::SimilarTo { .. }
-            | Expr::RLike { .. }
-            | Expr::AnyOp { .. }
-            | Expr::AllOp { .. }
-            | Expr::UnaryOp { .. }
-            | Expr::Convert { .. }
-            | Expr::Cast { .. }
-            | Expr::AtTimeZone { .. }
-            | Expr::Extract { .. }
-            | Expr::Ceil { .. }
-            | Expr::Floor { .. }
-            | Expr::Position { .. }
-            | Expr::Substring { .. }
-            | Expr::Trim { .. }
-            | Expr::Overlay { .. }
-            | Expr::Collate { .. }
-            | Expr::Nested(_)
-            | Expr::Value(_)
-            | Expr::Prefixed { .. }
-            | Expr::TypedString(_)
-            | Expr::Case { .. }
-            | Expr::Exists { .. }
-            | Expr::Subquery(_)
-            | Expr::GroupingSets(_)
-            | Expr::Cube(_)
-            | Expr::Rollup(_)
-            | Expr::Tuple(_)
-            | Expr::Named { .. }
-            | Expr::Array(_)
-            | Expr::Interval(_)
-            | Expr::MatchAgainst { .. }
-            | Expr::Wildcard(_)
-            | Expr::QualifiedWildcard(..)
-            | Expr::OuterJoin(_)
-            | Expr::MemberOf(_) => ControlFlow::Continue(()),
-        }
-    }
-}
-
-impl Walk<'_> {
-    fn function(&self, function: &Function) -> ControlFlow<Refusal> {
-        self.function_name(&function.name)?;
-        match &function.args {
-            FunctionArguments::List(list) => bounded(&last_part(&function.name), &list.args, self.policy.dialect),
-            FunctionArguments::None | FunctionArguments::Subquery(_) => ControlFlow::Continue(()),
-        }
-    }
-
-    /// Built-ins by their bare name (or `pg_catalog.`), and the connection's own list.
-    fn function_name(&self, name: &ObjectName) -> ControlFlow<Refusal> {
-        let full = name.to_string().to_lowercase().replace(['"', '`'], "");
-        if self.policy.allowed_functions.iter().any(|allowed| allowed.eq_ignore_ascii_case(&full)) {
-            return ControlFlow::Continue(());
-        }
-        let bare = match name.0.as_slice() {
-            [ObjectNamePart::Identifier(only)] => Some(only),
-            [ObjectNamePart::Identifier(schema), ObjectNamePart::Identifier(last)]
-                if self.policy.dialect == DatabaseKind::Postgresql && schema.value == "pg_catalog" =>
-            {
-                Some(last)
-            }
-            _ => None,
-        };
-        if bare.is_some_and(|bare| functions::is_allowed(&bare.value, self.policy.dialect)) {
-            return ControlFlow::Continue(());
-        }
-        let message = format!("the function {full} is not on the list of functions that may be called");
-        let refusal = Refusal::not_allowed("function", message).at(column_of(name.span().start));
-        ControlFlow::Break(refusal.hint("The connection's allowed_functions can name it."))
-    }
-
-    /// PostgreSQL calls `f(x)` when it sees `x.f` and there is no such column.
-    fn dotted(&self, last: Option<&Ident>, expression: &Expr) -> ControlFlow<Refusal> {
-        let risky = self.policy.dialect == DatabaseKind::Postgresql
-            && last.is_some_and(|last| functions::is_refused_attribute(&last.value));
-        if risky {
-            return refuse_at("attribute_call", "this dotted name calls a function that may not be called", expression);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-fn set_expression(body: &SetExpr) -> ControlFlow<Refusal> {
-    match body {
-        SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
-        SetExpr::SetOperation { left, right, .. } => {
-            set_expression(left)?;
-            set_expression(right)
-        }
-        // `TABLE name` hides its relation from the walk.
-        SetExpr::Table(_) => refuse("dialect", "TABLE is not allowed").map_hint("Write SELECT * FROM the table."),
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-            refuse("read_only", "a statement inside the query writes")
-        }
-    }
-}
-
-fn relation_allowed(relation: &ObjectName, dialect: DatabaseKind) -> ControlFlow<Refusal> {
-    const POSTGRES: [&str; 12] = [
-        "pg_authid",
-        "pg_shadow",
-        "pg_user_mapping",
-        "pg_user_mappings",
-        "pg_subscription",
-        "pg_hba_file_rules",
-        "pg_ident_file_mappings",
-        "pg_file_settings",
-        "pg_largeobject",
-        "pg_largeobject_metadata",
-        "pg_statistic",
-        "pg_stat_statements",
-    ];
-    const SQLITE_PRAGMAS: [&str; 7] = [
-        "pragma_table_info",
-        "pragma_table_xinfo",
-        "pragma_table_list",
-        "pragma_foreign_key_list",
-        "pragma_index_list",
-        "pragma_index_info",
-        "pragma_index_xinfo",
-    ];
-    let last = last_part(relation);
-    let refused = match dialect {
-        DatabaseKind::Postgresql => POSTGRES.contains(&last.as_str()),
-        DatabaseKind::Mysql => {
-            relation.0.len() > 1
-                && relation.0.first().and_then(ObjectNamePart::as_ident).is_some_and(|schema| {
-                    ["mysql", "performance_schema", "sys"].iter().any(|name| schema.value.eq_ignore_ascii_case(name))
-                })
-        }
-        DatabaseKind::Sqlite => {
-            last == "sqlite_dbpage"
-                || last == "sqlite_stmt"
-                || (last.starts_with("pragma_") && !SQLITE_PRAGMAS.contains(&last.as_str()))
-        }
-    };
-    if refused {
-        return ControlFlow::Break(
-            Refusal::not_allowed("relation", format!("the table {last} may not be read"))
-                .at(column_of(relation.span().start)),
-        );
-    }
-    ControlFlow::Continue(())
-}
-
-/// Literal sizes of functions that make long values or many rows.
-fn bounded(name: &str, arguments: &[FunctionArg], dialect: DatabaseKind) -> ControlFlow<Refusal> {
-    let expressions: Vec<&Expr> = arguments.iter().filter_map(expression).collect();
-    match name {
-        "repeat" | "lpad" | "rpad" | "space" | "zeroblob" | "randomblob" | "replicate" => {
-            let wide =
-                expressions.iter().filter_map(|argument| integer(argument)).any(|width| width > i128::from(MAX_WIDTH));
-            if wide {
-                return refuse("size", &format!("{name} with a width above {MAX_WIDTH} is not allowed"));
-            }
-        }
-        "printf" | "format" if dialect == DatabaseKind::Sqlite => match expressions.first() {
-            Some(Expr::Value(value)) => {
-                let text = match &value.value {
-                    Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => text.as_str(),
-                    _ => "",
-                };
-                if text.contains('*') || widths(text).any(|width| width > MAX_WIDTH) {
-                    return refuse("size", "a format with * or a large width is not allowed");
-                }
-            }
-            Some(_) => return refuse("size", &format!("the format of {name} must be a literal")),
-            None => {}
-        },
-        "generate_series" => {
-            let ends: Vec<i128> = expressions.iter().take(2).filter_map(|argument| integer(argument)).collect();
-            if let [start, end] = ends[..]
-                && (end - start).abs() > MAX_SPAN
-            {
-                return refuse("size", &format!("generate_series over more than {MAX_SPAN} values is not allowed"));
-            }
-        }
-        _ => {}
-    }
-    ControlFlow::Continue(())
-}
-
-/// Runs of digits in a format. One that is too long to be a number is too wide.
-fn widths(format: &str) -> impl Iterator<Item = u64> {
-    format
-        .split(|character: char| !character.is_ascii_digit())
-        .filter(|digits| !digits.is_empty())
-        .map(|digits| digits.parse().unwrap_or(u64::MAX))
-}
-
-fn expression(argument: &FunctionArg) -> Option<&Expr> {
-    match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expression))
-        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expression), .. } => Some(expression),
-        _ => None,
-    }
-}
-
-fn integer(expression: &Expr) -> Option<i128> {
-    match expression {
-        Expr::Value(value) => match &value.value {
-            Value::Number(text, _) => text.parse::<i128>().ok().or_else(|| {
-                // 9e8 is a width too; how large exactly does not matter beyond every bound.
-                let number = text.parse::<f64>().ok()?;
-                (number > MAX_SPAN_F64).then_some(i128::MAX)
-            }),
-            _ => None,
-        },
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => integer(expr).map(|number| -number),
-        Expr::Nested(inner) => integer(inner),
-        _ => None,
-    }
-}
-
-/// The last part of a name, in lower case.
-fn last_part(name: &ObjectName) -> String {
-    name.0.last().and_then(ObjectNamePart::as_ident).map(|part| part.value.to_lowercase()).unwrap_or_default()
-}
-
-fn refuse(rule: &'static str, message: &str) -> ControlFlow<Refusal> {
-    ControlFlow::Break(Refusal::not_allowed(rule, message))
-}
-
-fn refuse_at(rule: &'static str, message: &str, expression: &Expr) -> ControlFlow<Refusal> {
-    ControlFlow::Break(Refusal::not_allowed(rule, message).at(column_of(expression.span().start)))
-}
-
-/// The column stands for the position on the first line; on later lines the position is unknown.
-fn column_of(location: sqlparser::tokenizer::Location) -> u32 {
-    if location.line == 1 { u32::try_from(location.column).unwrap_or(0) } else { 0 }
-}
-
-trait MapHint {
-    fn map_hint(self, hint: &str) -> Self;
-}
-
-impl MapHint for ControlFlow<Refusal> {
-    fn map_hint(self, hint: &str) -> Self {
-        match self {
-            Self::Break(refusal) => Self::Break(refusal.hint(hint)),
-            Self::Continue(()) => self,
-        }
-    }
+/// Operators of the dialects themselves; those that users define may call anything.
+fn is_operator_allowed(operator: &Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Plus
+            | Operator::Minus
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo
+            | Operator::StringConcat
+            | Operator::Gt
+            | Operator::Lt
+            | Operator::GtEq
+            | Operator::LtEq
+            | Operator::Spaceship
+            | Operator::Eq
+            | Operator::NotEq
+            | Operator::And
+            | Operator::Or
+            | Operator::Xor
+            | Operator::BitwiseOr
+            | Operator::BitwiseAnd
+            | Operator::BitwiseXor
+            | Operator::MyIntegerDivide
+            | Operator::Match
+            | Operator::Regexp
+            | Operator::Glob
+            | Operator::PGBitwiseXor
+            | Operator::PGBitwiseShiftLeft
+            | Operator::PGBitwiseShiftRight
+            | Operator::PGExp
+            | Operator::PGOverlap
+            | Operator::PGRegexMatch
+            | Operator::PGRegexIMatch
+            | Operator::PGRegexNotMatch
+            | Operator::PGRegexNotIMatch
+            | Operator::PGLikeMatch
+            | Operator::PGILikeMatch
+            | Operator::PGNotLikeMatch
+            | Operator::PGNotILikeMatch
+            | Operator::PGStartsWith
+            | Operator::Arrow
+            | Operator::LongArrow
+            | Operator::HashArrow
+            | Operator::HashLongArrow
+            | Operator::AtAt
+            | Operator::AtArrow
+            | Operator::ArrowAt
+            | Operator::HashMinus
+            | Operator::AtQuestion
+            | Operator::Question
+            | Operator::QuestionAnd
+            | Operator::QuestionPipe
+            | Operator::Overlaps
+            | Operator::DoubleHash
+            | Operator::LtDashGt
+            | Operator::AndLt
+            | Operator::AndGt
+            | Operator::TildeEq
+    )
 }

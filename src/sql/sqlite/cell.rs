@@ -1,125 +1,133 @@
-//! Cells: SQLite types each value by itself; the declared type of the column only says how to read it.
+//! From a stored cell to a typed value.
 
-use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
+use jiff::civil;
+use rusqlite::types::ValueRef;
 
 use crate::domain::{ColumnType, Value};
 
-/// A stored cell as a typed value. Nothing is rounded: a value that does not have the form its column declares keeps
-/// the type it is stored with.
-pub(super) fn read(cell: ValueRef<'_>, kind: ColumnType) -> Value {
+/// The value of a cell in a column of this kind.
+///
+/// SQLite types each cell by itself, so the declared type only says more about a cell that really has its form: 0 and 1 in
+/// a BOOLEAN column, ISO dates and times as text. Everything else keeps the type it is stored with; text that is not
+/// UTF-8 is bytes.
+pub(super) fn value(cell: ValueRef<'_>, kind: ColumnType) -> Value {
     match cell {
         ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => match (kind, number) {
-            (ColumnType::Boolean, 0 | 1) => Value::Bool(number == 1),
-            _ => Value::Int64(number),
-        },
+        ValueRef::Integer(number @ (0 | 1)) if kind == ColumnType::Boolean => Value::Bool(number == 1),
+        ValueRef::Integer(number) => Value::Int64(number),
         ValueRef::Real(number) => Value::Double(number),
         ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
         ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => read_text(text, kind),
-            // Not UTF-8: the bytes are the truth.
+            Ok(text) => text_value(text, kind),
             Err(_) => Value::Bytes(bytes.to_vec()),
         },
     }
 }
 
-fn read_text(text: &str, kind: ColumnType) -> Value {
-    let owned = text.to_owned();
-    match kind {
-        ColumnType::Date if is_date(text) => Value::Date(owned),
-        ColumnType::Time if is_time(text) => Value::Time(owned),
-        ColumnType::Timestamp if is_timestamp(text) => Value::Timestamp(owned),
-        ColumnType::TimestampTz if text.parse::<jiff::Timestamp>().is_ok() => Value::TimestampTz(owned),
-        ColumnType::Decimal if is_decimal(text) => Value::Decimal(owned),
-        ColumnType::Json if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => Value::Json(owned),
-        ColumnType::Uuid if text.len() == 36 && uuid::Uuid::try_parse(text).is_ok() => Value::Uuid(owned),
-        _ => Value::String(owned),
+/// About how many bytes the cell takes before it is copied.
+pub(super) fn stored_bytes(cell: ValueRef<'_>) -> usize {
+    match cell {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => 8,
+    }
+}
+
+fn text_value(text: &str, kind: ColumnType) -> Value {
+    let typed = match kind {
+        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => moment(text),
+        ColumnType::Time if is_time(text) => Some(Value::Time(text.to_owned())),
+        ColumnType::Uuid if text.len() == 36 && uuid::Uuid::try_parse(text).is_ok() => {
+            Some(Value::Uuid(text.to_owned()))
+        }
+        ColumnType::Json if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => {
+            Some(Value::Json(text.to_owned()))
+        }
+        _ => None,
+    };
+    typed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// `2024-02-29`, or a date and time with `T` or a space between them, perhaps with an offset.
+fn moment(text: &str) -> Option<Value> {
+    let date = text.get(..10).filter(|date| is_date(date))?;
+    if date.len() == text.len() {
+        return Some(Value::Date(text.to_owned()));
+    }
+    let time = text[10..].strip_prefix([' ', 'T'])?;
+    let offset_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
+    let (time, offset) = time.split_at(offset_at);
+    if !is_time(time) {
+        return None;
+    }
+    match offset {
+        "" => Some(Value::Timestamp(format!("{date}T{time}"))),
+        offset if is_offset(offset) => Some(Value::TimestampTz(format!("{date}T{time}{offset}"))),
+        _ => None,
     }
 }
 
 fn is_date(text: &str) -> bool {
-    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+    has_shape(text, b"0000-00-00") && text.parse::<civil::Date>().is_ok()
 }
 
+/// `13:45`, `13:45:00` or `13:45:00.123`.
 fn is_time(text: &str) -> bool {
-    text.len() >= 5 && text.is_ascii() && text.parse::<jiff::civil::Time>().is_ok()
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let shaped = has_shape(whole, b"00:00:00") || (whole.len() == text.len() && has_shape(whole, b"00:00"));
+    shaped
+        && !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte.is_ascii_digit())
+        && whole.parse::<civil::Time>().is_ok()
 }
 
-fn is_timestamp(text: &str) -> bool {
-    let shaped = text.len() >= 16 && text.is_ascii() && matches!(text.as_bytes()[10], b' ' | b'T');
-    let zoned = text.ends_with('Z') || text[10.min(text.len())..].contains(['+', '-']);
-    shaped && !zoned && text.parse::<jiff::civil::DateTime>().is_ok()
+fn is_offset(text: &str) -> bool {
+    text == "Z" || text.strip_prefix(['+', '-']).is_some_and(|text| has_shape(text, b"00:00"))
 }
 
-fn is_decimal(text: &str) -> bool {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    !digits.is_empty()
-        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-        && digits.bytes().filter(|byte| *byte == b'.').count() <= 1
-        && digits.bytes().any(|byte| byte.is_ascii_digit())
-}
-
-/// A value to bind; `None` when SQLite has no form for it.
-pub(super) fn bind(value: &Value) -> Option<ToSqlOutput<'static>> {
-    Some(ToSqlOutput::Owned(match value {
-        Value::Null => Stored::Null,
-        Value::Bool(value) => Stored::Integer(i64::from(*value)),
-        Value::Int64(number) => Stored::Integer(*number),
-        Value::Uint64(number) => Stored::Integer(i64::try_from(*number).ok()?),
-        Value::Double(number) => Stored::Real(*number),
-        Value::Decimal(text) => match text.parse::<i64>() {
-            Ok(number) => Stored::Integer(number),
-            Err(_) => Stored::Real(text.parse().ok()?),
-        },
-        Value::Bytes(bytes) => Stored::Blob(bytes.clone()),
-        Value::String(text)
-        | Value::Date(text)
-        | Value::Time(text)
-        | Value::Timestamp(text)
-        | Value::TimestampTz(text)
-        | Value::Interval(text)
-        | Value::Uuid(text)
-        | Value::Json(text)
-        | Value::Other(text) => Stored::Text(text.clone()),
-        Value::Array(_) => return None,
-    }))
+/// Whether the text has a digit wherever the shape has `0`, and is the shape elsewhere.
+fn has_shape(text: &str, shape: &[u8]) -> bool {
+    text.len() == shape.len()
+        && text
+            .bytes()
+            .zip(shape)
+            .all(|(byte, &wanted)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(text: &str, kind: ColumnType, expected: fn(String) -> Value) {
-        assert_eq!(read(ValueRef::Text(text.as_bytes()), kind), expected(text.to_owned()));
+    fn check(text: &str, kind: ColumnType, expected: &Value) {
+        assert_eq!(&value(ValueRef::Text(text.as_bytes()), kind), expected, "{text} as {kind:?}");
     }
 
     #[test]
-    fn text_is_typed_only_when_it_has_the_form() {
-        check("2024-02-29", ColumnType::Date, Value::Date);
-        check("2023-02-29", ColumnType::Date, Value::String);
-        check("2024-02-29 10:00:00", ColumnType::Timestamp, Value::Timestamp);
-        check("2024-02-29T10:00:00.123456", ColumnType::Timestamp, Value::Timestamp);
-        check("2024-02-29 10:00:00+02:00", ColumnType::Timestamp, Value::String);
-        check("2024-02-29T10:00:00Z", ColumnType::TimestampTz, Value::TimestampTz);
-        check("soon", ColumnType::Timestamp, Value::String);
-        check("12.340", ColumnType::Decimal, Value::Decimal);
-        check("1e3", ColumnType::Decimal, Value::String);
-        check("{\"a\":1}", ColumnType::Json, Value::Json);
-        check("{", ColumnType::Json, Value::String);
-        check("2024-02-29", ColumnType::Text, Value::String);
+    fn text_is_typed_only_when_it_really_has_the_form() {
+        let string = |text: &str| Value::String(text.to_owned());
+        check("2024-02-29", ColumnType::Date, &Value::Date("2024-02-29".into()));
+        check("2024-02-30", ColumnType::Date, &string("2024-02-30"));
+        check("29.02.2024", ColumnType::Date, &string("29.02.2024"));
+        check("2024-02-29", ColumnType::Text, &string("2024-02-29"));
+        check("2009-01-01 00:00:00", ColumnType::Timestamp, &Value::Timestamp("2009-01-01T00:00:00".into()));
+        check("2009-01-01T10:20", ColumnType::Date, &Value::Timestamp("2009-01-01T10:20".into()));
+        check("2009-01-01 10:20:30.25", ColumnType::Timestamp, &Value::Timestamp("2009-01-01T10:20:30.25".into()));
+        check("2009-01-01 25:00:00", ColumnType::Timestamp, &string("2009-01-01 25:00:00"));
+        check("2009-01-01 10:20:30Z", ColumnType::TimestampTz, &Value::TimestampTz("2009-01-01T10:20:30Z".into()));
+        check("2009-01-01 10:20:30+02", ColumnType::TimestampTz, &string("2009-01-01 10:20:30+02"));
+        check("2009-01-01é", ColumnType::Date, &string("2009-01-01é"));
+        check("13:45", ColumnType::Time, &Value::Time("13:45".into()));
+        check("13:45.5", ColumnType::Time, &string("13:45.5"));
+        check("soon", ColumnType::Time, &string("soon"));
+        check("{\"a\":1}", ColumnType::Json, &Value::Json("{\"a\":1}".into()));
+        check("{a:1}", ColumnType::Json, &string("{a:1}"));
     }
 
     #[test]
-    fn stored_types_win_over_declared_ones() {
-        assert_eq!(read(ValueRef::Integer(2), ColumnType::Boolean), Value::Int64(2));
-        assert_eq!(read(ValueRef::Integer(1), ColumnType::Boolean), Value::Bool(true));
-        assert_eq!(read(ValueRef::Real(0.1), ColumnType::Integer), Value::Double(0.1));
-        assert_eq!(read(ValueRef::Text(&[0xff]), ColumnType::Text), Value::Bytes(vec![0xff]));
-    }
-
-    #[test]
-    fn what_cannot_be_bound_is_said() {
-        assert!(bind(&Value::Array(vec![])).is_none());
-        assert!(bind(&Value::Uint64(u64::MAX)).is_none());
+    fn numbers_keep_their_stored_type() {
+        assert_eq!(value(ValueRef::Integer(1), ColumnType::Boolean), Value::Bool(true));
+        assert_eq!(value(ValueRef::Integer(2), ColumnType::Boolean), Value::Int64(2));
+        assert_eq!(value(ValueRef::Integer(1), ColumnType::Integer), Value::Int64(1));
+        assert_eq!(value(ValueRef::Real(9.99), ColumnType::Decimal), Value::Double(9.99));
+        assert_eq!(value(ValueRef::Text(b"caf\xe9"), ColumnType::Text), Value::Bytes(b"caf\xe9".to_vec()));
     }
 }

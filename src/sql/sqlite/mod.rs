@@ -1,12 +1,24 @@
-//! SQLite targets: blocking functions on a `rusqlite` connection. [`super::Database`] calls them on blocking threads.
+//! SQLite targets, through rusqlite on blocking threads.
+//!
+//! [`schema`], [`values`] and [`execute`] are synchronous and work on a plain `rusqlite::Connection`: `pulse eval` and tests
+//! use them directly, everything else goes through [`crate::sql::Database`], which uses the pool.
 
+mod bind;
 mod catalog;
 mod cell;
+mod declared;
 mod open;
+mod pool;
 mod run;
-mod values;
+mod sample;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 pub use catalog::schema;
-pub use open::{Interruption, Ticket, open};
-pub use run::{Plan, explain, run};
-pub use values::values;
+pub use declared::column_type;
+pub use open::open;
+pub(super) use pool::Pool;
+pub use run::execute;
+pub use sample::{SampleBounds, values};
+pub(super) use watch::StopOnDrop;

@@ -1,117 +1,158 @@
-//! Running one guarded statement and handing its rows on as they come.
+//! Runs one guarded statement on one connection, row by row, within its limits.
 
-use rusqlite::{Connection, Statement};
+use std::time::Instant;
 
+use rusqlite::{Connection, Row as StoredRow, Statement};
+
+use super::bind::bind;
 use super::cell;
-use super::open::Interruption;
-use crate::domain::{ColumnType, ResultColumn, Row, SqlError, Value};
-use crate::sql::{Error, GuardedSql, column_type};
+use super::declared::column_type;
+use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Row, Value};
+use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation};
 
-/// What the database makes of a statement without running it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// One line per node; empty for statements that only describe.
-    pub text: String,
-    /// Columns of the result.
-    pub columns: Vec<ResultColumn>,
+/// Where the rows of a running statement go.
+pub(super) trait Sink {
+    /// The columns; called once, before any row.
+    fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error>;
+    /// The next row and about how many bytes it takes.
+    fn row(&mut self, row: Row, size_bytes: u64) -> Result<(), Error>;
 }
 
-/// Asks the planner; nothing runs.
-pub fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
-    let failed = |error: rusqlite::Error| explain_error(&error, None);
-    // Preparing the statement itself finds its errors at their own positions, and its columns.
-    let mut statement = connection.prepare(sql.text()).map_err(failed)?;
-    bind(&mut statement, parameters)?;
-    let columns = statement.columns().iter().map(describe).collect();
-    if !sql.is_query() {
-        return Ok(Plan { text: String::new(), columns });
-    }
-    let mut planned = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text())).map_err(failed)?;
-    bind(&mut planned, parameters)?;
-    let mut rows = planned.raw_query();
-    let mut lines: Vec<String> = Vec::new();
-    while let Some(row) = rows.next().map_err(failed)? {
-        lines.push(row.get(3).map_err(failed)?);
-    }
-    Ok(Plan { text: lines.join("\n"), columns })
-}
-
-/// Runs the statement: `columns` once, then `row` for each row until it says stop.
-pub fn run(
+/// Runs a statement and holds its result. `limits.timeout` is not watched here: the connection has no one to stop it.
+pub fn execute(
     connection: &Connection,
-    interruption: &Interruption,
     sql: &GuardedSql,
     parameters: &[Value],
-    columns: impl FnOnce(Vec<ResultColumn>),
-    mut row: impl FnMut(Row) -> std::ops::ControlFlow<()>,
-) -> Result<(), Error> {
-    let failed = |error: rusqlite::Error| explain_error(&error, Some(interruption));
-    let mut statement = connection.prepare(sql.text()).map_err(failed)?;
-    let described: Vec<ResultColumn> = statement.columns().iter().map(describe).collect();
-    let kinds: Vec<ColumnType> = described.iter().map(|column| column.kind).collect();
-    bind(&mut statement, parameters)?;
-    columns(described);
-    let mut rows = statement.raw_query();
-    while let Some(found) = rows.next().map_err(failed)? {
-        let mut cells = Vec::with_capacity(kinds.len());
-        for (index, kind) in kinds.iter().enumerate() {
-            cells.push(cell::read(found.get_ref(index).map_err(failed)?, *kind));
+    limits: Limits,
+) -> Result<ResultSet, Error> {
+    #[derive(Default)]
+    struct Whole {
+        columns: Vec<ResultColumn>,
+        rows: Vec<Row>,
+    }
+    impl Sink for Whole {
+        fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error> {
+            self.columns = columns;
+            Ok(())
         }
-        if row(cells).is_break() {
+        fn row(&mut self, row: Row, _size_bytes: u64) -> Result<(), Error> {
+            self.rows.push(row);
+            Ok(())
+        }
+    }
+    let mut whole = Whole::default();
+    let Summary { truncated, execution_time, .. } = run(connection, sql, parameters, limits, &mut whole)?;
+    Ok(ResultSet { columns: whole.columns, rows: whole.rows, truncated, execution_time })
+}
+
+/// Runs a statement and gives its rows to the sink until a limit is reached.
+pub(super) fn run(
+    connection: &Connection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    limits: Limits,
+    sink: &mut dyn Sink,
+) -> Result<Summary, Error> {
+    let started = Instant::now();
+    let mut statement = prepare(connection, sql, parameters)?;
+    let columns = columns(&statement);
+    let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
+    sink.columns(columns)?;
+
+    let mut summary = Summary { row_count: 0, size_bytes: 0, truncated: None, execution_time: started.elapsed() };
+    let mut rows = statement.raw_query();
+    while let Some(stored) = rows.next()? {
+        if summary.row_count == limits.max_rows {
+            summary.truncated = Some(Truncation::Rows);
             break;
         }
-    }
-    Ok(())
-}
-
-fn describe(column: &rusqlite::Column<'_>) -> ResultColumn {
-    let database_type = column.decl_type().unwrap_or_default().to_owned();
-    ResultColumn { name: column.name().to_owned(), kind: column_type::of_declared(&database_type), database_type }
-}
-
-fn bind(statement: &mut Statement<'_>, parameters: &[Value]) -> Result<(), Error> {
-    let expected = statement.parameter_count();
-    if expected != parameters.len() {
-        return Err(Error::ParameterCount { expected, given: parameters.len() });
-    }
-    for (index, value) in (1..).zip(parameters) {
-        let bound = cell::bind(value).ok_or(Error::ParameterKind(index))?;
-        statement.raw_bind_parameter(index, bound).map_err(|_| Error::ParameterKind(index))?;
-    }
-    Ok(())
-}
-
-/// The driver's error in our words. An interrupted statement was interrupted by its deadline or by its caller.
-fn explain_error(error: &rusqlite::Error, interruption: Option<&Interruption>) -> Error {
-    use rusqlite::ErrorCode;
-    let code = error.sqlite_error_code();
-    match code {
-        Some(ErrorCode::OperationInterrupted) if interruption.is_some_and(Interruption::is_cancelled) => {
-            return Error::Cancelled;
+        let row = read(stored, &kinds, limits.max_cell_bytes)?;
+        let size_bytes = row.iter().map(Value::size_bytes).sum::<usize>() as u64;
+        if summary.size_bytes + size_bytes > limits.max_bytes {
+            if summary.row_count == 0 {
+                return Err(row_too_large(stored, &row, limits));
+            }
+            summary.truncated = Some(Truncation::Bytes);
+            break;
         }
-        Some(ErrorCode::OperationInterrupted) => return Error::Timeout,
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return Error::Busy,
-        Some(ErrorCode::TooBig | ErrorCode::OutOfMemory) => {
-            return Error::TooLarge("a value exceeds 16 MiB, or the statement needs too much memory".to_owned());
-        }
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => return Error::FileNotDatabase,
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure) => {
-            return Error::Unavailable("the file cannot be read".to_owned());
-        }
-        _ => {}
+        summary.row_count += 1;
+        summary.size_bytes += size_bytes;
+        sink.row(row, size_bytes)?;
     }
-    let (message, position) = match error {
-        rusqlite::Error::SqlInputError { msg, sql, offset, .. } => (msg.clone(), character_at(sql, *offset)),
-        rusqlite::Error::SqliteFailure(_, Some(message)) => (message.clone(), 0),
-        other => (other.to_string(), 0),
-    };
-    let sqlstate = code.map(|code| format!("{code:?}")).unwrap_or_default();
-    Error::Refused(SqlError { sqlstate, message, position, hint: String::new() })
+    summary.execution_time = started.elapsed();
+    Ok(summary)
 }
 
-/// SQLite gives a byte offset (or -1); people count characters from 1.
-fn character_at(sql: &str, offset: i32) -> u32 {
-    let Ok(offset) = usize::try_from(offset) else { return 0 };
-    let before = sql.get(..offset).map_or(0, |text| text.chars().count());
-    u32::try_from(before + 1).unwrap_or(0)
+/// What the planner would do, a line each, indented by depth; empty for a statement that is no query.
+///
+/// The statement itself is prepared first, so that an error's position counts in its own text.
+pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+    prepare(connection, sql, parameters)?;
+    if !sql.is_query() {
+        return Ok(String::new());
+    }
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text()))?;
+    bind(&mut statement, parameters)?;
+    let mut rows = statement.raw_query();
+    let mut depths = std::collections::HashMap::from([(0_i64, 0_usize)]);
+    let mut plan = String::new();
+    while let Some(row) = rows.next()? {
+        let (id, parent, detail): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        let depth = depths.get(&parent).copied().unwrap_or_default();
+        depths.insert(id, depth + 1);
+        plan.push_str(&"  ".repeat(depth));
+        plan.push_str(&detail);
+        plan.push('\n');
+    }
+    Ok(plan)
+}
+
+fn prepare<'a>(connection: &'a Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Statement<'a>, Error> {
+    if sql.dialect() != DatabaseKind::Sqlite {
+        return Err(Error::Internal(format!("a {} statement for a SQLite database", sql.dialect().label())));
+    }
+    let mut statement = connection.prepare(sql.text())?;
+    bind(&mut statement, parameters)?;
+    Ok(statement)
+}
+
+fn columns(statement: &Statement<'_>) -> Vec<ResultColumn> {
+    let columns = statement.columns();
+    columns
+        .iter()
+        .map(|column| {
+            let database_type = column.decl_type().unwrap_or_default();
+            ResultColumn {
+                name: column.name().to_owned(),
+                database_type: database_type.to_owned(),
+                kind: column_type(database_type),
+            }
+        })
+        .collect()
+}
+
+fn read(stored: &StoredRow<'_>, kinds: &[ColumnType], max_cell_bytes: usize) -> Result<Row, Error> {
+    kinds
+        .iter()
+        .enumerate()
+        .map(|(index, &kind)| {
+            let cell = stored.get_ref(index)?;
+            let size_bytes = cell::stored_bytes(cell);
+            if size_bytes > max_cell_bytes {
+                return Err(too_large(stored, index, size_bytes, max_cell_bytes));
+            }
+            Ok(cell::value(cell, kind))
+        })
+        .collect()
+}
+
+fn row_too_large(stored: &StoredRow<'_>, row: &Row, limits: Limits) -> Error {
+    let (index, _) = row.iter().map(Value::size_bytes).enumerate().max_by_key(|(_, size)| *size).unwrap_or_default();
+    let size_bytes = row.iter().map(Value::size_bytes).sum();
+    too_large(stored, index, size_bytes, usize::try_from(limits.max_bytes).unwrap_or(usize::MAX))
+}
+
+fn too_large(stored: &StoredRow<'_>, index: usize, size_bytes: usize, limit_bytes: usize) -> Error {
+    let column = stored.as_ref().column_name(index).unwrap_or_default().to_owned();
+    Error::ResultTooLarge { column, size_bytes, limit_bytes }
 }

@@ -67,6 +67,8 @@ pub(crate) async fn names_are_unique_ignoring_case(store: Arc<dyn Store>) {
     store.create_connection(record(&other(), "Straße Ä")).await.unwrap();
     let mut second = record(&local(), "second");
     store.create_connection(second.clone()).await.unwrap();
+    let again = store.create_connection(second.clone()).await;
+    assert!(matches!(again, Err(Error::NameTaken)), "{again:?}");
     second.connection.name = "straße ä".to_owned();
     let refused = store.update_connection(second, "1").await;
     assert!(matches!(refused, Err(Error::NameTaken)), "{refused:?}");

@@ -7,10 +7,10 @@ use crate::domain::{ConnectionId, Page, PageRequest, TenantId};
 use crate::store::Error;
 use crate::store::record::ConnectionRecord;
 
-/// Adds a connection whose name is free.
+/// Adds a connection whose name and id are free.
 pub(super) async fn create(database: &mut SqliteConnection, record: ConnectionRecord) -> Result<(), Error> {
     let row = Row::of(&record)?;
-    if name_is_taken(database, &row).await? {
+    if name_is_taken(database, &row).await? || etag_of(database, &row).await?.is_some() {
         return Err(Error::NameTaken);
     }
     sqlx::query("INSERT INTO connections (tenant, id, name_key, etag, record) VALUES (?, ?, ?, ?, ?)")
@@ -65,11 +65,7 @@ pub(super) async fn update(
     expected_etag: String,
 ) -> Result<bool, Error> {
     let row = Row::of(&record)?;
-    let stored: Option<String> = sqlx::query_scalar("SELECT etag FROM connections WHERE tenant = ? AND id = ?")
-        .bind(&row.tenant)
-        .bind(&row.id)
-        .fetch_optional(&mut *database)
-        .await?;
+    let stored = etag_of(database, &row).await?;
     let Some(stored) = stored else { return Ok(false) };
     if stored != expected_etag {
         return Err(Error::EtagMismatch);
@@ -120,7 +116,17 @@ impl Row {
     }
 }
 
-/// Whether another connection of the tenant has the name; also whether this one exists already under its id.
+/// The stored etag; `None` when there is no such connection.
+async fn etag_of(database: &mut SqliteConnection, row: &Row) -> Result<Option<String>, Error> {
+    let stored = sqlx::query_scalar("SELECT etag FROM connections WHERE tenant = ? AND id = ?")
+        .bind(&row.tenant)
+        .bind(&row.id)
+        .fetch_optional(database)
+        .await?;
+    Ok(stored)
+}
+
+/// Whether another connection of the tenant has the name.
 async fn name_is_taken(database: &mut SqliteConnection, row: &Row) -> Result<bool, Error> {
     let found: Option<i64> =
         sqlx::query_scalar("SELECT 1 FROM connections WHERE tenant = ? AND name_key = ? AND id <> ? LIMIT 1")

@@ -109,3 +109,24 @@ pub fn assert_error(status: &Status, code: Code, reason: &str, fields: &[&str]) 
     let named: Vec<&str> = named.iter().map(|violation| violation.field.as_str()).collect();
     assert_eq!(named, fields, "{status:?}");
 }
+
+/// The fields an error names, sorted, for requests with several bad ones.
+pub fn bad_fields(status: &Status) -> Vec<String> {
+    let named = status.get_details_bad_request().map(|request| request.field_violations).unwrap_or_default();
+    let mut named: Vec<String> = named.into_iter().map(|violation| violation.field).collect();
+    named.sort();
+    named
+}
+
+/// Every error carries exactly one `ErrorInfo` of Pulse's domain; returns its reason.
+#[track_caller]
+pub fn reason(status: &Status) -> String {
+    let details = status.get_error_details_vec();
+    let mut infos = details.into_iter().filter_map(|detail| match detail {
+        tonic_types::ErrorDetail::ErrorInfo(info) => Some(info),
+        _ => None,
+    });
+    let info = infos.next().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    assert_eq!((info.domain.as_str(), infos.count()), ("pulse", 0), "{status:?}");
+    info.reason
+}

@@ -1,7 +1,10 @@
 //! What the tests share: a whole server in this process or in a child, a scripted model, and waiting on conditions.
 
 pub mod calls;
+pub mod contract;
+pub mod databases;
 pub mod follow;
+pub mod http;
 pub mod model_server;
 pub mod process;
 pub mod script;

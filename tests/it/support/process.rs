@@ -37,7 +37,7 @@ impl Process {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut seen = Vec::new();
         let address = loop {
-            let line = tokio::time::timeout(Duration::from_secs(60), lines.next_line()).await;
+            let line = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await;
             let line = line.expect("the server says that it serves within a minute").unwrap();
             let Some(line) = line else { panic!("the server ended before it served:\n{}", seen.join("\n")) };
             if let Ok(entry) = serde_json::from_str::<serde_json::Value>(&line)
@@ -69,4 +69,13 @@ impl Process {
     pub async fn ended(&mut self) -> std::process::ExitStatus {
         tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await.expect("the process ends").unwrap()
     }
+}
+
+/// The Python of `scripts/test`, which has the packages of the examples.
+pub fn python() -> Command {
+    let python = std::env::var_os("PULSE_TEST_PYTHON").expect("PULSE_TEST_PYTHON is not set: run scripts/test");
+    let mut command = Command::new(python);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
+    command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    command
 }

@@ -1,0 +1,69 @@
+//! Changes of a saved connection by field-mask paths (AIP-134).
+
+use super::spec::Spec;
+use crate::domain::Failure;
+
+/// What to change.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Holds the new values of the named fields; the others are ignored.
+    pub spec: Spec,
+    /// Field-mask paths such as `name`, `password` or `limits.max_rows`. A named field without a value is cleared.
+    pub paths: Vec<String>,
+    /// Refuses the change unless the connection still has this etag.
+    pub etag: Option<String>,
+    /// Saves without trying the database.
+    pub skip_test: bool,
+    /// Checks and tries, but saves nothing.
+    pub validate_only: bool,
+}
+
+/// The spec after the change. A URL comes first: it replaces everything that a URL can say, a password included, so
+/// that no saved password travels to another server; then the named fields win over it.
+pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spec, Failure> {
+    let mut spec = before;
+    if paths.iter().any(|path| path == "url") {
+        spec = Spec {
+            url: change.url.clone(),
+            name: spec.name,
+            client_key_pem: spec.client_key_pem,
+            tls: spec.tls,
+            access_mode: spec.access_mode,
+            allowed_functions: spec.allowed_functions,
+            limits: spec.limits,
+            ..Spec::default()
+        };
+    }
+    for path in paths {
+        match path.as_str() {
+            "url" => {}
+            "name" => spec.name.clone_from(&change.name),
+            "kind" => spec.kind = change.kind,
+            "host" => spec.host.clone_from(&change.host),
+            "port" => spec.port = change.port,
+            "database" => spec.database.clone_from(&change.database),
+            "username" => spec.username.clone_from(&change.username),
+            "password" => spec.password.clone_from(&change.password),
+            "tls" => {
+                spec.tls.clone_from(&change.tls);
+                spec.client_key_pem.clone_from(&change.client_key_pem);
+            }
+            "tls.mode" => spec.tls.mode = change.tls.mode,
+            "tls.ca_certificate" => spec.tls.ca_pem.clone_from(&change.tls.ca_pem),
+            "tls.client_certificate" => {
+                spec.tls.client_certificate_pem.clone_from(&change.tls.client_certificate_pem);
+            }
+            "tls.client_key" => spec.client_key_pem.clone_from(&change.client_key_pem),
+            "access_mode" => spec.access_mode = change.access_mode,
+            "allowed_functions" => spec.allowed_functions.clone_from(&change.allowed_functions),
+            "limits" => spec.limits = change.limits,
+            "limits.max_rows" => spec.limits.max_rows = change.limits.max_rows,
+            "limits.max_bytes" => spec.limits.max_bytes = change.limits.max_bytes,
+            "limits.statement_timeout" => spec.limits.statement_timeout = change.limits.statement_timeout,
+            unknown => {
+                return Err(Failure::field("update_mask", format!("`{unknown}` is no field of a connection")));
+            }
+        }
+    }
+    Ok(spec)
+}

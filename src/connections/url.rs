@@ -1,0 +1,167 @@
+//! Connection URLs, taken apart. Nothing here repeats the URL in an error: it may hold a password.
+
+use secrecy::SecretString;
+
+use crate::domain::{DatabaseKind, TlsMode};
+
+/// What a URL says. Empty and `None` where it says nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    pub(super) kind: DatabaseKind,
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// For SQLite the path.
+    pub(super) database: String,
+    pub(super) username: String,
+    pub(super) password: Option<SecretString>,
+    pub(super) tls: Option<TlsMode>,
+}
+
+/// Takes a URL apart; the error says what is wrong and what would be right.
+pub(super) fn parse(text: &str) -> Result<Parts, String> {
+    let text = text.trim();
+    let Some((scheme, rest)) = text.split_once(':') else { return Err(wrong_scheme()) };
+    match scheme.to_ascii_lowercase().as_str() {
+        "sqlite" | "sqlite3" => sqlite(rest),
+        "postgres" | "postgresql" => server(DatabaseKind::Postgresql, text),
+        "mysql" | "mariadb" => server(DatabaseKind::Mysql, text),
+        _ => Err(wrong_scheme()),
+    }
+}
+
+fn wrong_scheme() -> String {
+    "must begin with postgres://, mysql:// or sqlite://".to_owned()
+}
+
+/// `sqlite:///absolute/path`, `sqlite://relative/path` or `sqlite:path`. No parameters: how a file is opened is not the
+/// caller's choice.
+fn sqlite(rest: &str) -> Result<Parts, String> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.contains('?') {
+        return Err("must not have parameters for SQLite".to_owned());
+    }
+    if path.contains('#') {
+        return Err("must not have a fragment; write %23 for # in a path".to_owned());
+    }
+    let database = decoded(path)?;
+    if database.is_empty() {
+        return Err("must name a file, as in sqlite://shop.sqlite".to_owned());
+    }
+    Ok(Parts {
+        kind: DatabaseKind::Sqlite,
+        host: String::new(),
+        port: 0,
+        database,
+        username: String::new(),
+        password: None,
+        tls: None,
+    })
+}
+
+/// `scheme://user:password@host:port/database?sslmode=…`.
+fn server(kind: DatabaseKind, text: &str) -> Result<Parts, String> {
+    let url = ::url::Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    if url.cannot_be_a_base() {
+        return Err("must have // after the scheme".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("must not have a fragment; write %23 for # in a password".to_owned());
+    }
+    let mut tls = None;
+    for (name, value) in url.query_pairs() {
+        // Anything else may name a file or a command on the server; such things are no caller's choice.
+        if !matches!((kind, &*name), (DatabaseKind::Postgresql, "sslmode") | (DatabaseKind::Mysql, "ssl-mode")) {
+            return Err(format!("has the parameter `{}`, which is not supported", name.escape_debug()));
+        }
+        tls = Some(tls_mode(&value).ok_or_else(|| format!("has an unknown value of `{name}`"))?);
+    }
+    Ok(Parts {
+        kind,
+        // In a URL an IPv6 address has brackets, in a field it has none.
+        host: decoded(url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']'))?,
+        port: url.port().unwrap_or_default(),
+        database: decoded(url.path().trim_start_matches('/'))?,
+        username: decoded(url.username())?,
+        password: url.password().map(decoded).transpose()?.map(SecretString::from),
+        tls,
+    })
+}
+
+fn tls_mode(value: &str) -> Option<TlsMode> {
+    match value.to_ascii_lowercase().replace('_', "-").as_str() {
+        "disable" | "disabled" => Some(TlsMode::Disable),
+        "prefer" | "preferred" => Some(TlsMode::Prefer),
+        "require" | "required" => Some(TlsMode::Require),
+        "verify-ca" => Some(TlsMode::VerifyCa),
+        "verify-full" | "verify-identity" => Some(TlsMode::VerifyFull),
+        _ => None,
+    }
+}
+
+/// The text with `%XX` read as bytes of UTF-8 (RFC 3986, 2.1).
+fn decoded(text: &str) -> Result<String, String> {
+    let malformed = || "has a % that is not followed by two hexadecimal digits of UTF-8; write %25 for %".to_owned();
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut pieces = text.split('%');
+    bytes.extend(pieces.next().unwrap_or_default().as_bytes());
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).ok_or_else(malformed)?;
+        bytes.extend(hex::decode(digits).map_err(|_| malformed())?);
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn sqlite_paths() {
+        for (url, path) in [
+            ("sqlite:///data/shop.sqlite", "/data/shop.sqlite"),
+            ("sqlite://shop.sqlite", "shop.sqlite"),
+            ("sqlite://Sub/Shop.sqlite", "Sub/Shop.sqlite"),
+            ("sqlite:shop.sqlite", "shop.sqlite"),
+            ("SQLite://a%20b%23.db", "a b#.db"),
+        ] {
+            let parts = parse(url).unwrap();
+            assert_eq!((parts.kind, parts.database.as_str()), (DatabaseKind::Sqlite, path));
+        }
+        for url in ["sqlite://", "sqlite:", "sqlite://a?mode=rwc", "sqlite://a#b", "sqlite://a%zz", "sqlite://%ff"] {
+            assert!(parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn server_urls() {
+        let parts = parse("postgresql://an%40n:p%23w%25@db.example:6432/shop%20x?sslmode=verify-full").unwrap();
+        assert_eq!(parts.kind, DatabaseKind::Postgresql);
+        assert_eq!((parts.host.as_str(), parts.port), ("db.example", 6432));
+        assert_eq!((parts.database.as_str(), parts.username.as_str()), ("shop x", "an@n"));
+        assert_eq!(parts.password.unwrap().expose_secret(), "p#w%");
+        assert_eq!(parts.tls, Some(TlsMode::VerifyFull));
+        let parts = parse("mysql://localhost").unwrap();
+        assert_eq!((parts.kind, parts.port, parts.database.as_str()), (DatabaseKind::Mysql, 0, ""));
+    }
+
+    #[test]
+    fn refusals_never_repeat_the_password() {
+        for url in [
+            "postgres://ann:hunter2@db/shop?sslkey=/etc/passwd",
+            "postgres://ann:hunter2@db/shop?options=-c",
+            "postgres://ann:hunter2@db/shop#x",
+            "postgres://ann:hunter2@db:port/shop",
+            "postgres://ann:hunter2%@db/shop",
+            "postgres:ann:hunter2",
+            "http://ann:hunter2@db",
+            "mysql://ann:hunter2@db/shop?socket=/run/x",
+            "ann:hunter2@db",
+        ] {
+            let problem = parse(url).unwrap_err();
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+    }
+}

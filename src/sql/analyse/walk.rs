@@ -1,0 +1,218 @@
+//! Walks over a statement with the names that are visible at each place.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, Ident, Query, Select, Spanned, Statement, TableAlias, TableFactor, Value, Visit, Visitor,
+};
+
+use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
+use super::{Analysis, ColumnUse, Comparison, TableUse};
+use crate::domain::DatabaseKind;
+use crate::sql::guard::position;
+
+pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind) -> Analysis {
+    let mut walker = Walker { text, dialect, scopes: Vec::new(), analysis: Analysis::default() };
+    if let Statement::Query(query) = statement {
+        walker.analysis.output_columns = output_count(query);
+    }
+    let ControlFlow::Continue(()) = statement.visit(&mut walker);
+    walker.analysis
+}
+
+struct Walker<'a> {
+    text: &'a str,
+    dialect: DatabaseKind,
+    scopes: Vec<Scope>,
+    analysis: Analysis,
+}
+
+impl Visitor for Walker<'_> {
+    type Break = std::convert::Infallible;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        let mut scope = Scope::default();
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            scope.tables.push((cte.alias.name.value.clone(), renamed(outputs(&cte.query), Some(&cte.alias))));
+        }
+        self.scopes.push(scope);
+        // The sources of the selects, so that ORDER BY sees them; the selects add them again for themselves.
+        let mut found = Vec::new();
+        selects(&query.body, &mut found);
+        for select in found {
+            let sources = self.sources(select);
+            let Some(scope) = self.scopes.last_mut() else { continue };
+            scope.sources.extend(sources);
+            scope.aliases.extend(aliases(select));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<Self::Break> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
+        let sources = self.sources(select);
+        self.scopes.push(Scope { sources, aliases: aliases(select).collect(), tables: Vec::new() });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<Self::Break> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
+        match expression {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
+                if let Some(column) = self.column(expression) {
+                    self.analysis.columns.push(column);
+                }
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } => {
+                self.comparison(left, right);
+                self.comparison(right, left);
+            }
+            Expr::InList { expr, list, .. } => {
+                for item in list {
+                    self.comparison(expr, item);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Walker<'_> {
+    fn sources(&mut self, select: &Select) -> Vec<Source> {
+        factors(&select.from).filter_map(|factor| self.source(factor)).collect()
+    }
+
+    fn source(&mut self, factor: &TableFactor) -> Option<Source> {
+        let called = |alias: &Option<TableAlias>| alias.as_ref().map(|alias| alias.name.value.clone());
+        match factor {
+            TableFactor::Table { name, alias, args: None, .. } => {
+                let idents = idents(&name.0)?;
+                let (table, qualifiers) = idents.split_last()?;
+                let shape = match (qualifiers, self.visible_cte(&table.value)) {
+                    ([], Some(outputs)) => Shape::Computed(renamed(outputs, alias.as_ref())),
+                    _ => Shape::Table(self.table(table, qualifiers.last().copied())),
+                };
+                Some(Source { name: called(alias).unwrap_or_else(|| table.value.clone()), shape })
+            }
+            TableFactor::Table { name, alias, .. } | TableFactor::Function { name, alias, .. } => {
+                let function = idents(&name.0).and_then(|idents| idents.last().map(|name| name.value.clone()));
+                let name = called(alias).or(function).unwrap_or_default();
+                Some(Source { name, shape: Shape::Computed(None) })
+            }
+            TableFactor::Derived { subquery, alias, .. } => {
+                let shape = Shape::Computed(renamed(outputs(subquery), alias.as_ref()));
+                Some(Source { name: called(alias).unwrap_or_default(), shape })
+            }
+            TableFactor::UNNEST { alias, .. } | TableFactor::JsonTable { alias, .. } => {
+                Some(Source { name: called(alias).unwrap_or_default(), shape: Shape::Computed(None) })
+            }
+            _ => Some(Source { name: String::new(), shape: Shape::Computed(None) }),
+        }
+    }
+
+    /// The index of this mention of a table; the same mention is seen by a query and by its select.
+    fn table(&mut self, name: &Ident, schema: Option<&Ident>) -> usize {
+        let table = TableUse {
+            schema: schema.map(|schema| schema.value.clone()),
+            name: name.value.clone(),
+            position: position(self.text, name.span.start),
+        };
+        let tables = &mut self.analysis.tables;
+        tables.iter().position(|known| *known == table).unwrap_or_else(|| {
+            tables.push(table);
+            tables.len() - 1
+        })
+    }
+
+    fn visible_cte(&self, name: &str) -> Option<super::scope::Outputs> {
+        let mut ctes = self.scopes.iter().rev().flat_map(|scope| &scope.tables);
+        ctes.find(|(cte, _)| cte.eq_ignore_ascii_case(name)).map(|(_, outputs)| outputs.clone())
+    }
+
+    fn column(&self, expression: &Expr) -> Option<ColumnUse> {
+        let names = match expression {
+            Expr::Identifier(name) => std::slice::from_ref(name),
+            Expr::CompoundIdentifier(names) => names,
+            Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => return self.column(inner),
+            _ => return None,
+        };
+        let (name, qualifiers) = names.split_last()?;
+        let qualifier = qualifiers.last().map(|qualifier| qualifier.value.clone());
+        let (scopes, may_be_other) = self.owners(&name.value, qualifier.as_deref());
+        Some(ColumnUse {
+            qualifier,
+            quoted: name.quote_style == Some('"'),
+            position: position(self.text, expression.span().start),
+            name: name.value.clone(),
+            scopes,
+            may_be_other,
+        })
+    }
+
+    /// The tables that may own a column, nearest first, and whether it may belong to something else.
+    fn owners(&self, name: &str, qualifier: Option<&str>) -> (Vec<Vec<usize>>, bool) {
+        let mut owners = Vec::new();
+        let mut may_be_other = false;
+        for scope in self.scopes.iter().rev() {
+            let named = |source: &&Source| qualifier.is_none_or(|wanted| source.name.eq_ignore_ascii_case(wanted));
+            let mut tables = Vec::new();
+            let mut found = false;
+            for source in scope.sources.iter().filter(named) {
+                found = true;
+                match &source.shape {
+                    Shape::Table(index) => tables.push(*index),
+                    Shape::Computed(None) => may_be_other = true,
+                    Shape::Computed(Some(outputs)) => {
+                        // A column without a name of its own may be called by its text, as SQLite does.
+                        may_be_other |=
+                            outputs.iter().any(|output| output.is_empty() || output.eq_ignore_ascii_case(name));
+                    }
+                }
+            }
+            if !tables.is_empty() {
+                owners.push(tables);
+            }
+            if qualifier.is_some() && found {
+                break;
+            }
+            may_be_other |= qualifier.is_none() && scope.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name));
+        }
+        (owners, may_be_other)
+    }
+
+    fn comparison(&mut self, column: &Expr, literal: &Expr) {
+        let ignores_case = self.dialect == DatabaseKind::Mysql || has_nocase(column) || has_nocase(literal);
+        if let (Some(column), Some(literal)) = (self.column(column), self.text_literal(literal)) {
+            self.analysis.comparisons.push(Comparison { column, literal, ignores_case });
+        }
+    }
+
+    fn text_literal(&self, expression: &Expr) -> Option<String> {
+        match expression {
+            Expr::Value(value) => match &value.value {
+                Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text.clone()),
+                Value::DoubleQuotedString(text) if self.dialect == DatabaseKind::Mysql => Some(text.clone()),
+                _ => None,
+            },
+            Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => self.text_literal(inner),
+            _ => None,
+        }
+    }
+}
+
+fn has_nocase(expression: &Expr) -> bool {
+    match expression {
+        Expr::Collate { collation, .. } => collation.to_string().to_ascii_lowercase().contains("nocase"),
+        Expr::Nested(inner) => has_nocase(inner),
+        _ => false,
+    }
+}

@@ -1,0 +1,241 @@
+//! A small pool of connections to one SQLite file, used from blocking threads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::run::{self, Sink};
+use super::watch::Watch;
+use super::{SampleBounds, catalog, open, sample};
+use crate::domain::{ResultColumn, Row, Schema, Value, ValueIndex};
+use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary};
+
+/// Bytes of rows that a batch of a stream aims at.
+const BATCH_BYTES: u64 = 256 << 10;
+/// Batches that wait for the reader of a stream.
+const WAITING_BATCHES: usize = 2;
+
+/// Connections to one file; clones share them.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    options: Options,
+    /// One permit a connection; closed when the pool is.
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Session>>,
+}
+
+/// An open connection and the file it was opened on.
+#[derive(Debug)]
+struct Session {
+    connection: Connection,
+    file: Option<FileIdentity>,
+}
+
+impl Pool {
+    pub fn new(path: PathBuf, options: Options) -> Self {
+        let permits = Arc::new(Semaphore::new(options.connections));
+        Self { shared: Arc::new(Shared { path, options, permits, idle: Mutex::default() }) }
+    }
+
+    pub async fn probe(&self) -> Result<ServerInfo, Error> {
+        let version = |connection: &Connection| {
+            Ok(connection.query_row("SELECT sqlite_version()", [], |row| row.get::<_, String>(0))?)
+        };
+        self.own(version).await.map(|version| ServerInfo { version })
+    }
+
+    pub async fn schema(&self) -> Result<Schema, Error> {
+        self.own(catalog::schema).await
+    }
+
+    pub async fn values(&self, schema: Schema, bounds: SampleBounds) -> Result<ValueIndex, Error> {
+        // The bounds end the collecting early and keep what there is; the watch is for a single endless read.
+        let longest = bounds.time.saturating_add(self.shared.options.own_timeout);
+        self.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
+    }
+
+    pub async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+        self.own(move |connection| run::explain(connection, &sql, &parameters)).await
+    }
+
+    pub async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error> {
+        self.run(limits.timeout, move |connection| run::execute(connection, &sql, &parameters, limits)).await
+    }
+
+    pub async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error> {
+        let permit = self.acquire().await?;
+        let (watch, stop) = Watch::start(limits.timeout);
+        let (batch_sender, batches) = mpsc::channel(WAITING_BATCHES);
+        let (header_sender, header) = oneshot::channel();
+        let (outcome_sender, outcome) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let runtime = Handle::current();
+        spawn_blocking(move || {
+            let mut batches = Batches::new(header_sender, batch_sender, &watch, runtime);
+            let result = shared.session(|connection| {
+                watch.over(connection, |connection| {
+                    let summary = run::run(connection, &sql, &parameters, limits, &mut batches)?;
+                    batches.flush()?;
+                    Ok(Summary { execution_time: watch.elapsed(), ..summary })
+                })
+            });
+            drop(permit);
+            // Nobody listens when the reader is gone; then there is nobody to tell.
+            let _ = outcome_sender.send(result);
+        });
+        match header.await {
+            Ok(columns) => Ok(RowStream { columns, batches, outcome, stop }),
+            // It failed before there were columns: the outcome says why.
+            Err(_) => Err(match outcome.await {
+                Ok(Err(error)) => error,
+                _ => Error::Internal("the statement ended without columns".to_owned()),
+            }),
+        }
+    }
+
+    pub async fn close(&self) {
+        let all = u32::try_from(self.shared.options.connections).unwrap_or(u32::MAX);
+        // Waiting is first come, first served: whoever asks from now on comes after the closing and is refused.
+        let permits = self.shared.permits.acquire_many(all).await;
+        self.shared.permits.close();
+        drop(permits);
+        let shared = Arc::clone(&self.shared);
+        // Closing a file may block; that it panics instead is nothing anyone could act on.
+        let _ = spawn_blocking(move || shared.idle().clear()).await;
+    }
+
+    /// Runs one of Pulse's own statements.
+    async fn own<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.run(self.shared.options.own_timeout, work).await
+    }
+
+    /// Runs work on a free connection and a blocking thread; dropping the future stops it.
+    async fn run<T: Send + 'static>(
+        &self,
+        longest: Duration,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = self.acquire().await?;
+        let (watch, _stop) = Watch::start(longest);
+        let shared = Arc::clone(&self.shared);
+        let task = spawn_blocking(move || {
+            let result = shared.session(|connection| watch.over(connection, work));
+            drop(permit);
+            result
+        });
+        task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
+    }
+
+    async fn acquire(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(&self.shared.permits).acquire_owned();
+        match timeout(self.shared.options.acquire_timeout, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(Error::Unavailable("the connection was closed or changed".to_owned())),
+            Err(_elapsed) => Err(Error::Busy("all its connections are in use".to_owned())),
+        }
+    }
+}
+
+impl Shared {
+    /// Work on an idle connection, or on a new one; called on a blocking thread with a permit in hand.
+    fn session<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let file = FileIdentity::of(&self.path);
+        // A file that was replaced since is another database; its connections go.
+        let idle = self.idle().pop().filter(|session| session.file == file && file.is_some());
+        let session = match idle {
+            Some(session) => session,
+            None => Session { connection: open(&self.path, self.options.lock_timeout)?, file },
+        };
+        let result = work(&session.connection);
+        if !self.permits.is_closed() && !matches!(result, Err(Error::FileNotDatabase | Error::Unavailable(_))) {
+            self.idle().push(session);
+        }
+        result
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Device and number of a file: the same path may hold another file later.
+#[derive(Debug, PartialEq, Eq)]
+struct FileIdentity(u64, u64);
+
+impl FileIdentity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        fs::symlink_metadata(path).ok().map(|metadata| Self(metadata.dev(), metadata.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Option<Self> {
+        fs::symlink_metadata(path).ok().map(|metadata| Self(0, metadata.len()))
+    }
+}
+
+/// Gathers rows into batches and hands them over, waiting for the reader no longer than the statement may run.
+struct Batches<'a> {
+    header: Option<oneshot::Sender<Vec<ResultColumn>>>,
+    sender: mpsc::Sender<Vec<Row>>,
+    watch: &'a Watch,
+    runtime: Handle,
+    rows: Vec<Row>,
+    size_bytes: u64,
+}
+
+impl<'a> Batches<'a> {
+    fn new(
+        header: oneshot::Sender<Vec<ResultColumn>>,
+        sender: mpsc::Sender<Vec<Row>>,
+        watch: &'a Watch,
+        runtime: Handle,
+    ) -> Self {
+        Self { header: Some(header), sender, watch, runtime, rows: Vec::new(), size_bytes: 0 }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        self.size_bytes = 0;
+        let batch = std::mem::take(&mut self.rows);
+        match self.runtime.block_on(async { timeout(self.watch.left(), self.sender.send(batch)).await }) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_gone)) => Err(Error::Interrupted),
+            Err(_elapsed) => Err(self.watch.why_stopped()),
+        }
+    }
+}
+
+impl Sink for Batches<'_> {
+    fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error> {
+        match self.header.take().map(|header| header.send(columns)) {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Error::Interrupted),
+        }
+    }
+
+    fn row(&mut self, row: Row, size_bytes: u64) -> Result<(), Error> {
+        self.rows.push(row);
+        self.size_bytes += size_bytes;
+        if self.size_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,196 @@
+//! The program as a person at a shell uses it: what it prints, and what its exit codes say.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::support::process::{Process, pulse};
+use crate::support::server::{Folder, Server};
+
+/// Runs the program to its end: exit code, standard output, standard error.
+async fn run(arguments: &[&str]) -> (i32, String, String) {
+    finish(pulse().args(arguments)).await
+}
+
+async fn finish(command: &mut tokio::process::Command) -> (i32, String, String) {
+    let output = tokio::time::timeout(std::time::Duration::from_mins(2), command.output());
+    let output = output.await.expect("the program ends").unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// `pulse ask` on a running server.
+async fn ask(address: SocketAddr, arguments: &[&str]) -> (i32, String, String) {
+    let server = format!("http://{address}");
+    run(&[&["ask", "--server", &server], arguments].concat()).await
+}
+
+#[tokio::test]
+async fn help_lists_every_command_and_every_setting() {
+    let (code, help, _) = run(&["--help"]).await;
+    assert_eq!(code, 0);
+    for command in ["serve", "demo", "ask", "health", "eval", "Exit codes"] {
+        assert!(help.contains(command), "{command}: {help}");
+    }
+    let (code, help, _) = run(&["serve", "--help"]).await;
+    assert_eq!(code, 0);
+    for setting in settings() {
+        assert!(help.contains(&setting), "{setting}: {help}");
+    }
+}
+
+/// The environment variables that `config.rs` declares.
+fn settings() -> Vec<String> {
+    let source = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config.rs")).unwrap();
+    let declared = source.split("env = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    let settings: Vec<String> = declared.collect();
+    assert!(settings.len() > 15, "{settings:?}");
+    settings
+}
+
+#[tokio::test]
+async fn the_demo_answers_three_questions_on_a_fresh_machine() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("new");
+    let busy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = busy.local_addr().unwrap().to_string();
+    let (code, said, errors) =
+        run(&["demo", "--once", "--listen", &listen, "--data-dir", data_dir.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(said.contains(&format!("Port {} is busy; using ", busy.local_addr().unwrap().port())), "{said}");
+    for question in pulse::demo::QUESTIONS {
+        let (_, answer) = said.split_once(question).unwrap_or_else(|| panic!("{question}: {said}"));
+        let answer = answer.split('»').next().unwrap();
+        for part in ["planner", "mapper", "composer", "validator", "execution", " ms", "SELECT", "│"] {
+            assert!(answer.contains(part), "{question}: {part}: {answer}");
+        }
+        assert!(!answer.contains("not answered"), "{answer}");
+    }
+    assert!(data_dir.join("databases").join(pulse::demo::DATABASE_FILE).is_file());
+}
+
+#[tokio::test]
+async fn ask_says_by_its_exit_code_how_it_went() {
+    let server = Server::demo(&[]).await;
+    let question = pulse::demo::QUESTIONS[0];
+    let (code, said, errors) = ask(server.address, &[question, "--connection", "Demo"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(said.contains("SELECT") && said.contains("│") && said.contains("validator"), "{said}");
+
+    let (code, said, _) = ask(server.address, &["Blue yonder wherefore?", "--connection", "demo"]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("not answered: "), "{said}");
+
+    let (code, _, errors) = ask(server.address, &["", "--connection", "demo"]).await;
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("FIELD_INVALID") && errors.contains("question"), "{errors}");
+
+    let (code, _, errors) = ask(server.address, &[question, "--connection", "nowhere"]).await;
+    assert_eq!(code, 4, "{errors}");
+    assert!(errors.contains("no connection is named `nowhere`"), "{errors}");
+
+    let (code, _, errors) = ask("127.0.0.1:1".parse().unwrap(), &[question, "--connection", "demo"]).await;
+    assert_eq!(code, 4, "{errors}");
+    assert!(errors.contains("no server answers") && errors.contains("pulse serve"), "{errors}");
+}
+
+#[tokio::test]
+async fn ask_prints_events_as_json_lines() {
+    let server = Server::demo(&[]).await;
+    let (code, said, errors) =
+        ask(server.address, &[pulse::demo::QUESTIONS[0], "--connection", "demo", "--json"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let events: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sequences: Vec<&str> = events.iter().map(|event| event["sequence"].as_str().unwrap()).collect();
+    assert_eq!(sequences, (1..=events.len()).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert!(events[0]["workflow_started"].is_object() && events.last().unwrap()["completed"].is_object(), "{said}");
+    assert!(events.iter().any(|event| event["result"]["sql"].as_str().is_some_and(|sql| sql.contains("SELECT"))));
+}
+
+#[tokio::test]
+async fn ask_without_execution_stops_at_the_sql() {
+    let server = Server::demo(&[]).await;
+    let flags = [pulse::demo::QUESTIONS[0], "--connection", "demo", "--no-execute"];
+    let (code, said, errors) = ask(server.address, &flags).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert!(!said.contains("│"), "nothing was executed: {said}");
+}
+
+#[tokio::test]
+async fn health_asks_a_running_server() {
+    let server = Server::start().await;
+    let address = format!("http://{}", server.address);
+    let (code, said, errors) = run(&["health", "--server", &address]).await;
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("pulse.v1.") && line.ends_with(": SERVING")).count(), 3);
+    server.stop().await;
+    let (code, _, errors) = run(&["health", "--server", &address]).await;
+    assert_eq!(code, 4, "{errors}");
+}
+
+#[tokio::test]
+async fn two_processes_do_not_share_a_data_folder() {
+    let folder = Folder::new();
+    let first = Process::serve(folder.path(), &[]).await;
+    let second = ["serve", "--listen", "127.0.0.1:0", "--data-dir", folder.path().to_str().unwrap()];
+    let (code, _, errors) = run(&second).await;
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("PULSE_DATA_DIR") && errors.contains("another"), "{errors}");
+    first.channel().await;
+    first.kill().await;
+    // A lock left behind by a killed process locks nobody out.
+    Process::serve(folder.path(), &[]).await.kill().await;
+}
+
+#[tokio::test]
+async fn a_bad_setting_is_named() {
+    let folder = Folder::new();
+    let data_dir = folder.path().to_str().unwrap();
+    for (flags, named) in [
+        (["--listen", "nowhere"], "--listen"),
+        (["--step-timeout", "0s"], "PULSE_STEP_TIMEOUT"),
+        (["--step-timeout", "soon"], "--step-timeout"),
+        (["--encryption-key", "short"], "PULSE_ENCRYPTION_KEY"),
+        (["--store", "redis://127.0.0.1"], "PULSE_STORE"),
+        (["--api-keys-file", "/no/such/file"], "PULSE_API_KEYS_FILE"),
+        (["--openai-base-url", "models"], "OPENAI_BASE_URL"),
+        (["--log", "==="], "PULSE_LOG"),
+    ] {
+        let (code, _, errors) = run(&[&["serve", "--data-dir", data_dir], &flags[..]].concat()).await;
+        assert_eq!(code, 2, "{flags:?}: {errors}");
+        assert!(errors.contains(named), "{flags:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let (code, _, errors) = run(&["serve", "--data-dir", data_dir, "--listen", &listen]).await;
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("PULSE_LISTEN") && errors.contains(&listen), "{errors}");
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (code, _, errors) = run(&["serve", "--data-dir", file.to_str().unwrap()]).await;
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("PULSE_DATA_DIR"), "{errors}");
+}
+
+#[tokio::test]
+async fn settings_come_from_env_files_variables_and_flags() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join(".env"), "PULSE_STEP_TIMEOUT=from-file\n").unwrap();
+    let serve = |directory: &Path| {
+        let mut command = pulse();
+        command.current_dir(directory).args(["serve", "--data-dir"]).arg(directory.join("data"));
+        command
+    };
+    // Each is a value that the refusal repeats, so that it shows which one counted.
+    let (code, _, errors) = finish(&mut serve(folder.path())).await;
+    assert!(code == 2 && errors.contains("from-file"), "{code}: {errors}");
+    let (code, _, errors) = finish(serve(folder.path()).env("PULSE_STEP_TIMEOUT", "from-variable")).await;
+    assert!(code == 2 && errors.contains("from-variable"), "{code}: {errors}");
+    let mut flag = serve(folder.path());
+    let (code, _, errors) = finish(flag.args(["--step-timeout", "from-flag"])).await;
+    assert!(code == 2 && errors.contains("from-flag"), "{code}: {errors}");
+
+    std::fs::write(folder.path().join(".env"), "PULSE_STEP_TIMEOUT='unclosed\n").unwrap();
+    let (code, _, errors) = finish(&mut serve(folder.path())).await;
+    assert!(code == 2 && errors.contains(".env"), "{code}: {errors}");
+}

@@ -1,0 +1,90 @@
+//! What the contract promises about itself, read from its descriptors.
+
+use std::collections::BTreeSet;
+
+use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor, Value};
+
+use crate::support::contract::{methods, pool};
+use crate::support::process::python;
+
+/// A client that has Google's stubs too would not start if our `google/api` differed.
+#[tokio::test]
+async fn google_api_is_as_published() {
+    let set = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(set.path(), pulse::pb::FILE_DESCRIPTOR_SET).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/proto/compare_googleapis.py");
+    let output = python().arg(script).arg(set.path()).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn no_answer_has_room_for_a_secret() {
+    let mut open: Vec<MessageDescriptor> = methods().iter().map(MethodDescriptor::output).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(message) = open.pop() {
+        if !seen.insert(message.full_name().to_owned()) {
+            continue;
+        }
+        for field in message.fields() {
+            let secret = matches!(field.name(), "password" | "client_key" | "url" | "api_key");
+            assert!(!secret, "{}", field.full_name());
+            if let Kind::Message(inner) = field.kind() {
+                open.push(inner);
+            }
+        }
+    }
+    assert!(seen.contains("pulse.v1.Connection") && seen.contains("pulse.v1.WorkflowEvent"));
+}
+
+#[test]
+fn watches_hold_an_event_and_answers_their_resource_first() {
+    for method in methods() {
+        let (name, answer) = (method.name(), method.output());
+        let fields: Vec<_> = answer.fields().map(|field| (field.number(), field.name().to_owned())).collect();
+        let service = method.parent_service();
+        let resource = if service.name() == "ConnectionService" { "connection" } else { "workflow" };
+        match name {
+            "WatchWorkflow" | "RunWorkflow" => assert_eq!(fields, [(1, "event".to_owned())], "{name}"),
+            "CreateConnection" | "GetConnection" | "UpdateConnection" | "StartWorkflow" | "GetWorkflow"
+            | "CancelWorkflow" | "ResumeWorkflow" => assert_eq!(fields[0], (1, resource.to_owned()), "{name}"),
+            _ if name.starts_with("List") => assert_eq!(fields[1], (2, "next_page_token".to_owned()), "{name}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_rest_path_of_the_design_is_bound() {
+    let http = pool().get_extension_by_name("google.api.http").unwrap();
+    let mut bound = BTreeSet::new();
+    for method in methods() {
+        let options = method.options();
+        let rule = options.get_extension(&http);
+        let rule = rule.as_message().unwrap();
+        let more = rule.get_field_by_name("additional_bindings").unwrap();
+        let rules = std::iter::once(rule).chain(more.as_list().unwrap().iter().filter_map(Value::as_message));
+        for rule in rules {
+            for verb in ["get", "put", "post", "delete", "patch"] {
+                let path = rule.get_field_by_name(verb).unwrap();
+                let path = path.as_str().unwrap();
+                assert!(path.is_empty() || bound.insert(format!("{verb} {path}")), "{verb} {path} is bound twice");
+            }
+        }
+    }
+    for expected in [
+        "post /api/v1/instances",
+        "get /api/v1/instances",
+        "get /api/v1/instances/{id}",
+        "put /api/v1/instances/{id}",
+        "delete /api/v1/instances/{id}",
+        "post /api/v1/instances/{id}/test",
+        "post /api/v1/instances/{connection_id}/query",
+        "post /api/v1/query",
+        "post /api/v1/workflows",
+        "post /api/v1/workflows/start-with-connection",
+        "get /api/v1/workflows/{id}/status",
+        "get /api/v1/workflows/{id}/steps",
+    ] {
+        assert!(bound.contains(expected), "{expected} is missing from {bound:#?}");
+    }
+}

@@ -1,0 +1,38 @@
+//! The Python client of `examples/python`, with stubs generated from `proto/`, against a served demo.
+
+use std::net::SocketAddr;
+use std::process::Output;
+
+use crate::support::process::python;
+use crate::support::server::Server;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/ask.py");
+
+async fn ask(address: SocketAddr, question: &str, connection: &str) -> (Output, String) {
+    let arguments = [SCRIPT, question, "--connection", connection, "--server", &address.to_string()];
+    let output = python().args(arguments).output().await.unwrap();
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    (output, said)
+}
+
+#[tokio::test]
+async fn a_question_is_asked_and_watched() {
+    let server = Server::demo(&[]).await;
+    let (output, said) = ask(server.address, pulse::demo::QUESTIONS[0], "DEMO").await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for step in ["planner", "mapper", "composer", "validator", "execution"] {
+        assert!(said.lines().any(|line| line.contains("step_completed") && line.contains(step)), "{step}: {said}");
+    }
+    assert!(said.contains("SELECT") && said.lines().last().unwrap().contains("completed"), "{said}");
+}
+
+#[tokio::test]
+async fn exit_codes_tell_why() {
+    let server = Server::demo(&[]).await;
+    let (output, said) = ask(server.address, "Blue yonder wherefore?", "demo").await;
+    assert_eq!(output.status.code(), Some(1), "{said}{output:?}");
+    let address = server.address;
+    server.stop().await;
+    let (output, _) = ask(address, "How many customers?", "demo").await;
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+}
