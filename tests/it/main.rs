@@ -7,21 +7,15 @@ mod bad_input;
 mod cli;
 mod connections;
 mod contract;
+mod crash;
 mod edge;
+mod feedback;
 mod identity;
 mod llm;
 mod openai_engine;
 mod python_client;
 mod queries;
 mod schema;
-//! Tests over real gRPC, HTTP and processes.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
-
-mod crash;
-mod feedback;
-mod llm;
-mod openai_engine;
 mod shop_questions;
 mod stopping;
 mod support;

@@ -9,7 +9,7 @@ use crate::domain::outputs::{
     PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput, Usage, ValidatorOutput,
     Verdict, WorkflowResult,
 };
-use crate::domain::{DatabaseKind, SqlError, Value};
+use crate::domain::{SqlError, Value};
 use crate::pb::v1 as pb;
 use crate::pb::v1::step::Output;
 
