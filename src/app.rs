@@ -16,7 +16,7 @@ use crate::lifecycle::Lifecycle;
 use crate::llm;
 use crate::store::embedded::Embedded;
 use crate::store::{self, Store};
-use crate::workflow::{self, Engine, Handle, Saved, Teams};
+use crate::workflow::{self, Engine, Handle, Teams};
 use crate::{agents, api, demo, queries};
 
 /// Name of the connection to the demo database.
@@ -55,10 +55,19 @@ impl App {
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
         let queries = queries::Service::new(directory.clone(), query_options(&config));
         let library = Library::new(directory.clone());
-        let databases = Arc::new(Saved::new(directory.clone(), library, queries.clone()));
-        let teams =
-            Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
-        let engine = Engine::over(store.clone(), databases, teams, clock, workflow_options(&config));
+        let teams = Teams {
+            builtin: engines::builtin::team(),
+            openai: config.model.as_ref().map(openai_team).transpose()?,
+        };
+        let parts = workflow::Parts {
+            store: store.clone(),
+            library,
+            directory: directory.clone(),
+            queries: queries.clone(),
+            teams,
+            clock,
+        };
+        let engine = Engine::new(parts, workflow_options(&config));
         let (engine, workflows) = engine.map_err(|error| Error(error.to_string()))?;
 
         let soft = lifecycle.soft.clone();

@@ -112,7 +112,7 @@ fn is_word_of_sql(name: &str, dialect: DatabaseKind) -> bool {
     const VALUES: [&str; 6] =
         ["current_date", "current_time", "current_timestamp", "current_user", "session_user", "user"];
     let is = |word: &&str| word.eq_ignore_ascii_case(name);
-    VALUES.iter().any(|word| is(&word)) || (dialect != DatabaseKind::Sqlite && UNITS.iter().any(|word| is(&word)))
+    VALUES.iter().any(&is) || (dialect != DatabaseKind::Sqlite && UNITS.iter().any(is))
 }
 
 /// The column that a name stands for: in the nearest query with a table that has it.

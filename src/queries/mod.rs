@@ -2,6 +2,8 @@
 
 mod evidence;
 mod service;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use service::{Databases, Service};

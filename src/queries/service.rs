@@ -27,11 +27,11 @@ pub trait Databases: Send + Sync {
 #[async_trait]
 impl Databases for Directory {
     async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
-        Directory::database(self, who, id).await
+        Self::database(self, who, id).await
     }
 
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure> {
-        Directory::schema(self, who, id, false).await
+        Self::schema(self, who, id, false).await
     }
 }
 
@@ -298,7 +298,7 @@ fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
     names
 }
 
-/// The evidence as checks. Existence is the planner's to judge here: it knows more than the schema that was read.
+/// The evidence as checks; whether the statement is valid, guard and planner decide.
 fn validation(evidence: &Evidence, tables: Vec<String>) -> Validation {
     let (parse, read_only, error) = match &evidence.guard {
         GuardVerdict::Allowed => (Verdict::Passed, Verdict::Passed, None),
@@ -315,9 +315,13 @@ fn validation(evidence: &Evidence, tables: Vec<String>) -> Validation {
         (Verdict::Failed, Some(error)) => error.message.clone(),
         _ => String::new(),
     };
-    let names = match (&evidence.guard, unknown.as_slice()) {
-        (GuardVerdict::Allowed, []) => (Verdict::Passed, String::new()),
-        (GuardVerdict::Allowed, names) => (Verdict::Failed, format!("there is no {}", names.join(", "))),
+    let names = match (&evidence.guard, unknown.as_slice(), planner.0) {
+        (GuardVerdict::Allowed, [], _) => (Verdict::Passed, String::new()),
+        // The database knows its own names best.
+        (GuardVerdict::Allowed, names, Verdict::Passed) => {
+            (Verdict::Warning, format!("not in the schema: {}", names.join(", ")))
+        }
+        (GuardVerdict::Allowed, names, _) => (Verdict::Failed, format!("not in the schema: {}", names.join(", "))),
         _ => (Verdict::Skipped, "an earlier check failed".to_owned()),
     };
     let check = |kind, verdict, detail| Check { kind, verdict, detail };

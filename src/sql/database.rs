@@ -67,7 +67,6 @@ impl Database {
 
     /// The dialect it speaks.
     #[must_use]
-    #[expect(clippy::unused_self, reason = "further targets will differ")]
     pub fn kind(&self) -> DatabaseKind {
         DatabaseKind::Sqlite
     }

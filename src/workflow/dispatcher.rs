@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, OptionFuture};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::databases::Databases;
 use super::executor::{Attempt, FactsCell};
-use super::journal::Journal;
+use super::journal::{self, Journal, Start, Written};
 use super::next::next;
 use super::plan::Plan;
 use crate::agents::Task;
@@ -25,6 +27,18 @@ const MAX_DELIVERIES: usize = 5;
 pub(super) struct Limits {
     pub(super) step_timeout: Duration,
     pub(super) max_model_calls: u32,
+    pub(super) pace: Pace,
+}
+
+/// When a step begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// When its start, and with it all that it builds on, is durable: for steps that ask a model, so that no answer is
+    /// paid for twice.
+    Stored,
+    /// At once, while what it builds on is being written: for steps that take less time than a write and give the same
+    /// answer when they run again after a crash. Watchers see nothing that is not durable either way.
+    Ahead,
 }
 
 /// Where a workflow comes from when it is taken up.
@@ -75,28 +89,39 @@ impl Dispatcher {
     async fn drive(&mut self, origin: Origin, mut tail: watch::Receiver<u64>, left: Duration) -> Result<(), Error> {
         let deadline = tokio::time::sleep(left);
         tokio::pin!(deadline);
+        let mut write: OptionFuture<BoxFuture<'static, Result<Written, Error>>> = None.into();
         if *tail.borrow_and_update() > self.journal.workflow().last_sequence {
             self.journal.catch_up().await?;
         }
         let first = self.first(origin, left);
-        self.advance(first).await?;
-        while !self.journal.workflow().status.is_terminal() {
-            let happened = tokio::select! {
+        self.record(first);
+        let mut writing = false;
+        loop {
+            if !writing && let Some(next) = self.journal.write() {
+                (write, writing) = (Some(next.run().boxed()).into(), true);
+            }
+            let (last, ended) = (self.journal.workflow().last_sequence, self.journal.workflow().status.is_terminal());
+            if ended && !writing {
+                return Ok(());
+            }
+            if !writing && *tail.borrow_and_update() > last {
+                self.journal.catch_up().await?;
+                self.record(Vec::new());
+                continue;
+            }
+            tokio::select! {
                 biased;
-                Some(ended) = self.steps.join_next() => vec![ended.unwrap_or_else(|error| lost(&error))],
-                Ok(()) = tail.changed() => {
-                    let last = *tail.borrow_and_update();
-                    if last <= self.journal.workflow().last_sequence {
-                        continue;
-                    }
-                    self.journal.catch_up().await?;
-                    Vec::new()
+                Some(written) = &mut write, if writing => {
+                    writing = false;
+                    self.written(written?).await?;
                 }
-                () = &mut deadline => vec![EventKind::Failed(timed_out(&self.question))],
-            };
-            self.advance(happened).await?;
+                Some(step) = self.steps.join_next(), if !ended => {
+                    self.record(vec![step.unwrap_or_else(|error| lost(&error))]);
+                }
+                Ok(()) = tail.changed() => {}
+                () = &mut deadline, if !ended => self.record(vec![EventKind::Failed(timed_out(&self.question))]),
+            }
         }
-        Ok(())
     }
 
     /// What happened before anything runs.
@@ -111,22 +136,43 @@ impl Dispatcher {
         match origin {
             Origin::Log(interrupted) => again(interrupted),
             Origin::Fresh => {
-                workflow.steps.iter().for_each(|step| self.start(&step.name, step.attempt));
+                for step in &workflow.steps {
+                    self.start(&step.name, step.attempt);
+                }
                 Vec::new()
             }
         }
     }
 
-    /// Stores what happened with what follows from it, and starts the steps that begin with that.
-    async fn advance(&mut self, happened: Vec<EventKind>) -> Result<(), Error> {
+    /// Notes what happened with what follows from it.
+    fn record(&mut self, happened: Vec<EventKind>) {
         let plan = &self.plan;
-        let stored = self.journal.append(happened, |workflow| next(plan, workflow)).await?;
-        for event in stored {
-            if let EventKind::StepStarted { step, attempt } = event.kind {
+        let starts = self.journal.record(happened, |workflow| next(plan, workflow));
+        if self.limits.pace == Pace::Ahead {
+            self.start_all(starts);
+        }
+    }
+
+    async fn written(&mut self, written: Written) -> Result<(), Error> {
+        let plan = &self.plan;
+        let (starts, pace) = match written {
+            Written::Stored(events) => (journal::starts(&events), Pace::Stored),
+            Written::Overtaken(events) => {
+                (self.journal.rebase(events, |workflow| next(plan, workflow)).await?, Pace::Ahead)
+            }
+        };
+        if self.limits.pace == pace {
+            self.start_all(starts);
+        }
+        Ok(())
+    }
+
+    fn start_all(&mut self, starts: Vec<Start>) {
+        if !self.journal.workflow().status.is_terminal() {
+            for (step, attempt) in starts {
                 self.start(&step, attempt);
             }
         }
-        Ok(())
     }
 
     fn start(&mut self, step: &str, attempt: u32) {

@@ -1,24 +1,26 @@
 //! The engine: takes up what an earlier process left, then runs what the handle starts.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::crew::{Crews, Teams};
 use super::databases::Databases;
 use super::dispatcher::{Dispatcher, Limits, Origin};
 use super::handle::Handle;
 use super::journal::{self, Backoff, Journal};
-use super::plan::{self, Plan};
-use super::steps::{Execution, LoadSchema, Validator};
-use crate::agents::{Agent, Team};
-use crate::domain::{
-    Clock, EngineChoice, EngineName, EventKind, Failure, Question, Reason, Source, TenantId, Workflow, WorkflowId,
-};
-use crate::store::{Error, Store};
+use super::live::Live;
+use super::plan;
+use super::running::{Running, Taken};
+use crate::connections::Directory;
+use crate::domain::{Clock, EventKind, TenantId, Workflow, WorkflowId};
+use crate::knowledge::Library;
+use crate::queries;
+use crate::store::{Error, Store, StoredWorkflow};
 
 /// Limits of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +52,20 @@ impl Default for Options {
     }
 }
 
-/// Who can play the agents.
-pub struct Teams {
-    /// Always there.
-    pub builtin: Team,
-    /// There when a model is configured.
-    pub openai: Option<Team>,
+/// What an engine is made of.
+pub struct Parts {
+    /// Where the logs live.
+    pub store: Arc<dyn Store>,
+    /// What is known of databases.
+    pub library: Library,
+    /// Saved connections.
+    pub directory: Directory,
+    /// The one door to SQL.
+    pub queries: queries::Service,
+    /// Who plays the agents.
+    pub teams: Teams,
+    /// Tells the time of events.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Runs workflows. There is one per process; [`Handle`] is what everybody else uses.
@@ -65,7 +75,13 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine over any databases, and its handle. Fails when a team's agents do not make a plan.
+    /// An engine and its handle. Fails when a team's agents do not make a plan.
+    pub fn new(parts: Parts, options: Options) -> Result<(Self, Handle), plan::Error> {
+        let Parts { store, library, directory, queries, teams, clock } = parts;
+        Self::over(store, Arc::new(Live { directory, library, queries }), teams, clock, options)
+    }
+
+    /// The same over any databases.
     pub fn over(
         store: Arc<dyn Store>,
         databases: Arc<dyn Databases>,
@@ -73,11 +89,10 @@ impl Engine {
         clock: Arc<dyn Clock>,
         options: Options,
     ) -> Result<(Self, Handle), plan::Error> {
-        let builtin = Crew::new(teams.builtin, &databases)?;
-        let openai = teams.openai.map(|team| Crew::new(team, &databases)).transpose()?;
+        let crews = Crews::new(teams, &databases)?;
         let (sender, queue) = mpsc::channel(options.max_waiting);
         let running = Running::default();
-        let shared = Arc::new(Shared { store, databases, clock, options, builtin, openai, running, queue: sender });
+        let shared = Arc::new(Shared { store, databases, clock, options, crews, running, queue: sender });
         Ok((Self { shared: shared.clone(), queue }, Handle::new(shared)))
     }
 
@@ -121,8 +136,12 @@ impl Engine {
         loop {
             match self.shared.store.unfinished().await {
                 Ok(stored) => {
-                    let jobs = stored.into_iter();
-                    return jobs.map(|one| Job { tenant: one.tenant, id: one.id, workflow: None }).collect();
+                    // What this process has started meanwhile comes through the queue.
+                    let job = |one: StoredWorkflow| {
+                        let taken = Some(self.shared.running.take(one.id)?);
+                        Some(Job { tenant: one.tenant, id: one.id, workflow: None, taken })
+                    };
+                    return stored.into_iter().filter_map(job).collect();
                 }
                 Err(error) => {
                     if let Err(error) = backoff.after(error).await {
@@ -137,8 +156,9 @@ impl Engine {
 }
 
 /// Runs one workflow to its end. Nothing is done for one that runs already, has ended or does not exist.
-async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result<(), Error> {
-    let Some(_running) = shared.running.enter(job.id) else { return Ok(()) };
+async fn work(shared: &Shared, mut job: Job, shutdown: &CancellationToken) -> Result<(), Error> {
+    let Some(taken) = job.taken.take().or_else(|| shared.running.take(job.id)) else { return Ok(()) };
+    taken.runs();
     let (tail, opened) = tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
         opened = open(shared, job) => opened?,
@@ -151,16 +171,15 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
     let age = shared.clock.now().duration_since(workflow.create_time);
     let age = Duration::try_from(age).unwrap_or_default();
     let left = workflow.started.question.options.workflow_timeout.saturating_sub(age);
-    let plan = shared.crew(workflow.started.engine).map(|crew| crew.plan(&workflow.started.question));
+    let crew = shared.crews.of(workflow.started.engine);
+    let plan = crew.map(|crew| (crew.plan(&workflow.started.question), crew.pace()));
     let mut journal = Journal::new(shared.store.clone(), shared.clock.clone(), workflow);
-    let plan = match plan {
+    let (plan, pace) = match plan {
         Ok(plan) => plan,
-        Err(failure) => {
-            journal.append(vec![EventKind::Failed(failure)], |_| Vec::new()).await?;
-            return Ok(());
-        }
+        Err(failure) => return journal.end(EventKind::Failed(failure)).await,
     };
-    let limits = Limits { step_timeout: shared.options.step_timeout, max_model_calls: shared.options.max_model_calls };
+    let Options { step_timeout, max_model_calls, .. } = shared.options;
+    let limits = Limits { step_timeout, max_model_calls, pace };
     let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone());
     if let Some(ended) = dispatcher.run(origin, tail, left, shutdown).await? {
         let (status, reason) = (ended.status, ended.failure.as_ref().map(|failure| failure.reason));
@@ -171,7 +190,7 @@ async fn work(shared: &Shared, job: Job, shutdown: &CancellationToken) -> Result
 
 /// Follows and then reads the log, so that nothing falls between.
 async fn open(shared: &Shared, job: Job) -> Result<(watch::Receiver<u64>, Option<(Workflow, Origin)>), Error> {
-    let Job { tenant, id, mut workflow } = job;
+    let Job { tenant, id, mut workflow, .. } = job;
     let mut backoff = Backoff::default();
     loop {
         let opened = async {
@@ -197,61 +216,13 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) running: Running,
     pub(super) queue: mpsc::Sender<Job>,
-    builtin: Crew,
-    openai: Option<Crew>,
+    pub(super) crews: Crews,
 }
 
 impl Shared {
-    /// AUTO is the model when one is configured, otherwise builtin.
-    pub(super) fn resolve(&self, choice: EngineChoice) -> Result<&Crew, Failure> {
-        match choice {
-            EngineChoice::Auto => Ok(self.openai.as_ref().unwrap_or(&self.builtin)),
-            EngineChoice::Builtin => self.crew(EngineName::Builtin),
-            EngineChoice::Openai => self.crew(EngineName::Openai),
-        }
-    }
-
     /// Whether a workflow that is started now runs at once.
     pub(super) fn is_free(&self) -> bool {
         self.queue.capacity() == self.queue.max_capacity() && self.running.count() < self.options.max_running
-    }
-
-    fn crew(&self, engine: EngineName) -> Result<&Crew, Failure> {
-        let crew = match engine {
-            EngineName::Builtin => Some(&self.builtin),
-            EngineName::Openai => self.openai.as_ref(),
-        };
-        crew.ok_or_else(|| {
-            let message = "engine OPENAI needs a model: set OPENAI_API_KEY, or ask with engine AUTO or BUILTIN";
-            Failure::new(Reason::ModelNotConfigured, message)
-        })
-    }
-}
-
-/// A team with the workflow's own steps, planned.
-pub(super) struct Crew {
-    pub(super) engine: EngineName,
-    pub(super) model: String,
-    pub(super) prompt_version: String,
-    with_execution: Arc<Plan>,
-    without_execution: Arc<Plan>,
-}
-
-impl Crew {
-    fn new(team: Team, databases: &Arc<dyn Databases>) -> Result<Self, plan::Error> {
-        let Team { engine, model, prompt_version, mut agents } = team;
-        agents.insert(0, Arc::new(LoadSchema) as Arc<dyn Agent>);
-        agents.push(Arc::new(Validator { databases: databases.clone() }));
-        let without_execution = Arc::new(Plan::new(agents.clone())?);
-        agents.push(Arc::new(Execution { databases: databases.clone() }));
-        let with_execution = Arc::new(Plan::new(agents)?);
-        Ok(Self { engine, model, prompt_version, with_execution, without_execution })
-    }
-
-    /// A schema that came with the call has no database to run anything on.
-    pub(super) fn plan(&self, question: &Question) -> Arc<Plan> {
-        let executes = question.options.execute && matches!(question.source, Source::Connection(_));
-        if executes { self.with_execution.clone() } else { self.without_execution.clone() }
     }
 }
 
@@ -261,36 +232,6 @@ pub(super) struct Job {
     pub(super) id: WorkflowId,
     /// Where its log stands; `None` reads it from the store.
     pub(super) workflow: Option<Workflow>,
-}
-
-/// The workflows that this process runs now.
-#[derive(Default)]
-pub(super) struct Running(Arc<Mutex<HashSet<WorkflowId>>>);
-
-impl Running {
-    pub(super) fn contains(&self, id: WorkflowId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
-    }
-
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// `None` when it runs already.
-    fn enter(&self, id: WorkflowId) -> Option<Entered> {
-        let fresh = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-        fresh.then(|| Entered { set: self.0.clone(), id })
-    }
-}
-
-/// Leaves the set when dropped.
-struct Entered {
-    set: Arc<Mutex<HashSet<WorkflowId>>>,
-    id: WorkflowId,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
-    }
+    /// Keeps it in hand while it waits.
+    pub(super) taken: Option<Taken>,
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use uuid::Uuid;
 
 use super::engine::{Job, Shared};
 use super::next::next;
@@ -50,16 +49,16 @@ impl Handle {
     pub async fn start(&self, who: &Principal, question: Question, options: StartOptions) -> Result<Workflow, Failure> {
         let shared = &self.shared;
         admission::check(&question, &shared.options)?;
-        let crew = shared.resolve(question.options.engine)?;
+        let crew = shared.crews.resolve(question.options.engine)?;
         let mut id = WorkflowId::generate();
         if let Some(key) = options.request.filter(|_| !options.validate_only) {
-            let fresh = Uuid::from_bytes(*id.as_bytes());
+            let fresh = id.uuid();
             let claim = shared.store.claim_request(&who.tenant, Self::START, &key.id, &key.body_hash, fresh).await;
             match claim.map_err(|error| journal::failure(&error))? {
                 Claim::New => {}
                 Claim::Reused => return Err(reused(&key.id)),
                 Claim::Repeat(first) => {
-                    id = first.to_string().parse().map_err(|_| internal("a claimed id is no UUID"))?;
+                    id = WorkflowId::from_uuid(first);
                     if let Some(workflow) = self.find(who, id).await? {
                         return Ok(workflow);
                     }
@@ -203,10 +202,11 @@ impl Handle {
         let mut events = vec![first];
         events.extend(journal::apply(&mut workflow, starts, time, epoch));
         let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
+        let taken = shared.running.take(id);
         let stored = tokio::spawn(async move {
             let result = shared.store.append(&tenant, id, 0, &events).await;
             let known = result.is_ok().then(|| workflow.clone());
-            place.send(Job { tenant, id, workflow: known });
+            place.send(Job { tenant, id, workflow: known, taken });
             result.map(|()| workflow)
         });
         match stored.await {

@@ -12,19 +12,21 @@ use crate::store::{Error, Store};
 /// Events read from the store at once.
 pub(super) const PAGE: usize = 256;
 
-/// The log of one workflow and the fold over it, as one writer sees them.
+/// The log of one workflow and the fold over it, as one writer sees them. The fold runs ahead of the store by what
+/// is written now and what waits to be written.
 pub(super) struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     tenant: TenantId,
     workflow: Arc<Workflow>,
+    unsent: Vec<Event>,
 }
 
 impl Journal {
     /// Takes up a log where `workflow` stands.
     pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, workflow: Workflow) -> Self {
         let tenant = workflow.started.principal.tenant.clone();
-        Self { store, clock, tenant, workflow: Arc::new(workflow) }
+        Self { store, clock, tenant, workflow: Arc::new(workflow), unsent: Vec::new() }
     }
 
     /// The workflow as its events tell it.
@@ -32,34 +34,67 @@ impl Journal {
         &self.workflow
     }
 
-    /// Appends what happened and, in the same write, what `next` makes of it; returns all that was stored. When somebody
-    /// else wrote first, their events are read and what follows is decided anew; nothing is stored after a terminal
-    /// event. A store that fails in passing is tried again until it answers: an answer that was paid for is not lost.
-    pub(super) async fn append(
+    /// Notes what happened and what `next` makes of it; returns the steps that begin with that. Nothing follows a
+    /// terminal event.
+    pub(super) fn record(
         &mut self,
         happened: Vec<EventKind>,
         next: impl Fn(&Workflow) -> Vec<EventKind>,
-    ) -> Result<Vec<Event>, Error> {
-        let given = happened.len();
-        let mut happened = happened;
-        loop {
-            if self.workflow.status.is_terminal() {
-                return Ok(Vec::new());
-            }
-            let last = self.workflow.last_sequence;
-            let mut events = Vec::with_capacity(given + 2);
-            self.apply(happened, &mut events);
-            let decided = next(&self.workflow);
-            self.apply(decided, &mut events);
-            if events.is_empty() || self.store_all(last, &events).await? {
-                return Ok(events);
-            }
-            self.reload().await?;
-            happened = events.into_iter().take(given).map(|event| event.kind).collect();
+    ) -> Vec<Start> {
+        if self.workflow.status.is_terminal() {
+            return Vec::new();
         }
+        let from = self.unsent.len();
+        self.apply(happened);
+        let decided = next(&self.workflow);
+        self.apply(decided);
+        starts(&self.unsent[from..])
     }
 
-    /// Reads on when the log is longer than the fold.
+    /// What waits to be written, as one write. The caller makes one write at a time.
+    pub(super) fn write(&mut self) -> Option<Write> {
+        let events = std::mem::take(&mut self.unsent);
+        let (store, tenant, id) = (self.store.clone(), self.tenant.clone(), self.workflow.id);
+        (!events.is_empty()).then_some(Write { store, tenant, id, events })
+    }
+
+    /// After a write that somebody else's came before: reads theirs, notes once more what was written and what waited,
+    /// and lets `next` see it all. Returns the steps that begin with what it adds.
+    pub(super) async fn rebase(
+        &mut self,
+        overtaken: Vec<Event>,
+        next: impl Fn(&Workflow) -> Vec<EventKind>,
+    ) -> Result<Vec<Start>, Error> {
+        let waited = std::mem::take(&mut self.unsent);
+        let mut backoff = Backoff::default();
+        loop {
+            match load(&*self.store, &self.tenant, self.workflow.id).await {
+                Ok(Some(log)) => {
+                    self.workflow = Arc::new(log.workflow);
+                    break;
+                }
+                Ok(None) => return Err(Error::Corrupt("the log of a running workflow is gone".to_owned())),
+                Err(error) => backoff.after(error).await?,
+            }
+        }
+        if !self.workflow.status.is_terminal() {
+            self.apply(overtaken.into_iter().chain(waited).map(|event| event.kind).collect());
+        }
+        Ok(self.record(Vec::new(), next))
+    }
+
+    /// Ends a workflow that cannot run.
+    pub(super) async fn end(&mut self, terminal: EventKind) -> Result<(), Error> {
+        self.record(vec![terminal], |_| Vec::new());
+        while let Some(write) = self.write() {
+            if let Written::Overtaken(events) = write.run().await? {
+                self.rebase(events, |_| Vec::new()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads on when nothing waits and the log is longer than the fold.
     pub(super) async fn catch_up(&mut self) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         loop {
@@ -77,39 +112,60 @@ impl Journal {
         }
     }
 
-    fn apply(&mut self, kinds: Vec<EventKind>, events: &mut Vec<Event>) {
+    fn apply(&mut self, kinds: Vec<EventKind>) {
         let now = self.clock.now();
-        events.extend(apply(Arc::make_mut(&mut self.workflow), kinds, now, self.store.epoch()));
+        self.unsent.extend(apply(Arc::make_mut(&mut self.workflow), kinds, now, self.store.epoch()));
     }
+}
 
-    /// `false` when the log ends elsewhere than at `last`.
-    async fn store_all(&self, last: u64, events: &[Event]) -> Result<bool, Error> {
+/// A step and its attempt.
+pub(super) type Start = (String, u32);
+
+/// The steps that begin with these events.
+pub(super) fn starts(events: &[Event]) -> Vec<Start> {
+    let start = |event: &Event| match &event.kind {
+        EventKind::StepStarted { step, attempt } => Some((step.clone(), *attempt)),
+        _ => None,
+    };
+    events.iter().filter_map(start).collect()
+}
+
+/// Events on their way to the store.
+pub(super) struct Write {
+    store: Arc<dyn Store>,
+    tenant: TenantId,
+    id: WorkflowId,
+    events: Vec<Event>,
+}
+
+/// How a write went.
+pub(super) enum Written {
+    /// These events are durable.
+    Stored(Vec<Event>),
+    /// Somebody else wrote first; these are not stored.
+    Overtaken(Vec<Event>),
+}
+
+impl Write {
+    /// A store that fails in passing is tried again until it answers: an answer that was paid for is not lost.
+    pub(super) async fn run(self) -> Result<Written, Error> {
+        let Self { store, tenant, id, events } = self;
+        let last = events.first().map_or(0, |event| event.sequence - 1);
         let mut backoff = Backoff::default();
         loop {
-            match self.store.append(&self.tenant, self.workflow.id, last, events).await {
-                Ok(()) => return Ok(true),
+            match store.append(&tenant, id, last, &events).await {
+                Ok(()) => return Ok(Written::Stored(events)),
                 Err(Error::OutOfSequence { .. }) => break,
                 Err(error) => backoff.after(error).await?,
             }
         }
         // An earlier try may have been stored although its answer was lost.
         loop {
-            match self.store.read(&self.tenant, self.workflow.id, last, events.len()).await {
-                Ok(stored) => return Ok(stored.len() == events.len() && stored.iter().zip(events).all(same)),
-                Err(error) => backoff.after(error).await?,
-            }
-        }
-    }
-
-    async fn reload(&mut self) -> Result<(), Error> {
-        let mut backoff = Backoff::default();
-        loop {
-            match load(&*self.store, &self.tenant, self.workflow.id).await {
-                Ok(Some(log)) => {
-                    self.workflow = Arc::new(log.workflow);
-                    return Ok(());
+            match store.read(&tenant, id, last, events.len()).await {
+                Ok(stored) if stored.len() == events.len() && stored.iter().zip(&events).all(same) => {
+                    return Ok(Written::Stored(events));
                 }
-                Ok(None) => return Err(Error::Corrupt("the log of a running workflow is gone".to_owned())),
+                Ok(_) => return Ok(Written::Overtaken(events)),
                 Err(error) => backoff.after(error).await?,
             }
         }

@@ -8,15 +8,17 @@
 
 mod admission;
 mod answer;
+mod crew;
 mod databases;
 mod dispatcher;
 mod engine;
 mod executor;
 mod handle;
 mod journal;
+mod live;
 mod next;
 pub mod plan;
-mod saved;
+mod running;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -24,10 +26,10 @@ mod testing;
 mod tests;
 mod watch;
 
+pub use crew::Teams;
 pub use databases::{Databases, Rows};
-pub use engine::{Engine, Options, Teams};
+pub use engine::{Engine, Options, Parts};
 pub use handle::{Handle, StartOptions};
-pub use saved::Saved;
 
 pub use crate::domain::event::Cursor;
 pub use crate::store::ListFilter;

@@ -211,7 +211,7 @@ pub(super) fn team(script: &Arc<Script>) -> Team {
         Scripted::playing(script, PLANNER, &[LOAD_SCHEMA], plan),
         Scripted::playing(script, MAPPER, &[PLANNER], map),
     ];
-    Team { engine: EngineName::Builtin, model: String::new(), prompt_version: "1".into(), agents }
+    Team { engine: EngineName::Openai, model: String::new(), prompt_version: "1".into(), agents }
 }
 
 /// An engine on a store that outlives it.
@@ -226,20 +226,27 @@ pub(super) struct Bench {
 }
 
 impl Bench {
+    /// With a team whose answers are paid for.
     pub(super) fn new() -> Self {
-        Self::with(Options::default())
+        Self::with(EngineName::Openai, Options::default())
     }
 
-    pub(super) fn with(options: Options) -> Self {
+    /// With a team whose steps run ahead of the store.
+    pub(super) fn ahead() -> Self {
+        Self::with(EngineName::Builtin, Options::default())
+    }
+
+    pub(super) fn with(engine: EngineName, options: Options) -> Self {
         let (script, store) = (Arc::default(), Arc::<MemoryStore>::default());
-        let (handle, shutdown, engine) = spawn(&store, team(&script), &script, options.clone());
+        let team = Team { engine, ..team(&script) };
+        let (handle, shutdown, engine) = spawn(store.clone(), team, &script, options.clone());
         Self { script, store, who: Principal::local(), handle, options, shutdown, engine: Some(engine) }
     }
 
     /// Plays another team from now on.
     pub(super) async fn replace(&mut self, team: Team) {
         self.stop().await;
-        let (handle, shutdown, engine) = spawn(&self.store, team, &self.script, self.options.clone());
+        let (handle, shutdown, engine) = spawn(self.store.clone(), team, &self.script, self.options.clone());
         (self.handle, self.shutdown, self.engine) = (handle, shutdown, Some(engine));
     }
 
@@ -274,15 +281,16 @@ impl Bench {
     }
 }
 
-fn spawn(
-    store: &Arc<MemoryStore>,
+pub(super) fn spawn(
+    store: Arc<dyn Store>,
     team: Team,
     script: &Arc<Script>,
     options: Options,
 ) -> (Handle, CancellationToken, JoinHandle<()>) {
     let databases = Arc::new(ScriptedDatabases(script.clone()));
-    let teams = Teams { builtin: team, openai: None };
-    let (engine, handle) = Engine::over(store.clone(), databases, teams, Arc::new(SystemClock), options).unwrap();
+    let openai = (team.engine == EngineName::Openai).then(|| team.clone());
+    let teams = Teams { builtin: Team { engine: EngineName::Builtin, ..team }, openai };
+    let (engine, handle) = Engine::over(store, databases, teams, Arc::new(SystemClock), options).unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(engine.run(shutdown.clone()));
     (handle, shutdown, running)

@@ -1,18 +1,21 @@
 //! Whole workflows, seen as a caller sees them: by their events.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 
-use super::testing::{Act, Bench, Scripted, question, short, team};
+use super::testing::{Act, Bench, Scripted, question, short, spawn, team};
 use super::*;
 use crate::agents::steps::{COMPOSER, EXECUTION, LOAD_SCHEMA, MAPPER, PLANNER, VALIDATOR};
 use crate::domain::outputs::{Check, CheckKind, StepOutput, ValidatorOutput, Verdict};
 use crate::domain::{
-    EngineChoice, Event, Failure, PageRequest, Principal, Reason, RequestKey, RunOptions, Source, SqlError, StepStatus,
-    TenantId, WorkflowStatus,
+    EngineChoice, EngineName, Event, Failure, PageRequest, Principal, Reason, RequestKey, RunOptions, Source, SqlError,
+    StepStatus, TenantId, WorkflowStatus,
 };
+use crate::store;
+use crate::store::embedded::Embedded;
 
 const STEPS: [&str; 6] = [LOAD_SCHEMA, PLANNER, MAPPER, COMPOSER, VALIDATOR, EXECUTION];
 
@@ -40,94 +43,98 @@ fn refusal() -> ValidatorOutput {
 
 #[tokio::test]
 async fn a_question_runs_through_all_steps_in_order() {
-    let bench = Bench::new();
-    let (workflow, events) = bench.answer(RunOptions::default()).await;
-    assert_whole(&events);
-    let steps = STEPS.iter().flat_map(|step| [format!("started({step},1)"), format!("completed({step},1)")]);
-    let expected: Vec<_> = ["workflow_started".to_owned()]
-        .into_iter()
-        .chain(steps)
-        .chain(["result".to_owned(), "completed".to_owned()])
-        .collect();
-    assert_eq!(names(&events), expected);
-    let result = workflow.result.as_ref().unwrap();
-    assert_eq!((result.sql.as_str(), result.answer_text.as_str()), ("SELECT 1", "n: 42"));
-    assert_eq!(workflow.status, WorkflowStatus::Completed);
-    assert!(workflow.steps.iter().all(|step| step.status == StepStatus::Done && !step.summary.is_empty()));
-    assert_eq!(bench.handle.get(&bench.who, workflow.id).await.unwrap(), workflow);
+    for bench in [Bench::new(), Bench::ahead()] {
+        let (workflow, events) = bench.answer(RunOptions::default()).await;
+        assert_whole(&events);
+        let steps = STEPS.iter().flat_map(|step| [format!("started({step},1)"), format!("completed({step},1)")]);
+        let expected: Vec<_> = ["workflow_started".to_owned()]
+            .into_iter()
+            .chain(steps)
+            .chain(["result".to_owned(), "completed".to_owned()])
+            .collect();
+        assert_eq!(names(&events), expected);
+        let result = workflow.result.as_ref().unwrap();
+        assert_eq!((result.sql.as_str(), result.answer_text.as_str()), ("SELECT 1", "n: 42"));
+        assert_eq!(workflow.status, WorkflowStatus::Completed);
+        assert!(workflow.steps.iter().all(|step| step.status == StepStatus::Done && !step.summary.is_empty()));
+        assert_eq!(bench.handle.get(&bench.who, workflow.id).await.unwrap(), workflow);
+    }
 }
 
 #[tokio::test]
 async fn nothing_is_run_unless_it_may() {
-    let bench = Bench::new();
-    let (workflow, events) = bench.answer(RunOptions { execute: false, ..RunOptions::default() }).await;
-    assert_whole(&events);
-    assert!(!bench.script.runs().contains(&EXECUTION));
-    assert_eq!((workflow.sql(), workflow.result.as_ref()), (Some("SELECT 1"), None));
+    for bench in [Bench::new(), Bench::ahead()] {
+        let (workflow, events) = bench.answer(RunOptions { execute: false, ..RunOptions::default() }).await;
+        assert_whole(&events);
+        assert!(!bench.script.runs().contains(&EXECUTION));
+        assert_eq!((workflow.sql(), workflow.result.as_ref()), (Some("SELECT 1"), None));
 
-    let mut inline = question(RunOptions::default());
-    inline.source = Source::InlineSchema(super::testing::schema());
-    let id = bench.handle.start(&bench.who, inline, StartOptions::default()).await.unwrap().id;
-    assert_eq!(names(&bench.events(id).await).last().unwrap(), "completed");
-    assert!(!bench.script.runs().contains(&EXECUTION));
+        let mut inline = question(RunOptions::default());
+        inline.source = Source::InlineSchema(super::testing::schema());
+        let id = bench.handle.start(&bench.who, inline, StartOptions::default()).await.unwrap().id;
+        assert_eq!(names(&bench.events(id).await).last().unwrap(), "completed");
+        assert!(!bench.script.runs().contains(&EXECUTION));
+    }
 }
 
 #[tokio::test]
 async fn the_composer_hears_what_was_wrong() {
-    let bench = Bench::new();
-    bench.script.verdicts.lock().unwrap().push_back(refusal());
-    let refused = Failure::new(Reason::SqlFailed, "the database refused it");
-    bench.script.refusals.lock().unwrap().push_back(refused);
-    let (workflow, events) = bench.answer(RunOptions::default()).await;
-    assert_whole(&events);
-    let tail = &names(&events)[7..];
-    assert_eq!(
-        tail,
-        [
-            "started(composer,1)",
-            "completed(composer,1)",
-            "started(validator,1)",
-            "failed(validator,1)",
-            "retrying(1)",
-            "started(composer,2)",
-            "completed(composer,2)",
-            "started(validator,2)",
-            "completed(validator,2)",
-            "started(execution,1)",
-            "failed(execution,1)",
-            "retrying(2)",
-            "started(composer,3)",
-            "completed(composer,3)",
-            "started(validator,3)",
-            "completed(validator,3)",
-            "started(execution,2)",
-            "completed(execution,2)",
-            "result",
-            "completed",
-        ]
-    );
-    let feedback = bench.script.feedback.lock().unwrap().clone();
-    assert_eq!(feedback[0], None);
-    let first = feedback[1].as_ref().unwrap();
-    assert_eq!((first.sql.as_str(), first.message.as_str()), ("SELECT 1", "use column id"));
-    assert_eq!(first.sql_error.as_ref().unwrap().position, 8);
-    assert_eq!(feedback[2].as_ref().unwrap().message, "the database refused it");
-    assert_eq!(workflow.result.unwrap().sql, "SELECT 3");
-    let verdict = workflow.steps.iter().find(|step| step.name == VALIDATOR).unwrap();
-    assert!(matches!(verdict.output, Some(StepOutput::Validator(_))), "the verdict stays with the failed attempt");
+    for bench in [Bench::new(), Bench::ahead()] {
+        bench.script.verdicts.lock().unwrap().push_back(refusal());
+        let refused = Failure::new(Reason::SqlFailed, "the database refused it");
+        bench.script.refusals.lock().unwrap().push_back(refused);
+        let (workflow, events) = bench.answer(RunOptions::default()).await;
+        assert_whole(&events);
+        let tail = &names(&events)[7..];
+        assert_eq!(
+            tail,
+            [
+                "started(composer,1)",
+                "completed(composer,1)",
+                "started(validator,1)",
+                "failed(validator,1)",
+                "retrying(1)",
+                "started(composer,2)",
+                "completed(composer,2)",
+                "started(validator,2)",
+                "completed(validator,2)",
+                "started(execution,1)",
+                "failed(execution,1)",
+                "retrying(2)",
+                "started(composer,3)",
+                "completed(composer,3)",
+                "started(validator,3)",
+                "completed(validator,3)",
+                "started(execution,2)",
+                "completed(execution,2)",
+                "result",
+                "completed",
+            ]
+        );
+        let feedback = bench.script.feedback.lock().unwrap().clone();
+        assert_eq!(feedback[0], None);
+        let first = feedback[1].as_ref().unwrap();
+        assert_eq!((first.sql.as_str(), first.message.as_str()), ("SELECT 1", "use column id"));
+        assert_eq!(first.sql_error.as_ref().unwrap().position, 8);
+        assert_eq!(feedback[2].as_ref().unwrap().message, "the database refused it");
+        assert_eq!(workflow.result.unwrap().sql, "SELECT 3");
+        let verdict = workflow.steps.iter().find(|step| step.name == VALIDATOR).unwrap();
+        assert!(matches!(verdict.output, Some(StepOutput::Validator(_))), "the verdict stays with the failed attempt");
+    }
 }
 
 #[tokio::test]
 async fn retries_end() {
-    let bench = Bench::new();
-    bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 3]);
-    let (workflow, events) = bench.answer(RunOptions { max_retries: 2, ..RunOptions::default() }).await;
-    assert_whole(&events);
-    assert_eq!(bench.script.runs().iter().filter(|step| **step == COMPOSER).count(), 3);
-    let failure = workflow.failure.unwrap();
-    assert_eq!(failure.reason, Reason::RetriesExhausted);
-    assert!(failure.message.contains("3 attempts") && failure.message.contains("use column id"), "{failure}");
-    assert_eq!(failure.sql.unwrap().position, 8);
+    for bench in [Bench::new(), Bench::ahead()] {
+        bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 3]);
+        let (workflow, events) = bench.answer(RunOptions { max_retries: 2, ..RunOptions::default() }).await;
+        assert_whole(&events);
+        assert_eq!(bench.script.runs().iter().filter(|step| **step == COMPOSER).count(), 3);
+        let failure = workflow.failure.unwrap();
+        assert_eq!(failure.reason, Reason::RetriesExhausted);
+        assert!(failure.message.contains("3 attempts") && failure.message.contains("use column id"), "{failure}");
+        assert_eq!(failure.sql.unwrap().position, 8);
+    }
 }
 
 #[tokio::test]
@@ -152,7 +159,8 @@ async fn an_abstention_ends_the_workflow_as_data() {
 
 #[tokio::test]
 async fn a_step_that_takes_too_long_ends_the_workflow() {
-    let bench = Bench::with(Options { step_timeout: Duration::from_millis(300), ..Options::default() });
+    let bench =
+        Bench::with(EngineName::Openai, Options { step_timeout: Duration::from_millis(300), ..Options::default() });
     bench.script.on(MAPPER, Act::Stall);
     let (workflow, events) = bench.answer(RunOptions::default()).await;
     assert_whole(&events);
@@ -177,8 +185,7 @@ async fn a_workflow_that_takes_too_long_ends_even_across_a_resume() {
 
 #[tokio::test]
 async fn a_cancel_stops_every_step() {
-    for step in STEPS {
-        let bench = Bench::new();
+    for (step, bench) in STEPS.into_iter().flat_map(|step| [(step, Bench::new()), (step, Bench::ahead())]) {
         bench.script.on(step, Act::Stall);
         let id = bench.ask(RunOptions::default()).await.id;
         bench.script.begun(step, 1).await;
@@ -252,15 +259,16 @@ async fn a_workflow_that_ends_its_worker_again_and_again_is_given_up() {
 
 #[tokio::test]
 async fn a_panic_ends_one_workflow_and_no_other() {
-    let bench = Bench::new();
-    bench.script.on(MAPPER, Act::Panic);
-    let (workflow, events) = bench.answer(RunOptions::default()).await;
-    assert_whole(&events);
-    let failure = workflow.failure.unwrap();
-    assert_eq!(failure.reason, Reason::Internal);
-    assert!(!failure.message.contains("scripted"), "what a panic says stays inside");
-    bench.script.clear();
-    assert_eq!(bench.answer(RunOptions::default()).await.0.status, WorkflowStatus::Completed);
+    for bench in [Bench::new(), Bench::ahead()] {
+        bench.script.on(MAPPER, Act::Panic);
+        let (workflow, events) = bench.answer(RunOptions::default()).await;
+        assert_whole(&events);
+        let failure = workflow.failure.unwrap();
+        assert_eq!(failure.reason, Reason::Internal);
+        assert!(!failure.message.contains("scripted"), "what a panic says stays inside");
+        bench.script.clear();
+        assert_eq!(bench.answer(RunOptions::default()).await.0.status, WorkflowStatus::Completed);
+    }
 }
 
 #[tokio::test]
@@ -291,34 +299,36 @@ async fn independent_steps_run_at_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn watchers_see_the_same_events_wherever_they_begin() {
-    let bench = Bench::new();
-    bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 3]);
-    let id = bench.ask(RunOptions::default()).await.id;
-    let watch = |after| bench.handle.watch(&bench.who, id, after, None).map(Result::unwrap).collect::<Vec<_>>();
-    let (first, second, late) = tokio::join!(watch(0), watch(0), watch(1));
-    assert_whole(&first);
-    assert_eq!(first, second);
-    assert_eq!(first[1..], late);
-    for after in 1..=first.len() {
-        let cursor = first[after - 1].cursor();
-        let rest = bench.handle.watch(&bench.who, id, after as u64, Some(cursor)).map(Result::unwrap);
-        assert_eq!(rest.collect::<Vec<_>>().await, first[after..]);
+    for bench in [Bench::new(), Bench::ahead()] {
+        bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 3]);
+        let id = bench.ask(RunOptions::default()).await.id;
+        let watch = |after| bench.handle.watch(&bench.who, id, after, None).map(Result::unwrap).collect::<Vec<_>>();
+        let (first, second, late) = tokio::join!(watch(0), watch(0), watch(1));
+        assert_whole(&first);
+        assert_eq!(first, second);
+        assert_eq!(first[1..], late);
+        for after in 1..=first.len() {
+            let cursor = first[after - 1].cursor();
+            let rest = bench.handle.watch(&bench.who, id, after as u64, Some(cursor)).map(Result::unwrap);
+            assert_eq!(rest.collect::<Vec<_>>().await, first[after..]);
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_that_keeps_leaving_misses_nothing_and_repeats_nothing() {
-    let bench = Bench::new();
-    bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 10]);
-    let id = bench.ask(RunOptions { max_retries: 10, ..RunOptions::default() }).await.id;
-    let mut seen: Vec<Event> = Vec::new();
-    while seen.last().is_none_or(|event| !event.kind.is_terminal()) {
-        let after = seen.last().map_or(0, |event| event.sequence);
-        let few = bench.handle.watch(&bench.who, id, after, seen.last().map(Event::cursor)).take(3);
-        seen.extend(few.map(Result::unwrap).collect::<Vec<_>>().await);
+    for bench in [Bench::new(), Bench::ahead()] {
+        bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 10]);
+        let id = bench.ask(RunOptions { max_retries: 10, ..RunOptions::default() }).await.id;
+        let mut seen: Vec<Event> = Vec::new();
+        while seen.last().is_none_or(|event| !event.kind.is_terminal()) {
+            let after = seen.last().map_or(0, |event| event.sequence);
+            let few = bench.handle.watch(&bench.who, id, after, seen.last().map(Event::cursor)).take(3);
+            seen.extend(few.map(Result::unwrap).collect::<Vec<_>>().await);
+        }
+        assert_whole(&seen);
+        assert_eq!(seen, bench.events(id).await);
     }
-    assert_whole(&seen);
-    assert_eq!(seen, bench.events(id).await);
 }
 
 #[tokio::test]
@@ -407,20 +417,21 @@ async fn a_store_that_fails_in_passing_costs_no_answer() {
 
 #[tokio::test]
 async fn deleting_a_connection_cancels_its_workflows() {
-    let bench = Bench::new();
-    bench.script.on(COMPOSER, Act::Stall);
-    let asked = bench.ask(RunOptions::default()).await;
-    bench.script.begun(COMPOSER, 1).await;
-    let Source::Connection(connection) = asked.started.question.source else { panic!() };
-    bench.handle.cancel_for_connection(&bench.who, connection).await.unwrap();
-    let events = bench.events(asked.id).await;
-    assert_whole(&events);
-    assert_eq!(names(&events).last().unwrap(), "cancelled:ConnectionDeleted");
+    for bench in [Bench::new(), Bench::ahead()] {
+        bench.script.on(COMPOSER, Act::Stall);
+        let asked = bench.ask(RunOptions::default()).await;
+        bench.script.begun(COMPOSER, 1).await;
+        let Source::Connection(connection) = asked.started.question.source else { panic!() };
+        bench.handle.cancel_for_connection(&bench.who, connection).await.unwrap();
+        let events = bench.events(asked.id).await;
+        assert_whole(&events);
+        assert_eq!(names(&events).last().unwrap(), "cancelled:ConnectionDeleted");
+    }
 }
 
 #[tokio::test]
 async fn too_much_is_refused_at_once() {
-    let bench = Bench::with(Options { max_running: 1, max_waiting: 1, ..Options::default() });
+    let bench = Bench::with(EngineName::Openai, Options { max_running: 1, max_waiting: 1, ..Options::default() });
     bench.script.on(PLANNER, Act::Stall);
     let running = bench.ask(RunOptions::default()).await;
     bench.script.begun(PLANNER, 1).await;
@@ -436,7 +447,7 @@ async fn too_much_is_refused_at_once() {
 
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_and_not_stored() {
-    let bench = Bench::new();
+    let bench = Bench::ahead();
     let defaults = RunOptions::default;
     let cases = [
         (RunOptions { engine: EngineChoice::Openai, ..defaults() }, Reason::ModelNotConfigured),
@@ -455,4 +466,33 @@ async fn what_cannot_be_asked_is_refused_and_not_stored() {
     assert_eq!(checked.status, WorkflowStatus::Pending);
     let page = PageRequest { after: None, limit: 10 };
     assert!(bench.handle.list(&bench.who, ListFilter::default(), page).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn the_embedded_store_carries_a_workflow_across_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pulse.db");
+    let script = Arc::default();
+    let who = Principal::local();
+    let open = || async { Arc::new(Embedded::open(&file, store::embedded::Options::default()).await.unwrap()) };
+
+    let first = open().await;
+    let (handle, shutdown, engine) = spawn(first.clone(), team(&script), &script, Options::default());
+    script.on(COMPOSER, Act::Stall);
+    let id = handle.start(&who, question(RunOptions::default()), StartOptions::default()).await.unwrap().id;
+    script.begun(COMPOSER, 1).await;
+    shutdown.cancel();
+    engine.await.unwrap();
+    let seen: Vec<_> = handle.watch(&who, id, 0, None).take(8).map(Result::unwrap).collect().await;
+    first.close().await;
+
+    script.clear();
+    let (handle, _, _) = spawn(open().await, team(&script), &script, Options::default());
+    let events: Vec<_> = handle.watch(&who, id, 0, None).map(Result::unwrap).collect().await;
+    assert_whole(&events);
+    assert_eq!(events[..8], seen, "what was seen stays as it was");
+    assert_eq!(names(&events)[7..9], ["started(composer,1)", "started(composer,1)"]);
+    assert!(events[8].epoch > events[7].epoch);
+    assert_eq!(handle.get(&who, id).await.unwrap().status, WorkflowStatus::Completed);
+    assert_eq!(script.runs().iter().filter(|run| **run == PLANNER).count(), 1);
 }

@@ -34,7 +34,7 @@ pub(crate) struct Builder<'a> {
     pub assumptions: Vec<String>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// Builds the query, or says why this assignment has none.
     pub(crate) fn build(mut self) -> Result<Built, String> {
         let sentence = self.draft.items.iter().map(|item| item.sentence).max().ok_or("nothing is asked for")?;
@@ -66,12 +66,14 @@ impl Builder<'_> {
     fn entity(&self) -> Option<usize> {
         let sentence = self.draft.items.iter().map(|item| item.sentence).max()?;
         let first = self.draft.items.iter().find(|item| item.sentence == sentence && item.slot.is_some())?;
-        first.slot.map(|slot| self.target(slot).table())
+        let owner = self.draft.owner.filter(|_| first.aggregate.is_none());
+        owner.or(first.slot).map(|slot| self.target(slot).table())
     }
 
     fn shown_tables(&self) -> Vec<usize> {
         let mut tables: Vec<usize> =
             self.draft.items.iter().filter_map(|item| item.slot).map(|slot| self.target(slot).table()).collect();
+        tables.extend(self.draft.owner.map(|slot| self.target(slot).table()));
         if self.draft.items.iter().any(|item| item.aggregate.is_some()) {
             tables.extend(self.draft.groups.iter().map(|(slot, _)| self.target(*slot).table()));
         }
@@ -171,8 +173,16 @@ impl Builder<'_> {
                 (Target::Column(col), None) => query.select.push(Expr::Column(col)),
                 (Target::Column(col), Some(Aggregate::Count)) => {
                     let key = self.names.is_key(col) && self.names.key(col.table).len() == 1;
+                    let number = self.names.column(col).kind.is_numeric()
+                        && !self.names.is_key(col)
+                        && !self.names.is_reference(col);
+                    if number && !item.distinct {
+                        // "how many undergraduates" may ask for a sum as well.
+                        self.certainty *= 0.5;
+                    }
                     query.select.push(match (item.distinct, key && !multiplied) {
                         (false, true) => Expr::CountAll,
+                        (false, false) if grouped => Expr::Aggregate(Aggregate::Count, col),
                         _ => Expr::Aggregate(Aggregate::CountDistinct, col),
                     });
                     if !item.distinct {
@@ -182,9 +192,6 @@ impl Builder<'_> {
                 (Target::Column(col), Some(function)) => {
                     if matches!(function, Aggregate::Sum | Aggregate::Average) {
                         self.require_number(col)?;
-                        if multiplied {
-                            self.certainty *= 0.6;
-                        }
                     }
                     query.select.push(Expr::Aggregate(function, col));
                 }
@@ -241,7 +248,10 @@ impl Builder<'_> {
                 query.select.insert((*place + inserted).min(query.select.len()), expr);
                 inserted += 1;
             }
-            for (slot, place) in &draft.groups {
+            for (index, (slot, place)) in draft.groups.iter().enumerate() {
+                if draft.groups[..index].iter().any(|(known, _)| self.target(*known) == self.target(*slot)) {
+                    continue;
+                }
                 let shown = match self.target(*slot) {
                     Target::Column(col) => {
                         query.group.push(Expr::Column(col));
@@ -360,6 +370,17 @@ impl Builder<'_> {
         for condition in &draft.conditions {
             let slot = slot_of(&condition.kind);
             let apart = self.apart(condition, entity);
+            if matches!(condition.kind, Kind::Exists(_)) && condition.negated && !apart {
+                return Err("a thing without itself is not understood".to_owned());
+            }
+            if let Some(second) = self.pair(condition) {
+                let filters = [self.filter(condition, false)?, self.filter(second, false)?];
+                self.both(query, entity, slot, filters.into_iter().flatten().collect())?;
+                continue;
+            }
+            if self.is_second(condition) {
+                continue;
+            }
             if let Kind::Count(_, op, number) = &condition.kind {
                 if apart || condition.negated {
                     return Err("a denied count is not understood".to_owned());
@@ -375,7 +396,12 @@ impl Builder<'_> {
             }
             if let (true, Kind::Values(_, alternatives)) = (alternatives_both(draft, &condition.kind), &condition.kind)
             {
-                self.both(query, entity, slot, alternatives)?;
+                let col = self.col(slot)?;
+                let values = in_column(alternatives, col).ok_or("the values lie in different columns")?;
+                let equal = |value: &String| {
+                    Filter::Compare(Expr::Column(col), Operator::Equal, vec![Literal::Text(value.clone())])
+                };
+                self.both(query, entity, slot, values.iter().map(equal).collect())?;
                 continue;
             }
             let Some(filter) = self.filter(condition, apart)? else {
@@ -402,35 +428,52 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// The later condition that asks for another value of the same column: no row can hold both.
+    fn pair(&self, condition: &Condition) -> Option<&'a Condition> {
+        let draft: &'a Draft = self.draft;
+        let conditions = &draft.conditions;
+        let at = conditions.iter().position(|other| std::ptr::eq(other, condition))?;
+        let col = self.equal_column(condition)?;
+        conditions[at + 1..].iter().find(|other| !other.or && self.equal_column(other) == Some(col))
+    }
+
+    fn is_second(&self, condition: &Condition) -> bool {
+        self.draft.conditions.iter().any(|other| self.pair(other).is_some_and(|second| std::ptr::eq(second, condition)))
+    }
+
+    fn equal_column(&self, condition: &Condition) -> Option<Col> {
+        let single = match &condition.kind {
+            Kind::Compare(..) if self.draft.both => true,
+            Kind::Compare(_, Operator::Equal, _) | Kind::Period(_, Operator::Equal, _) => true,
+            Kind::Values(_, alternatives) => alternatives.len() == 1,
+            _ => false,
+        };
+        match self.target(slot_of(&condition.kind)) {
+            Target::Column(col) if single && !condition.negated => Some(col),
+            _ => None,
+        }
+    }
+
     /// "both A and B" of one column: rows of the entity that have each.
-    fn both(
-        &mut self,
-        query: &mut Query,
-        entity: usize,
-        slot: SlotId,
-        alternatives: &[Vec<super::values::Found>],
-    ) -> Result<(), String> {
+    fn both(&mut self, query: &mut Query, entity: usize, slot: SlotId, filters: Vec<Filter>) -> Result<(), String> {
         let col = self.col(slot)?;
-        let values = in_column(alternatives, col).ok_or("the values lie in different columns")?;
-        let equal =
-            |value: &String| Filter::Compare(Expr::Column(col), Operator::Equal, vec![Literal::Text(value.clone())]);
-        if col.table == entity {
+        let [first, second] = &filters[..] else {
+            return Err("more than two values at once are not understood".to_owned());
+        };
+        if col.table == entity || query.tables.len() > 2 {
             let mut other = query.clone();
-            query.filters.push(equal(&values[0]));
-            other.filters.push(equal(&values[1]));
-            if values.len() > 2 {
-                return Err("more than two values at once are not understood".to_owned());
-            }
+            query.filters.push(first.clone());
+            other.filters.push(second.clone());
             query.compound = Some((SetOp::Intersect, Box::new(other)));
         } else {
-            for value in &values {
-                let member = self.member(entity, slot, Some(equal(value)), false)?;
+            for filter in filters {
+                let member = self.member(entity, slot, Some(filter), false)?;
                 query.filters.push(member);
             }
             query.tables = vec![entity];
             query.edges.clear();
-            self.certainty *= 0.9;
         }
+        self.certainty *= 0.9;
         Ok(())
     }
 
@@ -577,6 +620,16 @@ impl Builder<'_> {
                 Key::Column(slot) => {
                     let col = self.col(*slot)?;
                     let descending = self.direction(*slot, col, *descending);
+                    if draft.limit.is_some() && !self.is_number(col) && !is_date(self.names, col) {
+                        return Err(format!("'{}' has no largest or smallest value", self.names.column(col).name));
+                    }
+                    if draft.limit.is_some() && self.names.words(col).iter().any(|word| word == "rank") {
+                        // The highest rank is the smallest number, or not.
+                        self.certainty *= 0.45;
+                    }
+                    if draft.limit.is_some() && (self.names.is_key(col) || self.names.is_reference(col)) {
+                        self.certainty *= 0.6;
+                    }
                     let grouped = !query.group.is_empty() && !query.group.contains(&Expr::Column(col));
                     if grouped {
                         let aggregate = query
@@ -604,6 +657,9 @@ impl Builder<'_> {
                 }
                 Key::First => {
                     let first = query.select.first().cloned().ok_or("nothing to sort by")?;
+                    if matches!(first, Expr::Star | Expr::TableStar(_)) {
+                        return Err("it does not say what to sort by".to_owned());
+                    }
                     query.order.push((first, *descending));
                 }
             }
@@ -621,14 +677,45 @@ impl Builder<'_> {
             .map_or(asked, |(_, large)| *large)
     }
 
+    /// A sum or average must take each row once: what the joins say becomes a condition on its key.
+    fn once_per_row(&mut self, query: &mut Query) -> Result<(), String> {
+        let measured: Vec<usize> = query.select.iter().filter_map(|expr| match expr {
+            Expr::Aggregate(Aggregate::Sum | Aggregate::Average, col) => Some(col.table),
+            _ => None,
+        }).collect();
+        let Some(table) = measured.first().copied() else { return Ok(()) };
+        if query.select.iter().any(|expr| !matches!(expr, Expr::Aggregate(_, col) if col.table == table)) {
+            return Err("measures of several tables are not understood".to_owned());
+        }
+        let [key] = self.names.key(table)[..] else { return Err("the rows have no single key".to_owned()) };
+        let inner = Query {
+            select: vec![Expr::Column(key)],
+            tables: std::mem::replace(&mut query.tables, vec![table]),
+            edges: std::mem::take(&mut query.edges),
+            filters: std::mem::take(&mut query.filters),
+            ..Query::default()
+        };
+        query.filters.push(Filter::Member(key, false, Box::new(inner)));
+        Ok(())
+    }
+
     fn finish(&mut self, query: &mut Query, entity: usize, multiplied: bool) -> Result<(), String> {
+        if query.select.iter().filter(|expr| **expr == Expr::CountAll).count() > 1 {
+            return Err("two counts at once are not understood".to_owned());
+        }
         if query.select.is_empty() {
             return Err("nothing is asked for".to_owned());
         }
         let _ = entity;
         let aggregated = query.select.iter().any(is_aggregate);
+        if multiplied && aggregated && query.group.is_empty() && query.order.is_empty() && query.compound.is_none() {
+            self.once_per_row(query)?;
+        }
         if multiplied && !aggregated && query.group.is_empty() && query.limit.is_none() {
             query.distinct = true;
+        }
+        if query.compound.is_some() && (aggregated || !query.order.is_empty() || !query.group.is_empty()) {
+            return Err("both of two values with a count or an order is not understood".to_owned());
         }
         if query.select.contains(&Expr::Star) && query.tables.len() > 1 {
             return Err("all columns of several tables are not understood".to_owned());

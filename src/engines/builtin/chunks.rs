@@ -66,6 +66,7 @@ const LONGEST_VALUE: usize = 9;
 
 /// Cuts a question into chunks, longest phrases first.
 pub(crate) fn chunks(tokens: &[Token], names: &Names, values: &Values, today: Date) -> Vec<Chunk> {
+    let tokens = &spell_out(tokens, names)[..];
     let mut result = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -76,6 +77,70 @@ pub(crate) fn chunks(tokens: &[Token], names: &Names, values: &Values, today: Da
     result
 }
 
+/// "first and last name" becomes "first name and last name", where the schema has both.
+fn spell_out(tokens: &[Token], names: &Names) -> Vec<Token> {
+    let mut tokens = tokens.to_vec();
+    let column = |words: &[&str]| {
+        names.links(words).first().is_some_and(|link| link.score >= 0.9 && matches!(link.target, Target::Column(_)))
+    };
+    let mut at = 0;
+    while at + 1 < tokens.len() {
+        if tokens[at].folded == "full"
+            && tokens[at + 1].lemma == "name"
+            && !column(&["full", "name"])
+            && column(&["first", "name"])
+            && column(&["last", "name"])
+        {
+            let name = tokens[at + 1].clone();
+            let word = |text: &str| Token {
+                text: text.to_owned(),
+                folded: text.to_owned(),
+                lemma: text.to_owned(),
+                ..name.clone()
+            };
+            tokens.splice(at..=at + 1, [word("first"), word("name"), word("and"), word("last"), word("name")]);
+        }
+        at += 1;
+    }
+    for at in (0..tokens.len()).rev() {
+        let mut next = at + 1;
+        while tokens.get(next).is_some_and(|token| matches!(token.folded.as_str(), "and" | "or" | ",")) {
+            next += 1;
+        }
+        let (Some(other), Some(head)) = (tokens.get(next), tokens.get(next + 1)) else { continue };
+        let words = [&tokens[at], other, head];
+        if next == at + 1 || words.iter().any(|token| token.kind != TokenKind::Word || token.number.is_some()) {
+            continue;
+        }
+        let (first, second, head) = (tokens[at].lemma.clone(), other.lemma.clone(), head.clone());
+        if column(&[&first, &head.lemma]) && column(&[&second, &head.lemma]) && !column(&[&first]) {
+            tokens.insert(at + 1, head);
+        }
+    }
+    tokens
+}
+
+/// "female", "men": words for the codes of a gender column.
+fn gender(token: &Token, names: &Names, values: &Values) -> Vec<Found> {
+    let codes: &[&str] = match token.lemma.as_str() {
+        "female" | "woman" | "girl" => &["F", "f", "Female", "female", "W"],
+        "male" | "man" | "boy" => &["M", "m", "Male", "male"],
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    for table in 0..names.schema().tables.len() {
+        for col in names
+            .columns(table)
+            .filter(|col| names.words(*col).iter().any(|word| matches!(word.as_str(), "sex" | "gender")))
+        {
+            if let Some(value) = values.samples(col).iter().find(|value| codes.contains(&value.as_str())) {
+                found.push(Found { col, value: value.clone(), score: 0.95 });
+            }
+        }
+    }
+    found
+}
+
 fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Date) -> (Chunk, usize) {
     let token = &tokens[at];
     if token.kind == TokenKind::Quoted {
@@ -84,6 +149,8 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
     }
     let (links, name_length) = longest_name(tokens, at, names);
     let (found, value_length) = longest_value(tokens, at, values, &links, name_length);
+    let verb = name_length == 1 && !token.capital && links[0].score < 0.9 && ["ed", "ing", "en"].iter().any(|ending| token.folded.ends_with(ending));
+    let (links, name_length) = if verb { (Vec::new(), 0) } else { (links, name_length) };
     let cue = cues::at(tokens, at);
     let cue_length = cue.map_or(0, |(_, length)| length);
     if let Some((period, length)) = dates::period(&tokens[at..], today)
@@ -121,7 +188,16 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
             if token.kind == TokenKind::Number && spelled == token.text { spelled } else { format!("{number}") };
         return (Chunk { text: token.text.clone(), number: Some((number, spelled)), ..Chunk::default() }, 1);
     }
-    let noise = cues::is_noise(token) || token.kind == TokenKind::Mark;
+    let found = gender(token, names, values);
+    if !found.is_empty() {
+        return (Chunk { text: token.text.clone(), values: found, ..Chunk::default() }, 1);
+    }
+    // A verb of the schema's own words ("opened" beside `open_year`) says nothing more than the column does.
+    let verb = token.kind == TokenKind::Word
+        && !token.capital
+        && ["ed", "ing", "en", "es"].iter().any(|ending| token.folded.ends_with(ending))
+        && names.knows_stem(&token.folded);
+    let noise = cues::is_noise(token) || token.kind == TokenKind::Mark || verb;
     (Chunk { text: token.text.clone(), noise, unknown: !noise, ..Chunk::default() }, 1)
 }
 
@@ -200,7 +276,13 @@ fn longest_value(
         if length > 1 && cues::is_noise(first) && !first.capital {
             continue;
         }
-        let found = values.find(&text(tokens, at, length));
+        let mut found = values.find(&text(tokens, at, length));
+        if length == 1 && !capital {
+            // A plain word is no proper name: "won" is not the family Won.
+            found.retain(|found| {
+                !found.value.starts_with(char::is_uppercase) || values.count(found.col).is_none_or(|count| count <= 60)
+            });
+        }
         if !found.is_empty() {
             return (found, length);
         }

@@ -98,6 +98,8 @@ pub(crate) struct Draft {
     pub items: Vec<Item>,
     /// Conditions.
     pub conditions: Vec<Condition>,
+    /// The thing whose attributes are asked for, when it is named apart from them.
+    pub owner: Option<SlotId>,
     /// Tables that are only spoken of.
     pub mentions: Vec<SlotId>,
     /// Group keys, with the place among the items at which they were named.

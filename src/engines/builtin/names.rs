@@ -148,7 +148,8 @@ impl Names {
         }
         let specific: Vec<String> = words.iter().filter(|word| !GENERIC.contains(&word.as_str())).cloned().collect();
         if specific.len() < words.len() && !specific.is_empty() {
-            self.add(&specific, target, 0.72);
+            let pointer = words.iter().any(|word| word == "id") && (self.is_reference(col) || self.is_key(col));
+            self.add(&specific, target, if pointer { 0.55 } else { 0.72 });
         }
         if words.len() > 1 {
             self.add(&words[words.len() - 1..], target, 0.6);
@@ -160,12 +161,19 @@ impl Names {
                 self.add(std::slice::from_ref(word), target, 0.5);
             }
         }
+        let named = self.columns(col.table).any(|other| self.words(other).iter().any(|word| word == "name"));
+        if !named && words == table_words && matches!(self.column(col).kind, ColumnType::Text | ColumnType::Other) {
+            self.add(&["name".to_owned()], target, 0.75);
+        }
         if let Some(comment) = self.column(col).comment.clone().filter(|comment| comment.len() < 40) {
             self.add(&canonical(&comment, &[]), target, 0.8);
         }
     }
 
     fn add(&mut self, words: &[String], target: Target, score: f64) {
+        // A key is named after the table it belongs to, not after those that refer to it.
+        let reference = matches!(target, Target::Column(col) if self.is_reference(col) && !self.is_key(col));
+        let score = if reference { score * 0.97 } else { score };
         if words.iter().all(|word| word.chars().all(|c| c.is_ascii_digit())) {
             return;
         }
@@ -207,6 +215,18 @@ impl Names {
             .collect();
         links.sort_by(|a, b| b.score.total_cmp(&a.score));
         links
+    }
+
+    /// Whether a word shares its stem with a word of any name.
+    pub(crate) fn knows_stem(&self, word: &str) -> bool {
+        let stem = self.stemmer.stem(&lemma(word)).into_owned();
+        stem.len() > 2
+            && self.table_words.iter().chain(self.column_words.iter().flatten()).flatten().any(|known| {
+                let known = self.stemmer.stem(known);
+                known == stem
+                    || (stem.len() > 4 && known.starts_with(&stem))
+                    || (known.len() > 4 && stem.starts_with(&*known))
+            })
     }
 
     /// The best column of one table for a phrase.

@@ -27,6 +27,7 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
         last_table: None,
         last_column: None,
         everything: false,
+        denied: false,
     };
     parser.run();
     parser.draft
@@ -47,6 +48,7 @@ struct Parser<'a> {
     last_table: Option<SlotId>,
     last_column: Option<SlotId>,
     everything: bool,
+    denied: bool,
 }
 
 /// What stands on the right of a comparison.
@@ -68,13 +70,25 @@ impl Parser<'_> {
                 self.at += 1;
             }
         }
+        if self.aggregates == [Aggregate::Sum] && self.draft.items.iter().any(|item| item.aggregate.is_some()) {
+            // "how many are there in total"
+            self.aggregates.clear();
+        }
         if !self.aggregates.is_empty() {
             if self.aggregates == [Aggregate::Count] && self.draft.items.is_empty() && self.draft.mentions.len() == 1 {
                 let slot = self.draft.mentions[0];
                 self.item(Some(Aggregate::Count), Some(slot));
+            } else if self.aggregates == [Aggregate::Count]
+                && self.draft.items.iter().any(|item| item.aggregate.is_none())
+            {
+                self.draft.doubt *= 0.9;
+                self.item(Some(Aggregate::Count), None);
             } else {
                 self.draft.unknown.push("number or amount".to_owned());
             }
+        }
+        if self.denying {
+            self.draft.unknown.push("not".to_owned());
         }
         if self.limit.is_some() && self.draft.limit.is_none() {
             self.draft.limit = self.limit;
@@ -130,6 +144,9 @@ impl Parser<'_> {
     // ---- cues ----
 
     fn shape(&mut self, cue: Cue) {
+        if matches!(cue, Cue::And | Cue::Comma | Cue::Or | Cue::Stop | Cue::Relative) {
+            self.denied = false;
+        }
         match cue {
             Cue::Count => self.start_aggregate(Aggregate::Count),
             Cue::Aggregate(function) => self.start_aggregate(function),
@@ -173,8 +190,12 @@ impl Parser<'_> {
             Cue::Stop => self.stop(),
             Cue::Relative => self.relative(),
             Cue::Along => {
+                let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
+                let adds = self.chunks[self.at].text.contains("with") || matches!(before, None | Some(Cue::And | Cue::Comma | Cue::Relative | Cue::Along | Cue::Stop));
                 self.at += 1;
-                self.selecting = true;
+                if adds {
+                    self.selecting = true;
+                }
             }
             Cue::OrBound(_) => {}
             Cue::Have => {
@@ -259,15 +280,26 @@ impl Parser<'_> {
             let tables = tables_of(&chunk.names);
             let slot = self.draft.slot(&chunk.text, tables, None);
             self.draft.mentions.push(slot);
+            if self.draft.items.is_empty() && self.selecting {
+                self.draft.owner.get_or_insert(slot);
+            }
             self.last_table = Some(slot);
             self.at += 1 + possessive;
             return;
         }
-        if self.selecting && !self.is_owner() {
+        if self.selecting
+            && !table_first
+            && self.follows_of()
+            && self.aggregates.is_empty()
+            && !self.draft.items.is_empty()
+        {
+            self.column_of_column();
+        } else if self.selecting && !self.is_owner() && self.continues_list() {
             self.select_name(table_first);
-        } else if chunk.has_table() && table_first {
+        } else if chunk.has_table() && (table_first || self.is_owner()) {
             self.mention_table();
-        } else if self.is_owner() || !self.selecting {
+        } else {
+            self.selecting = self.selecting && self.draft.items.is_empty();
             self.loose_column();
         }
     }
@@ -279,11 +311,65 @@ impl Parser<'_> {
             && self.chunks[..self.at]
                 .iter()
                 .rev()
-                .find(|chunk| !matches!(chunk.cue, Some(Cue::Any | Cue::Distinct)) || !chunk.names.is_empty())
+                .find(|chunk| {
+                    let passed = matches!(
+                        chunk.cue,
+                        Some(Cue::Any | Cue::Distinct | Cue::Top | Cue::Superlative(..) | Cue::Common(_))
+                    ) || (chunk.number.is_some() && chunk.period.is_none());
+                    !passed || !chunk.names.is_empty()
+                })
                 .is_some_and(|chunk| chunk.is(Cue::Of) && chunk.names.is_empty());
         let asked = self.draft.items.iter().any(|item| item.sentence == self.sentence);
+        let partial = chunk
+            .names
+            .iter()
+            .find(|link| matches!(link.target, Target::Column(_)))
+            .is_none_or(|link| link.score < 0.8);
+        if after_of && asked && chunk.has_table() && partial {
+            return true;
+        }
         chunk.table_first() && after_of && self.aggregates.is_empty() && asked
             || (chunk.table_first() && after_of && asked && self.last_aggregated())
+    }
+
+    fn follows_of(&self) -> bool {
+        let before =
+            self.chunks[..self.at].iter().rev().find(|chunk| !matches!(chunk.cue, Some(Cue::Any | Cue::Distinct)));
+        before.is_some_and(|chunk| chunk.is(Cue::Of) && chunk.names.is_empty())
+    }
+
+    /// Whether the name before the cursor goes on a list of things to show.
+    fn continues_list(&self) -> bool {
+        if self.draft.items.iter().all(|item| item.sentence != self.sentence) || !self.aggregates.is_empty() {
+            return true;
+        }
+        let Some(before) = self.at.checked_sub(1).map(|before| &self.chunks[before]) else { return true };
+        matches!(
+            before.cue,
+            Some(Cue::And | Cue::Comma | Cue::Along | Cue::Count | Cue::Aggregate(_) | Cue::Distinct | Cue::Superlative(..) | Cue::Possessive | Cue::Any | Cue::Top | Cue::Relative | Cue::Or)
+        ) || self.last_table.is_some_and(|slot| self.draft.slots[slot].text == before.text && self.draft.mentions.contains(&slot))
+    }
+
+    /// "the names of studios", where a studio is only a column: the column itself is asked for.
+    fn column_of_column(&mut self) {
+        let named = self.draft.items.last().is_some_and(|item| {
+            item.aggregate.is_none()
+                && item
+                    .slot
+                    .is_some_and(|slot| matches!(self.draft.slots[slot].text.to_lowercase().as_str(), "name" | "names"))
+        });
+        let strong = self.chunks[self.at].names.first().is_some_and(|link| link.score >= 0.9);
+        if named && strong {
+            self.draft.items.pop();
+            self.select_name(false);
+        } else if self.is_owner() {
+            self.mention_table();
+        } else if strong && self.chunks[self.at].has_table() {
+            self.mention_table();
+        } else {
+            self.draft.doubt *= 0.6;
+            self.select_name(false);
+        }
     }
 
     fn last_aggregated(&self) -> bool {
@@ -331,11 +417,23 @@ impl Parser<'_> {
             // "average age and weight": the function holds on, unless it counted.
             let goes_on = matches!(self.cue(0), Some(Cue::And | Cue::Comma))
                 && !counting
-                && self.peek(1).is_some_and(|next| next.has_column() && next.cue.is_none());
+                && self.peek(1).is_some_and(|next| next.has_column() && next.cue.is_none() && self.is_measure(next));
             if !goes_on {
                 self.aggregates.clear();
             }
         }
+    }
+
+    fn is_measure(&self, chunk: &Chunk) -> bool {
+        let best = chunk.names.iter().find_map(|link| match link.target {
+            Target::Column(col) => Some(col),
+            Target::Table(_) => None,
+        });
+        best.is_some_and(|col| {
+            let year = self.names.words(col).iter().any(|word| word == "year");
+            let number = self.names.column(col).kind.is_numeric() || chunk.names.len() > 1;
+            number && !year && !self.names.is_key(col) && !self.names.is_reference(col)
+        })
     }
 
     fn item(&mut self, aggregate: Option<Aggregate>, slot: Option<SlotId>) {
@@ -352,10 +450,35 @@ impl Parser<'_> {
         let chunk = &self.chunks[self.at];
         let slot = self.draft.slot(&chunk.text, tables_of(&chunk.names), None);
         let after_items = self.everything || self.draft.items.is_empty();
+        if self.follows_of() && self.selecting {
+            let attributes = self.draft.items.first().is_some_and(|item| {
+                let column = |slot: SlotId| self.draft.slots[slot].candidates.iter().all(|link| matches!(link.target, Target::Column(_)));
+                item.aggregate != Some(Aggregate::Count) && item.slot.is_some_and(column)
+            });
+            if attributes && self.draft.conditions.is_empty() {
+                self.draft.owner.get_or_insert(slot);
+            }
+            let sentence = self.sentence;
+            for item in self.draft.items.iter().filter(|item| item.sentence == sentence).filter_map(|item| item.slot) {
+                let column = self.draft.slots[item]
+                    .candidates
+                    .first()
+                    .is_some_and(|link| matches!(link.target, Target::Column(_)));
+                if column && self.draft.slots[item].qualifier.is_none() {
+                    self.draft.slots[item].qualifier = Some(slot);
+                }
+            }
+        }
         self.at += 1;
         self.last_table = Some(slot);
         if after_items && self.selecting {
             self.item(None, Some(slot));
+        } else if self.denied && !self.denying {
+            // Still what is denied: it is looked up with the rest of the clause.
+            self.draft.slots[slot].denied = true;
+        } else if self.denying && self.condition_follows() {
+            // "not in the X named Y": what is denied is the condition, not the table.
+            self.draft.slots[slot].denied = true;
         } else if std::mem::take(&mut self.denying) {
             self.draft.slots[slot].denied = true;
             self.condition(Kind::Exists(slot), true);
@@ -363,6 +486,24 @@ impl Parser<'_> {
             self.draft.mentions.push(slot);
             self.condition(Kind::Exists(slot), false);
         }
+    }
+
+    fn condition_follows(&self) -> bool {
+        let mut ahead = 0;
+        while matches!(self.cue(ahead), Some(Cue::Of | Cue::Relative | Cue::Is | Cue::Any | Cue::Have | Cue::Noise))
+            && self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty())
+        {
+            ahead += 1;
+        }
+        let Some(next) = self.peek(ahead) else { return false };
+        let value = |chunk: &Chunk| {
+            !chunk.values.is_empty()
+                || chunk.literal
+                || chunk.number.is_some()
+                || chunk.period.is_some()
+                || matches!(chunk.cue, Some(Cue::Compare(..) | Cue::Between | Cue::Like(..)))
+        };
+        value(next) || (next.has_column() && (1..=2).any(|more| self.peek(ahead + more).is_some_and(value)))
     }
 
     /// A column outside the asking part without a comparison: only a place word such as "in the city" before a value.
@@ -375,6 +516,14 @@ impl Parser<'_> {
         if chunk.has_table() {
             self.mention_table();
             self.draft.doubt *= 0.7;
+            return;
+        }
+        if chunk.names.first().is_none_or(|link| link.score < 0.8) {
+            // The schema knows the word, the query need not.
+            self.draft.doubt *= 0.9;
+            self.draft.slots.pop();
+            self.last_column = None;
+            self.at += 1;
             return;
         }
         // A column that owns: "the names of the departments" where department is only a column.
@@ -397,6 +546,10 @@ impl Parser<'_> {
     // ---- conditions ----
 
     fn condition(&mut self, kind: Kind, negated: bool) {
+        if !self.draft.items.is_empty() && !matches!(kind, Kind::Exists(_)) && self.aggregates.is_empty() {
+            self.selecting = false;
+        }
+        self.denied |= negated;
         let or = std::mem::take(&mut self.or);
         self.draft.conditions.push(Condition { kind, negated, or });
     }
@@ -410,8 +563,18 @@ impl Parser<'_> {
         let mut ahead = 1;
         let mut negated = false;
         let mut linked = false;
+        let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
+        if self.cue(1) == Some(Cue::Relative)
+            && self.peek(2).is_some_and(name)
+            && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
+            && !chunk.table_first()
+        {
+            // "the state whose name contains": the name of a column is the column.
+            ahead = 3;
+        }
         loop {
             match self.cue(ahead) {
+                Some(Cue::Have) if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) => break,
                 Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
                     negated = true;
                     ahead += 1;
@@ -466,7 +629,10 @@ impl Parser<'_> {
         if !plain_value || (chunk.table_first() && chunk.table_score() >= 0.9 && !linked) {
             return false;
         }
-        let direct = ahead == 1 || linked || self.cue(1) == Some(Cue::Of) && !self.selecting;
+        let placed = self.at > 0
+            && matches!(self.chunks[self.at - 1].cue, Some(Cue::Of | Cue::Relative | Cue::And))
+            && !self.draft.items.is_empty();
+        let direct = ahead == 1 || linked || self.cue(1) == Some(Cue::Of) && (!self.selecting || placed);
         if !direct {
             return false;
         }
@@ -686,6 +852,14 @@ impl Parser<'_> {
             }
             return;
         }
+        let bounded = self.peek(0).is_some_and(|next| next.has_column() && next.cue.is_none())
+            && self.peek(1).is_some_and(|next| next.number.is_some() || next.period.is_some());
+        if bounded {
+            let next = self.chunks[self.at].clone();
+            self.at += 1;
+            let slot = self.draft.column_slot(&next.text, &next.names, self.last_table);
+            return self.compare_column(slot, op);
+        }
         let Some(Operand::Number(number)) =
             self.peek(0).and_then(|chunk| chunk.number.clone()).map(|(_, text)| Operand::Number(text))
         else {
@@ -725,6 +899,11 @@ impl Parser<'_> {
         } else if let Some(slot) = self.adjective(hint, self.last_table) {
             self.skip_unit();
             self.condition(Kind::Compare(slot, op, vec![Literal::Number(number)]), negated);
+            return;
+        }
+        if let Some(slot) = self.last_table.filter(|slot| hint.is_empty() && self.draft.mentions.contains(slot)) {
+            self.draft.doubt *= 0.85;
+            self.condition(Kind::Count(slot, op, number), negated);
             return;
         }
         self.draft.unknown.push(number);

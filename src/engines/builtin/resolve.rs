@@ -37,6 +37,21 @@ pub(crate) fn resolve(draft: &Draft, names: &Names, joins: &Joins, prefers: &dyn
                         0.08
                     };
                 }
+                // Slots before this one that wait for it to say their table.
+                for (known, other) in partial.targets.iter().zip(&draft.slots) {
+                    if other.qualifier == Some(id) && id != 0 {
+                        score += if known.table() == table {
+                            0.3
+                        } else if joins.between(known.table(), table).is_empty() {
+                            0.0
+                        } else {
+                            0.08
+                        };
+                    }
+                }
+                if partial.targets.first().is_some_and(|first| first.table() == table) {
+                    score += 0.04;
+                }
                 let repeated = partial.targets.iter().zip(&draft.slots).any(|(known, other)| {
                     *known == link.target && matches!(link.target, Target::Column(_)) && other.text != slot.text
                 });

@@ -176,6 +176,11 @@ fn number_word(word: &str) -> Option<f64> {
         "nineteen",
         "twenty",
     ];
+    match word {
+        "once" => return Some(1.0),
+        "twice" => return Some(2.0),
+        _ => {}
+    }
     WORDS.iter().position(|&known| known == word).map(|index| index as f64)
 }
 
@@ -224,7 +229,7 @@ pub(crate) fn key(text: &str) -> String {
 
 /// Singular of a noun; other words unchanged. Names and questions go through the same rules.
 pub(crate) fn lemma(word: &str) -> String {
-    const IRREGULAR: [(&str, &str); 24] = [
+    const IRREGULAR: &[(&str, &str)] = &[
         ("people", "person"),
         ("children", "child"),
         ("men", "man"),
@@ -249,6 +254,20 @@ pub(crate) fn lemma(word: &str) -> String {
         ("news", "news"),
         ("aircrafts", "aircraft"),
         ("caches", "cache"),
+        ("campuses", "campus"),
+        ("bonuses", "bonus"),
+        ("viruses", "virus"),
+        ("courses", "course"),
+        ("taught", "teach"),
+        ("bought", "buy"),
+        ("wrote", "write"),
+        ("written", "write"),
+        ("won", "win"),
+        ("lost", "lose"),
+        ("sold", "sell"),
+        ("built", "build"),
+        ("paid", "pay"),
+        ("geese", "goose"),
     ];
     if let Some((_, singular)) = IRREGULAR.iter().find(|(plural, _)| *plural == word) {
         return (*singular).to_owned();
@@ -293,7 +312,15 @@ pub(crate) fn identifier_words(name: &str) -> Vec<String> {
         word.push(c);
     }
     words.extend(Some(word).filter(|word| !word.is_empty()));
-    words.iter().map(|word| fold(word)).collect()
+    let mut folded: Vec<String> = Vec::new();
+    for word in words.iter().map(|word| fold(word)) {
+        // `LName`, `tShirt`: a single letter belongs to what follows.
+        match folded.last_mut() {
+            Some(last) if last.len() == 1 && last.chars().all(char::is_alphabetic) => last.push_str(&word),
+            _ => folded.push(word),
+        }
+    }
+    folded
 }
 
 #[cfg(test)]

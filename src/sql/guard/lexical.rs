@@ -120,7 +120,7 @@ impl Scanner<'_> {
 
     /// In MySQL two dashes begin a comment only before white space.
     fn starts_line_comment(&self) -> bool {
-        self.kind != DatabaseKind::Mysql || self.rest().get(2).is_none_or(|byte| byte.is_ascii_whitespace())
+        self.kind != DatabaseKind::Mysql || self.rest().get(2).is_none_or(u8::is_ascii_whitespace)
     }
 
     fn line_comment(&mut self) -> Result<(), Hidden> {

@@ -46,10 +46,10 @@ fn format_complaint(name: &str, format: Option<&Expr>) -> Option<String> {
 }
 
 fn series_complaint(arguments: &[&Expr]) -> Option<String> {
-    let start = number(arguments.first()?)?;
-    let stop = arguments.get(1).map_or(Some(f64::from(u32::MAX)), |stop| number(stop))?;
+    let first = number(arguments.first()?)?;
+    let last = arguments.get(1).map_or(Some(f64::from(u32::MAX)), |last| number(last))?;
     let step = arguments.get(2).map_or(Some(1.0), |step| number(step))?;
-    let steps = ((stop - start) / step).abs();
+    let steps = ((last - first) / step).abs();
     (steps > MOST_STEPS || steps.is_nan()).then(|| format!("generate_series may have at most {MOST_STEPS} steps"))
 }
 

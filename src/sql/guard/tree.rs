@@ -28,7 +28,7 @@ pub(super) fn check(statement: &Statement, first: Span, policy: &Policy) -> Chec
 /// What a statement may be.
 fn root(statement: &Statement, first: Span, policy: &Policy) -> Checked {
     match statement {
-        Statement::Query(_) => Ok(()),
+        Statement::Query(_) | Statement::ShowTables { .. } | Statement::ShowDatabases { .. } => Ok(()),
         Statement::Explain { analyze, estimate: false, statement, options, .. } => {
             let runs = *analyze || options.iter().flatten().any(|option| !only_explains(option));
             if runs || !matches!(**statement, Statement::Query(_)) {
@@ -46,7 +46,6 @@ fn root(statement: &Statement, first: Span, policy: &Policy) -> Checked {
             .iter()
             .filter_map(|place| place.parent_name.as_ref())
             .try_for_each(|name| relation(name, policy)),
-        Statement::ShowTables { .. } | Statement::ShowDatabases { .. } => Ok(()),
         other => {
             let text = other.to_string();
             let verb = text.split_whitespace().next().unwrap_or("this statement").to_uppercase();

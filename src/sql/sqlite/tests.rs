@@ -38,8 +38,15 @@ async fn cells_are_typed_one_by_one() {
     let database = database(folder.path(), Options::default());
     let result = database.execute(&guarded("SELECT * FROM t ORDER BY id"), &[], Limits::default()).await.unwrap();
     let kinds: Vec<ColumnType> = result.columns.iter().map(|column| column.kind).collect();
-    use ColumnType::{Boolean, Bytes, Date, Decimal, Integer, Text};
-    assert_eq!(kinds, [Integer, Date, Boolean, Decimal, Text, Bytes]);
+    let expected = [
+        ColumnType::Integer,
+        ColumnType::Date,
+        ColumnType::Boolean,
+        ColumnType::Decimal,
+        ColumnType::Text,
+        ColumnType::Bytes,
+    ];
+    assert_eq!(kinds, expected);
     assert_eq!(result.columns[3].database_type, "DECIMAL(10,2)");
     let first = [
         Value::Int64(1),
@@ -164,7 +171,7 @@ async fn dropping_a_future_or_a_stream_stops_the_statement() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { acquire_timeout: Duration::from_secs(30), ..one_connection() };
     let database = database(folder.path(), options);
-    let forever = Limits { timeout: Duration::from_secs(3_600), ..Limits::default() };
+    let forever = Limits { timeout: Duration::from_hours(1), ..Limits::default() };
     let sql = guarded(ENDLESS);
     {
         let mut running = Box::pin(database.execute(&sql, &[], forever));
@@ -190,7 +197,7 @@ async fn a_pool_is_bounded_and_can_be_closed() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { acquire_timeout: Duration::from_millis(10), ..one_connection() };
     let database = database(folder.path(), options);
-    let forever = Limits { timeout: Duration::from_secs(3_600), ..Limits::default() };
+    let forever = Limits { timeout: Duration::from_hours(1), ..Limits::default() };
     let stream = database.stream(guarded(MANY), Vec::new(), forever).await.unwrap();
     assert!(matches!(database.probe().await, Err(Error::Busy(_))));
     drop(stream);

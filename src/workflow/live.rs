@@ -1,35 +1,26 @@
-//! The databases of saved connections, behind the seam that the orchestrator knows.
+//! The databases of a running server: connections, knowledge and queries behind the one seam.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
 
-use super::databases::{Databases, Rows};
+use super::{Databases, Rows};
 use crate::agents::validator;
 use crate::connections::Directory;
 use crate::domain::outputs::{ComposerOutput, ValidatorOutput};
 use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Source, Value};
 use crate::knowledge::Library;
-use crate::queries::{RequestedLimits, Service, Statement};
+use crate::queries::{self, QueryResult, RequestedLimits, Statement};
 
-/// Facts from the library, verdicts and rows through queries: a workflow has no other way to a database.
-pub struct Saved {
-    directory: Directory,
-    library: Library,
-    queries: Service,
-}
-
-impl Saved {
-    /// Over the three use cases that workflows stand on.
-    #[must_use]
-    pub fn new(directory: Directory, library: Library, queries: Service) -> Self {
-        Self { directory, library, queries }
-    }
+pub(super) struct Live {
+    pub(super) directory: Directory,
+    pub(super) library: Library,
+    pub(super) queries: queries::Service,
 }
 
 #[async_trait]
-impl Databases for Saved {
+impl Databases for Live {
     async fn connection(&self, who: &Principal, id: ConnectionId) -> Result<Connection, Failure> {
         self.directory.get(who, id).await
     }
@@ -58,12 +49,7 @@ impl Databases for Saved {
     ) -> Result<Rows, Failure> {
         let statement = Statement { sql: sql.to_owned(), parameters: parameters.to_vec() };
         let result = self.queries.execute(who, connection, statement, RequestedLimits::default()).await?;
-        Ok(Rows {
-            row_count: result.row_count,
-            columns: result.columns,
-            rows: result.rows,
-            capped: result.truncated.is_some(),
-            execution_time: result.execution_time,
-        })
+        let QueryResult { columns, rows, row_count, truncated, execution_time } = result;
+        Ok(Rows { columns, rows, row_count, capped: truncated.is_some(), execution_time })
     }
 }
