@@ -128,6 +128,19 @@ impl<'a> Builder<'a> {
 
     fn items(&mut self, query: &mut Query, sentence: usize, multiplied: bool) -> Result<(), String> {
         let draft = self.draft;
+        let named = |name: &str| {
+            draft
+                .items
+                .iter()
+                .filter_map(|item| item.slot)
+                .find(|slot| draft.slots[*slot].text.to_lowercase().contains(name))
+                .map(|slot| self.target(slot).table())
+        };
+        if let (Some(first), Some(last)) = (named("first name"), named("last name"))
+            && first != last
+        {
+            self.certainty *= 0.3;
+        }
         let wanted = draft.items.iter().filter(|item| item.sentence == sentence);
         let grouped = draft.items.iter().any(|item| item.aggregate.is_none())
             || !draft.groups.is_empty()
@@ -567,6 +580,13 @@ impl<'a> Builder<'a> {
         let equality = matches!(op, Operator::Equal | Operator::NotEqual | Operator::In | Operator::NotIn);
         let numbers = values.iter().all(|value| matches!(value, Literal::Number(_)));
         let column = self.names.column(col);
+        if numbers && !equality && (self.names.is_key(col) || self.names.is_reference(col)) {
+            self.certainty *= 0.3;
+        }
+        let unheard = |value: &Literal| matches!(value, Literal::Number(text) if self.values.count(col).is_some() && self.values.spelling(col, text).is_none());
+        if column.kind == ColumnType::Text && values.iter().any(unheard) && equality {
+            return Err(format!("'{}' holds no such value", column.name));
+        }
         if numbers && !equality && !self.is_number(col) {
             return Err(format!("'{}' does not hold numbers", column.name));
         }
@@ -747,7 +767,7 @@ fn alternatives_both(draft: &Draft, kind: &Kind) -> bool {
 }
 
 fn is_aggregate(expr: &Expr) -> bool {
-    matches!(expr, Expr::CountAll | Expr::Aggregate(..) | Expr::SumOfProduct(..))
+    matches!(expr, Expr::CountAll | Expr::Aggregate(..))
 }
 
 fn dedup(list: &mut Vec<Expr>) {

@@ -41,7 +41,7 @@ pub(crate) fn sentence(query: &Query, names: &Names) -> String {
 }
 
 fn is_measure(expr: &Expr) -> bool {
-    matches!(expr, Expr::CountAll | Expr::Aggregate(..) | Expr::SumOfProduct(..))
+    matches!(expr, Expr::CountAll | Expr::Aggregate(..))
 }
 
 struct Words<'a> {
@@ -78,7 +78,6 @@ impl Words<'_> {
                 };
                 format!("{function} {}", self.col(*col))
             }
-            Expr::SumOfProduct(a, b) => format!("sum of {} times {}", self.col(*a), self.col(*b)),
             Expr::Year(col) => format!("year of {}", self.col(*col)),
             Expr::Month(col) => format!("month of {}", self.col(*col)),
         }

@@ -240,15 +240,6 @@ impl Names {
             })
     }
 
-    /// The best column of one table for a phrase.
-    pub(crate) fn column_in(&self, table: usize, phrase: &str) -> Option<(Col, f64)> {
-        let words: Vec<&str> = phrase.split(' ').collect();
-        self.links(&words).into_iter().find_map(|link| match link.target {
-            Target::Column(col) if col.table == table => Some((col, link.score)),
-            _ => None,
-        })
-    }
-
     /// The schema behind the index.
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema

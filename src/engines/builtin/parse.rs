@@ -205,9 +205,7 @@ impl Parser<'_> {
                     self.selecting = false;
                 }
             }
-            Cue::And | Cue::Comma | Cue::Of | Cue::Possessive | Cue::Is | Cue::Lead | Cue::Any | Cue::Noise => {
-                self.at += 1
-            }
+            Cue::And | Cue::Comma | Cue::Of | Cue::Possessive | Cue::Is | Cue::Any | Cue::Noise => self.at += 1,
         }
     }
 
@@ -267,6 +265,12 @@ impl Parser<'_> {
         let chunk = &self.chunks[self.at];
         if self.try_condition_on_column() {
             return;
+        }
+        if self.distinct && self.last_aggregated() && self.follows_of() && self.aggregates.is_empty() {
+            // "the average age for different majors" is per major.
+            self.distinct = false;
+            self.at -= 1;
+            return self.each();
         }
         let table_first = chunk.table_first();
         let next = self.peek(1);
@@ -422,8 +426,13 @@ impl Parser<'_> {
             }
             return;
         }
-        let slot = self.draft.column_slot(&text, &links, qualifier);
+        let first = self.draft.items.first().filter(|item| item.sentence < self.sentence).and_then(|item| item.slot);
+        let slot = self.draft.column_slot(&text, &links, qualifier.or(first));
         self.last_column = Some(slot);
+        if self.aggregates.is_empty() && matches!(text.to_lowercase().as_str(), "revenue" | "sales" | "turnover") {
+            // Revenue is a sum by nature.
+            self.aggregates.push(Aggregate::Sum);
+        }
         if self.aggregates.is_empty() {
             self.item(None, Some(slot));
         } else {

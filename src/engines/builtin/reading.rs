@@ -16,7 +16,7 @@ use super::words;
 use crate::domain::Facts;
 
 /// Confidence below which the engine does not answer.
-const THRESHOLD: f64 = 0.5;
+const THRESHOLD: f64 = 0.72;
 
 /// What the engine looks questions up in: built once per schema and value index.
 pub struct Lexicon {
