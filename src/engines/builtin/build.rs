@@ -95,7 +95,7 @@ impl<'a> Builder<'a> {
         for (key, _) in &self.draft.order {
             match key {
                 Key::Column(slot) | Key::Aggregate(_, slot) | Key::Count(Some(slot)) => {
-                    tables.push(self.target(*slot).table())
+                    tables.push(self.target(*slot).table());
                 }
                 Key::Count(None) | Key::First => {}
             }
@@ -271,7 +271,7 @@ impl<'a> Builder<'a> {
                         if plain.contains(&col) { Vec::new() } else { vec![col] }
                     }
                     Target::Table(table) => {
-                        self.group_by_entity(query, table)?;
+                        self.group_by_entity(query, table);
                         if plain.iter().any(|col| col.table == table) { Vec::new() } else { self.names.label(table) }
                     }
                 };
@@ -294,10 +294,10 @@ impl<'a> Builder<'a> {
                     .find_map(|item| item.slot)
                     .map(|slot| self.target(slot).table());
                 let other = aggregate_table.or(counted);
-                if other.is_some_and(|other| other == plain[0].table) || other.is_none() {
+                if other.is_none_or(|other| other == plain[0].table) {
                     self.certainty *= 0.85;
                 } else {
-                    self.group_by_entity(query, plain[0].table)?;
+                    self.group_by_entity(query, plain[0].table);
                 }
             }
             for col in plain {
@@ -330,7 +330,7 @@ impl<'a> Builder<'a> {
         self.names.words(col).iter().any(|word| word == "year") && !self.names.column(col).kind.is_temporal()
     }
 
-    fn group_by_entity(&mut self, query: &mut Query, table: usize) -> Result<(), String> {
+    fn group_by_entity(&mut self, query: &mut Query, table: usize) {
         let key = self.names.key(table);
         if key.is_empty() {
             self.certainty *= 0.9;
@@ -340,7 +340,6 @@ impl<'a> Builder<'a> {
             query.group.extend(key.into_iter().map(Expr::Column));
         }
         dedup(&mut query.group);
-        Ok(())
     }
 
     /// Groups a query by what it shows, so that rows of `counted` can be counted per group.
@@ -360,14 +359,14 @@ impl<'a> Builder<'a> {
             item.slot.is_some_and(|slot| matches!(self.target(slot), Target::Table(table) if table == entity))
         });
         match counted {
-            Some(counted) if counted != entity => self.group_by_entity(query, entity)?,
+            Some(counted) if counted != entity => self.group_by_entity(query, entity),
             Some(_) if asked_table => return Err("a thing cannot be counted per itself".to_owned()),
             None if asked_table && query.tables.len() == 1 => {
                 self.certainty *= 0.5;
             }
             None if asked_table || query.tables.len() > 1 => {
                 self.certainty *= 0.8;
-                self.group_by_entity(query, entity)?;
+                self.group_by_entity(query, entity);
             }
             _ => {}
         }

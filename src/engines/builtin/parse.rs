@@ -33,6 +33,7 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
     parser.draft
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is what one earlier word left open")]
 struct Parser<'a> {
     chunks: &'a [Chunk],
     names: &'a Names,
@@ -382,9 +383,7 @@ impl Parser<'_> {
         if named && strong {
             self.draft.items.pop();
             self.select_name(false);
-        } else if self.is_owner() {
-            self.mention_table();
-        } else if strong && self.chunks[self.at].has_table() {
+        } else if self.is_owner() || (strong && self.chunks[self.at].has_table()) {
             self.mention_table();
         } else {
             self.draft.doubt *= 0.6;
@@ -608,6 +607,7 @@ impl Parser<'_> {
         let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
         if self.cue(1) == Some(Cue::Relative)
             && self.peek(2).is_some_and(name)
+            && !chunk.text.to_lowercase().contains("name")
             && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
             && !chunk.table_first()
         {
@@ -616,7 +616,11 @@ impl Parser<'_> {
         }
         loop {
             match self.cue(ahead) {
-                Some(Cue::Have) if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) => break,
+                Some(Cue::Have | Cue::Relative)
+                    if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) =>
+                {
+                    break;
+                }
                 Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
                     negated = true;
                     ahead += 1;
@@ -629,7 +633,7 @@ impl Parser<'_> {
                 Some(Cue::Relative | Cue::Have)
                     if ahead == 1 && matches!(self.cue(2), Some(Cue::Is | Cue::Like(..) | Cue::Compare(..))) =>
                 {
-                    ahead += 1
+                    ahead += 1;
                 }
                 _ => break,
             }
@@ -850,7 +854,7 @@ impl Parser<'_> {
         let whole = value >= 1.0 && value.fract() == 0.0;
         if matches!(self.cue(1), Some(Cue::Superlative(..) | Cue::Common(_))) && whole {
             self.at += 1;
-            self.limit = Some(value as u64);
+            self.limit = Some(rows(value));
             return;
         }
         if let Some(Cue::OrBound(op)) = self.cue(1) {
@@ -1329,7 +1333,7 @@ impl Parser<'_> {
     fn top(&mut self) {
         if let Some((value, _)) = self.peek(1).and_then(|next| next.number.clone()) {
             self.at += 2;
-            self.limit = Some(value as u64);
+            self.limit = Some(rows(value));
         } else {
             self.at += 1;
             self.draft.doubt *= 0.7;
@@ -1350,7 +1354,7 @@ impl Parser<'_> {
         if let Some((value, _)) = self.peek(0).and_then(|next| next.number.clone())
             && value.fract() == 0.0
         {
-            self.limit = Some(value as u64);
+            self.limit = Some(rows(value));
             self.at += 1;
         }
         if self.cue(0) == Some(Cue::Count) {
@@ -1455,6 +1459,11 @@ impl Parser<'_> {
             self.rank(Key::Column(slot), largest);
         }
     }
+}
+
+/// A number of rows; what is no such number asks for none.
+fn rows(value: f64) -> u64 {
+    format!("{value:.0}").parse().unwrap_or(0)
 }
 
 fn tables_of(links: &[Link]) -> Vec<Link> {

@@ -30,7 +30,7 @@ impl Lexicon {
     /// Indexes facts.
     #[must_use]
     pub fn new(facts: Arc<Facts>) -> Self {
-        let names = Names::new(Arc::clone(&facts.schema));
+        let names = Names::new(&facts.schema);
         let values = Values::new(&names, &facts.values);
         let joins = Joins::new(&names);
         Self { names, values, joins, facts }
