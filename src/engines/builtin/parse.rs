@@ -601,43 +601,7 @@ impl Parser<'_> {
         if !chunk.has_column() || !self.aggregates.is_empty() {
             return false;
         }
-        let mut ahead = 1;
-        let mut negated = false;
-        let mut linked = false;
-        let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
-        if self.cue(1) == Some(Cue::Relative)
-            && self.peek(2).is_some_and(name)
-            && !chunk.text.to_lowercase().contains("name")
-            && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
-            && !chunk.table_first()
-        {
-            // "the state whose name contains": the name of a column is the column.
-            ahead = 3;
-        }
-        loop {
-            match self.cue(ahead) {
-                Some(Cue::Have | Cue::Relative)
-                    if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) =>
-                {
-                    break;
-                }
-                Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
-                    negated = true;
-                    ahead += 1;
-                }
-                Some(Cue::Is | Cue::Noise | Cue::Any) => {
-                    linked = true;
-                    ahead += 1;
-                }
-                Some(Cue::Of) if ahead == 1 => ahead += 1,
-                Some(Cue::Relative | Cue::Have)
-                    if ahead == 1 && matches!(self.cue(2), Some(Cue::Is | Cue::Like(..) | Cue::Compare(..))) =>
-                {
-                    ahead += 1;
-                }
-                _ => break,
-            }
-        }
+        let (ahead, negated, linked) = self.condition_start();
         let Some(next) = self.peek(ahead) else { return false };
         let (text, links, qualifier) =
             (chunk.text.clone(), chunk.names.clone(), self.adjacent_table().or(self.last_table));
@@ -700,6 +664,49 @@ impl Parser<'_> {
         self.denying |= negated;
         self.equals(slot);
         true
+    }
+
+    /// How many chunks lie between a column and what it is compared with, whether "not" is among them, and "is".
+    fn condition_start(&self) -> (usize, bool, bool) {
+        let chunk = &self.chunks[self.at];
+        let mut ahead = 1;
+        let mut negated = false;
+        let mut linked = false;
+        let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
+        if self.cue(1) == Some(Cue::Relative)
+            && self.peek(2).is_some_and(name)
+            && !chunk.text.to_lowercase().contains("name")
+            && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
+            && !chunk.table_first()
+        {
+            // "the state whose name contains": the name of a column is the column.
+            ahead = 3;
+        }
+        loop {
+            match self.cue(ahead) {
+                Some(Cue::Have | Cue::Relative)
+                    if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) =>
+                {
+                    break;
+                }
+                Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
+                    negated = true;
+                    ahead += 1;
+                }
+                Some(Cue::Is | Cue::Noise | Cue::Any) => {
+                    linked = true;
+                    ahead += 1;
+                }
+                Some(Cue::Of) if ahead == 1 => ahead += 1,
+                Some(Cue::Relative | Cue::Have)
+                    if ahead == 1 && matches!(self.cue(2), Some(Cue::Is | Cue::Like(..) | Cue::Compare(..))) =>
+                {
+                    ahead += 1;
+                }
+                _ => break,
+            }
+        }
+        (ahead, negated, linked)
     }
 
     fn selecting_list(&self, ahead: usize) -> bool {
