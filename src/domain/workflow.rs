@@ -214,16 +214,19 @@ impl Workflow {
         running.map(|entry| entry.name.as_str()).collect()
     }
 
-    /// The newest statement: what ran, or what the composer proposed last.
+    /// The newest statement: what ran or would run, or what the composer proposed last.
     #[must_use]
     pub fn sql(&self) -> Option<&str> {
         if let Some(result) = &self.result {
             return Some(&result.sql);
         }
-        self.steps.iter().rev().find_map(|entry| match &entry.output {
-            Some(StepOutput::Composer(output)) => Some(output.sql.as_str()),
-            _ => None,
-        })
+        let proposed = || {
+            self.steps.iter().rev().find_map(|entry| match &entry.output {
+                Some(StepOutput::Composer(output)) => Some(output.sql.as_str()),
+                _ => None,
+            })
+        };
+        self.checked_sql().or_else(proposed)
     }
 
     /// The statement that runs: the validator's correction where it made one, otherwise the composer's proposal.

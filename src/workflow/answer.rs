@@ -3,7 +3,7 @@
 
 use crate::agents::steps::EXECUTION;
 use crate::domain::outputs::{StepOutput, WorkflowResult};
-use crate::domain::{ResultColumn, Row, Source, Value, Workflow};
+use crate::domain::{ResultColumn, Row, Value, Workflow};
 
 /// Longest answer text.
 const MAX_CHARS: usize = 300;
@@ -12,23 +12,12 @@ const MAX_CELL_CHARS: usize = 60;
 /// Rows that are named one by one.
 const MAX_LISTED: usize = 5;
 
-/// The result of a workflow whose steps are all done; `None` when there is no statement.
+/// The result of a workflow whose steps are all done; `None` when its statement was not to be run.
 pub(super) fn result(workflow: &Workflow) -> Option<WorkflowResult> {
-    if let Some(StepOutput::Execution(output)) = workflow.output(EXECUTION) {
-        return Some(output.result.clone());
+    match workflow.output(EXECUTION)? {
+        StepOutput::Execution(output) => Some(output.result.clone()),
+        _ => None,
     }
-    let why = match &workflow.started.question.source {
-        Source::InlineSchema(_) => "the schema came without a database",
-        Source::Connection(_) => "execution was not asked for",
-    };
-    Some(WorkflowResult {
-        sql: workflow.checked_sql()?.to_owned(),
-        columns: Vec::new(),
-        rows: Vec::new(),
-        row_count: 0,
-        truncated: false,
-        answer_text: format!("The SQL was checked and not run: {why}."),
-    })
 }
 
 /// The rows in a sentence of at most 300 characters. `row_count` is what the statement returned, up to the cap at

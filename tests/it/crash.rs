@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 use crate::support::calls::{assert_whole_log, connection_id, kind, question, start, watch};
 use crate::support::follow::{Follower, assert_same, name, names};
 use crate::support::model_server::ModelServer;
-use crate::support::process::Process;
+use crate::support::process::{Process, pulse};
 use crate::support::script::{self, AGENTS, ANSWER, QUESTION};
 use crate::support::server::Folder;
 
@@ -120,13 +120,15 @@ async fn killed_in_the_execution() {
 }
 
 #[tokio::test]
-async fn killed_between_steps() {
-    killed_upon("step_completed planner", ANSWER).await;
-}
-
-#[tokio::test]
-async fn killed_before_the_end() {
-    killed_upon("result", ANSWER).await;
+async fn killed_upon_any_other_event() {
+    let between =
+        ["planner", "mapper", "composer", "validator", "execution"].map(|step| format!("step_completed {step}"));
+    for event in ["workflow_started", "step_completed load_schema", "result"]
+        .into_iter()
+        .chain(between.iter().map(String::as_str))
+    {
+        killed_upon(event, ANSWER).await;
+    }
 }
 
 #[tokio::test]
@@ -185,4 +187,16 @@ async fn a_soft_stop_leaves_the_rest_to_the_next_process() {
     let whole = watch(&mut client, &id, 0).await;
     assert_went_on(&follower.seen, &whole);
     assert_eq!(calls(&model), [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_folder_has_one_process() {
+    let folder = Folder::new();
+    let _first = Process::serve(folder.path(), &[]).await;
+    let mut second = pulse();
+    second.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.path());
+    let ended = tokio::time::timeout(std::time::Duration::from_mins(1), second.output()).await.unwrap().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("PULSE_DATA_DIR") && said.contains("in use by another Pulse"), "{said}");
 }
