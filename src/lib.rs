@@ -12,8 +12,6 @@ pub mod engines;
 pub mod knowledge;
 pub mod lifecycle;
 pub mod llm;
-pub mod knowledge;
-pub mod lifecycle;
 pub mod pb;
 pub mod queries;
 pub mod sql;
