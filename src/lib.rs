@@ -1,4 +1,4 @@
-//! Pulse: chat with SQL databases over gRPC.
+//! Pulse: chat with SQL databases over gRPC. `ARCHITECTURE.md` is the map; the modules in reading order:
 
 pub mod agents;
 pub mod api;
@@ -9,6 +9,7 @@ pub mod connections;
 pub mod demo;
 pub mod domain;
 pub mod engines;
+pub mod eval;
 pub mod knowledge;
 pub mod lifecycle;
 pub mod llm;

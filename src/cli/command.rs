@@ -111,6 +111,9 @@ pub(super) struct EvalArguments {
     /// Where to write {"id","sql"} lines; null means abstained
     #[arg(long, value_name = "FILE")]
     pub(super) predictions: PathBuf,
+    /// Databases worked on at the same time
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..), value_name = "COUNT")]
+    pub(super) jobs: u8,
 }
 
 /// How a command ended.

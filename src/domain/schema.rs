@@ -69,6 +69,9 @@ pub struct Column {
     pub comment: Option<String>,
     /// Labels of an enum type, in order; empty otherwise.
     pub enum_labels: Vec<String>,
+    /// Whether the database computes it.
+    #[serde(default)]
+    pub generated: bool,
 }
 
 /// Kinds of column, coarse enough to be the same in every dialect.

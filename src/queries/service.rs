@@ -324,6 +324,11 @@ fn validation(evidence: &Evidence, tables: Vec<String>) -> Validation {
         (GuardVerdict::Allowed, names, _) => (Verdict::Failed, format!("not in the schema: {}", names.join(", "))),
         _ => (Verdict::Skipped, "an earlier check failed".to_owned()),
     };
+    // The planner's refusal is the schema check's then: it says of the same name where it stands.
+    let planner = match names.0 {
+        Verdict::Failed => (Verdict::Skipped, "an earlier check failed".to_owned()),
+        _ => planner,
+    };
     let check = |kind, verdict, detail| Check { kind, verdict, detail };
     Validation {
         is_valid: error.is_none(),

@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::support::process::{Process, pulse};
 use crate::support::server::{Folder, Server};
 
+const QUESTION: &str = "How many customers are there?";
+
 /// Runs the program to its end: exit code, standard output, standard error.
 async fn run(arguments: &[&str]) -> (i32, String, String) {
     finish(pulse().args(arguments)).await
@@ -71,8 +73,7 @@ async fn the_demo_answers_three_questions_on_a_fresh_machine() {
 #[tokio::test]
 async fn ask_says_by_its_exit_code_how_it_went() {
     let server = Server::demo(&[]).await;
-    let question = pulse::demo::QUESTIONS[0];
-    let (code, said, errors) = ask(server.address, &[question, "--connection", "Demo"]).await;
+    let (code, said, errors) = ask(server.address, &[QUESTION, "--connection", "Demo"]).await;
     assert_eq!(code, 0, "{said}{errors}");
     assert!(said.contains("SELECT") && said.contains("│") && said.contains("validator"), "{said}");
 
@@ -84,11 +85,11 @@ async fn ask_says_by_its_exit_code_how_it_went() {
     assert_eq!(code, 2, "{errors}");
     assert!(errors.contains("FIELD_INVALID") && errors.contains("question"), "{errors}");
 
-    let (code, _, errors) = ask(server.address, &[question, "--connection", "nowhere"]).await;
+    let (code, _, errors) = ask(server.address, &[QUESTION, "--connection", "nowhere"]).await;
     assert_eq!(code, 4, "{errors}");
     assert!(errors.contains("no connection is named `nowhere`"), "{errors}");
 
-    let (code, _, errors) = ask("127.0.0.1:1".parse().unwrap(), &[question, "--connection", "demo"]).await;
+    let (code, _, errors) = ask("127.0.0.1:1".parse().unwrap(), &[QUESTION, "--connection", "demo"]).await;
     assert_eq!(code, 4, "{errors}");
     assert!(errors.contains("no server answers") && errors.contains("pulse serve"), "{errors}");
 }
@@ -96,8 +97,7 @@ async fn ask_says_by_its_exit_code_how_it_went() {
 #[tokio::test]
 async fn ask_prints_events_as_json_lines() {
     let server = Server::demo(&[]).await;
-    let (code, said, errors) =
-        ask(server.address, &[pulse::demo::QUESTIONS[0], "--connection", "demo", "--json"]).await;
+    let (code, said, errors) = ask(server.address, &[QUESTION, "--connection", "demo", "--json"]).await;
     assert_eq!(code, 0, "{errors}");
     let events: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let sequences: Vec<&str> = events.iter().map(|event| event["sequence"].as_str().unwrap()).collect();
@@ -109,7 +109,7 @@ async fn ask_prints_events_as_json_lines() {
 #[tokio::test]
 async fn ask_without_execution_stops_at_the_sql() {
     let server = Server::demo(&[]).await;
-    let flags = [pulse::demo::QUESTIONS[0], "--connection", "demo", "--no-execute"];
+    let flags = [QUESTION, "--connection", "demo", "--no-execute"];
     let (code, said, errors) = ask(server.address, &flags).await;
     assert_eq!(code, 0, "{said}{errors}");
     assert!(!said.contains("│"), "nothing was executed: {said}");

@@ -47,6 +47,7 @@ fn table(fields: &mut Fields, dialect: DatabaseKind, full_name: &str, given: pb:
         default: None,
         comment: None,
         enum_labels: Vec::new(),
+        generated: false,
     });
     Table {
         schema: schema.to_owned(),

@@ -180,7 +180,7 @@ pub(in crate::api) fn without_columns(given: &Table) -> pb::Table {
 }
 
 fn column(given: &Column) -> pb::TableColumn {
-    let Column { name, declared_type, kind, nullable, default, comment, enum_labels } = given;
+    let Column { name, declared_type, kind, nullable, default, comment, enum_labels, generated } = given;
     pb::TableColumn {
         name: name.clone(),
         declared_type: declared_type.clone(),
@@ -189,7 +189,7 @@ fn column(given: &Column) -> pb::TableColumn {
         default_expression: default.clone().unwrap_or_default(),
         comment: comment.clone().unwrap_or_default(),
         enum_labels: enum_labels.clone(),
-        generated: false,
+        generated: *generated,
     }
 }
 

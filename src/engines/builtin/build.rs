@@ -533,6 +533,10 @@ impl<'a> Builder<'a> {
                 Filter::Compare(Expr::Column(col), op, literals)
             }
             Kind::Like(slot, before, after, text) => {
+                let col = self.col(*slot)?;
+                if self.names.is_key(col) || self.names.is_reference(col) {
+                    return Err(format!("'{}' is no text", self.names.column(col).name));
+                }
                 let percent = |there: &bool| if *there { "%" } else { "" };
                 let pattern = format!("{}{text}{}", percent(before), percent(after));
                 let op = if negated { Operator::NotLike } else { Operator::Like };
@@ -554,6 +558,12 @@ impl<'a> Builder<'a> {
 
     fn compare(&mut self, col: Col, op: Operator, values: &[Literal]) -> Result<Filter, String> {
         let mut values = values.to_vec();
+        if matches!(op, Operator::IsNull | Operator::IsNotNull) {
+            if !self.names.column(col).nullable || self.names.is_reference(col) {
+                return Err(format!("'{}' is never empty", self.names.column(col).name));
+            }
+            return Ok(Filter::Compare(Expr::Column(col), op, Vec::new()));
+        }
         let equality = matches!(op, Operator::Equal | Operator::NotEqual | Operator::In | Operator::NotIn);
         let numbers = values.iter().all(|value| matches!(value, Literal::Number(_)));
         let column = self.names.column(col);
@@ -679,10 +689,14 @@ impl<'a> Builder<'a> {
 
     /// A sum or average must take each row once: what the joins say becomes a condition on its key.
     fn once_per_row(&mut self, query: &mut Query) -> Result<(), String> {
-        let measured: Vec<usize> = query.select.iter().filter_map(|expr| match expr {
-            Expr::Aggregate(Aggregate::Sum | Aggregate::Average, col) => Some(col.table),
-            _ => None,
-        }).collect();
+        let measured: Vec<usize> = query
+            .select
+            .iter()
+            .filter_map(|expr| match expr {
+                Expr::Aggregate(Aggregate::Sum | Aggregate::Average, col) => Some(col.table),
+                _ => None,
+            })
+            .collect();
         let Some(table) = measured.first().copied() else { return Ok(()) };
         if query.select.iter().any(|expr| !matches!(expr, Expr::Aggregate(_, col) if col.table == table)) {
             return Err("measures of several tables are not understood".to_owned());

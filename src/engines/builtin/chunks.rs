@@ -149,7 +149,10 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
     }
     let (links, name_length) = longest_name(tokens, at, names);
     let (found, value_length) = longest_value(tokens, at, values, &links, name_length);
-    let verb = name_length == 1 && !token.capital && links[0].score < 0.9 && ["ed", "ing", "en"].iter().any(|ending| token.folded.ends_with(ending));
+    let verb = name_length == 1
+        && !token.capital
+        && links[0].score < 0.9
+        && ["ed", "ing", "en"].iter().any(|ending| token.folded.ends_with(ending));
     let (links, name_length) = if verb { (Vec::new(), 0) } else { (links, name_length) };
     let cue = cues::at(tokens, at);
     let cue_length = cue.map_or(0, |(_, length)| length);

@@ -161,6 +161,17 @@ impl Names {
                 self.add(std::slice::from_ref(word), target, 0.5);
             }
         }
+        let tail = match words.last().map(String::as_str) {
+            Some("phone" | "fax" | "mobile") => Some("number"),
+            Some("email") => Some("address"),
+            Some(word) if !GENERIC.contains(&word) && self.column(col).kind == ColumnType::Text => Some("name"),
+            _ => None,
+        };
+        if let Some(tail) = tail {
+            let mut longer = words.clone();
+            longer.push(tail.to_owned());
+            self.add(&longer, target, 0.85);
+        }
         let named = self.columns(col.table).any(|other| self.words(other).iter().any(|word| word == "name"));
         if !named && words == table_words && matches!(self.column(col).kind, ColumnType::Text | ColumnType::Other) {
             self.add(&["name".to_owned()], target, 0.75);

@@ -191,7 +191,8 @@ impl Parser<'_> {
             Cue::Relative => self.relative(),
             Cue::Along => {
                 let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
-                let adds = self.chunks[self.at].text.contains("with") || matches!(before, None | Some(Cue::And | Cue::Comma | Cue::Relative | Cue::Along | Cue::Stop));
+                let adds = self.chunks[self.at].text.contains("with")
+                    || matches!(before, None | Some(Cue::And | Cue::Comma | Cue::Relative | Cue::Along | Cue::Stop));
                 self.at += 1;
                 if adds {
                     self.selecting = true;
@@ -346,8 +347,23 @@ impl Parser<'_> {
         let Some(before) = self.at.checked_sub(1).map(|before| &self.chunks[before]) else { return true };
         matches!(
             before.cue,
-            Some(Cue::And | Cue::Comma | Cue::Along | Cue::Count | Cue::Aggregate(_) | Cue::Distinct | Cue::Superlative(..) | Cue::Possessive | Cue::Any | Cue::Top | Cue::Relative | Cue::Or)
-        ) || self.last_table.is_some_and(|slot| self.draft.slots[slot].text == before.text && self.draft.mentions.contains(&slot))
+            Some(
+                Cue::And
+                    | Cue::Comma
+                    | Cue::Along
+                    | Cue::Count
+                    | Cue::Aggregate(_)
+                    | Cue::Distinct
+                    | Cue::Superlative(..)
+                    | Cue::Possessive
+                    | Cue::Any
+                    | Cue::Top
+                    | Cue::Relative
+                    | Cue::Or
+            )
+        ) || self
+            .last_table
+            .is_some_and(|slot| self.draft.slots[slot].text == before.text && self.draft.mentions.contains(&slot))
     }
 
     /// "the names of studios", where a studio is only a column: the column itself is asked for.
@@ -452,7 +468,9 @@ impl Parser<'_> {
         let after_items = self.everything || self.draft.items.is_empty();
         if self.follows_of() && self.selecting {
             let attributes = self.draft.items.first().is_some_and(|item| {
-                let column = |slot: SlotId| self.draft.slots[slot].candidates.iter().all(|link| matches!(link.target, Target::Column(_)));
+                let column = |slot: SlotId| {
+                    self.draft.slots[slot].candidates.iter().all(|link| matches!(link.target, Target::Column(_)))
+                };
                 item.aggregate != Some(Aggregate::Count) && item.slot.is_some_and(column)
             });
             if attributes && self.draft.conditions.is_empty() {
@@ -524,6 +542,21 @@ impl Parser<'_> {
             self.draft.slots.pop();
             self.last_column = None;
             self.at += 1;
+            return;
+        }
+        let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
+        let held = matches!(before, Some(Cue::Have))
+            || (matches!(before, Some(Cue::Relative)) && self.chunks[self.at - 1].text == "with");
+        if std::mem::take(&mut self.denying) {
+            // "have no composer": the column is empty.
+            self.at += 1;
+            self.condition(Kind::Compare(slot, Operator::IsNull, Vec::new()), false);
+            return;
+        }
+        if held && self.chunks.get(self.at + 1).is_none_or(|next| matches!(next.cue, Some(Cue::Stop | Cue::And))) {
+            self.draft.doubt *= 0.85;
+            self.at += 1;
+            self.condition(Kind::Compare(slot, Operator::IsNotNull, Vec::new()), false);
             return;
         }
         // A column that owns: "the names of the departments" where department is only a column.

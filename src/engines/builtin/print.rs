@@ -50,7 +50,6 @@ impl Printer<'_> {
         if let Some((op, other)) = &query.compound {
             sql += match op {
                 SetOp::Intersect => " INTERSECT ",
-                SetOp::Except => " EXCEPT ",
             };
             sql += &self.query(other);
         }

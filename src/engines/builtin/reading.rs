@@ -1,5 +1,6 @@
 //! From a question to a reading, or to the reason why there is none.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::build::Builder;
@@ -61,6 +62,34 @@ pub enum Abstention {
     Ambiguous(Vec<String>),
     /// There is a reading, but it is not sure enough.
     Unsure(String),
+}
+
+impl fmt::Display for Abstention {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unexplained(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+                write!(formatter, "No table, column or value explains {}. ", words.join(", "))?;
+                formatter.write_str("Ask with the names that the schema uses.")
+            }
+            Self::Shape(reason) => {
+                write!(formatter, "The question was not understood: {reason}. Try to ask it in simpler words.")
+            }
+            Self::Ambiguous(readings) => {
+                write!(
+                    formatter,
+                    "The question can be read in several ways: {}. Name the one that is meant.",
+                    readings.join("; or ")
+                )
+            }
+            Self::Unsure(reading) => {
+                write!(
+                    formatter,
+                    "The question may mean this, but not surely enough to answer: {reading} Ask with the names that the schema uses."
+                )
+            }
+        }
+    }
 }
 
 /// Reads a question; the first reading is the best.
@@ -136,7 +165,7 @@ fn readings(
         ));
     };
     if best.confidence < THRESHOLD {
-        return Err(Abstention::Unsure(best.sql.clone()));
+        return Err(Abstention::Unsure(super::explain::sentence(&best.query, &lexicon.names)));
     }
     Ok(readings)
 }

@@ -14,6 +14,8 @@ const GROUPS: &[&str] = &[
     "price cost",
     "amount value",
     "revenue income turnover",
+    "revenue total",
+    "sale total",
     "order purchase",
     "address location",
     "phone telephone",

@@ -1,45 +1,100 @@
-//! The three agents: each publishes its part of the same reading, which is computed anew from the same facts.
+//! The three agents that the engine plays. Each reads the question anew: the engine is deterministic, so they agree,
+//! even when one of them runs again after a crash.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Abstention, Lexicon, Reading, interpret};
+use super::outputs;
+use super::reading::{Abstention, Lexicon, Reading, interpret};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team, steps};
-use crate::domain::outputs::{ComposerOutput, MapperOutput, PlannerOutput, StepOutput};
-use crate::domain::{EngineName, Failure, Reason};
+use crate::domain::outputs::StepOutput;
+use crate::domain::{EngineName, Facts, Failure, Reason};
 
-/// The agents of the built-in engine.
+/// The engine's agents.
 #[must_use]
 pub fn team() -> Team {
+    let lexicons = Arc::new(Lexicons::default());
     Team {
         engine: EngineName::Builtin,
         model: String::new(),
         prompt_version: "1".to_owned(),
-        agents: vec![Arc::new(Planner), Arc::new(Mapper), Arc::new(Composer)],
+        agents: vec![
+            Arc::new(Planner { lexicons: Arc::clone(&lexicons) }),
+            Arc::new(Mapper { lexicons: Arc::clone(&lexicons) }),
+            Arc::new(Composer { lexicons }),
+        ],
     }
 }
 
-struct Planner;
-struct Mapper;
-struct Composer;
+/// Lexicons of the databases asked most recently: building one is most of the work of reading a question.
+#[derive(Default)]
+struct Lexicons {
+    recent: Mutex<Vec<(Arc<Facts>, Arc<Lexicon>)>>,
+}
+
+impl Lexicons {
+    const KEPT: usize = 8;
+
+    fn of(&self, facts: &Arc<Facts>) -> Arc<Lexicon> {
+        let known = |recent: &[(Arc<Facts>, Arc<Lexicon>)]| {
+            recent.iter().find(|(known, _)| Arc::ptr_eq(known, facts)).map(|(_, lexicon)| Arc::clone(lexicon))
+        };
+        if let Some(lexicon) = known(&self.recent.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return lexicon;
+        }
+        let lexicon = Arc::new(Lexicon::new(Arc::clone(facts)));
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.insert(0, (Arc::clone(facts), Arc::clone(&lexicon)));
+        recent.truncate(Self::KEPT);
+        lexicon
+    }
+
+    /// The readings of a task's question, best first.
+    fn readings(&self, task: &Task) -> Result<(Vec<Reading>, Arc<Lexicon>), Failure> {
+        let facts = task
+            .facts
+            .as_ref()
+            .ok_or_else(|| Failure::new(Reason::Internal, "The schema was not loaded before the question was read."))?;
+        let lexicon = self.of(facts);
+        let readings = interpret(&task.question.text, &lexicon).map_err(|abstention| failure(&abstention))?;
+        Ok((readings, lexicon))
+    }
+}
+
+fn failure(abstention: &Abstention) -> Failure {
+    match abstention {
+        Abstention::Ambiguous(_) => Failure::new(Reason::QuestionAmbiguous, abstention.to_string()),
+        _ => Failure::new(Reason::QuestionNotUnderstood, abstention.to_string()),
+    }
+}
+
+struct Planner {
+    lexicons: Arc<Lexicons>,
+}
+
+struct Mapper {
+    lexicons: Arc<Lexicons>,
+}
+
+struct Composer {
+    lexicons: Arc<Lexicons>,
+}
 
 #[async_trait]
 impl Agent for Planner {
     fn name(&self) -> &'static str {
         steps::PLANNER
     }
+
     fn requires(&self) -> &'static [&'static str] {
         &[steps::LOAD_SCHEMA]
     }
+
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let readings = read(task)?;
-        let output = PlannerOutput {
-            intent: task.question.text.clone(),
-            confidence: readings[0].confidence,
-            ..PlannerOutput::default()
-        };
-        Ok(Outcome { output: StepOutput::Planner(output), summary: "Understood the question.".to_owned(), usage: None })
+        let (readings, lexicon) = self.lexicons.readings(task)?;
+        let output = outputs::planner(&readings[0], &lexicon);
+        Ok(Outcome { summary: output.intent.clone(), output: StepOutput::Planner(output), usage: None })
     }
 }
 
@@ -48,13 +103,24 @@ impl Agent for Mapper {
     fn name(&self) -> &'static str {
         steps::MAPPER
     }
+
     fn requires(&self) -> &'static [&'static str] {
         &[steps::PLANNER]
     }
+
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        read(task)?;
-        let output = StepOutput::Mapper(MapperOutput::default());
-        Ok(Outcome { output, summary: "Found its tables and columns.".to_owned(), usage: None })
+        let (readings, lexicon) = self.lexicons.readings(task)?;
+        let output = outputs::mapper(&readings[0], &lexicon);
+        let summary = output
+            .entities
+            .iter()
+            .map(|entity| match &entity.column {
+                Some(column) => format!("'{}' is {}.{column}", entity.name, entity.table),
+                None => format!("'{}' is {}", entity.name, entity.table),
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        Ok(Outcome { output: StepOutput::Mapper(output), summary, usage: None })
     }
 }
 
@@ -63,45 +129,26 @@ impl Agent for Composer {
     fn name(&self) -> &'static str {
         steps::COMPOSER
     }
+
     fn requires(&self) -> &'static [&'static str] {
         &[steps::MAPPER]
     }
+
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let readings = read(task)?;
-        let tried = task.feedback.as_ref().map(|feedback| feedback.sql.as_str());
-        let skip = readings.iter().position(|reading| Some(reading.sql.as_str()) == tried).map_or(0, |at| at + 1);
-        let Some(reading) = readings.into_iter().nth(skip) else {
-            return Err(Failure::new(Reason::RetriesExhausted, "there is no further reading of the question").into());
+        let (readings, lexicon) = self.lexicons.readings(task)?;
+        let reading = match &task.feedback {
+            None => readings.first(),
+            // The statement fell short: the next reading, if there is one.
+            Some(feedback) => {
+                let tried = readings.iter().position(|reading| reading.sql == feedback.sql);
+                tried.and_then(|tried| readings.get(tried + 1))
+            }
         };
-        let dialect = task.facts.as_ref().map_or(crate::domain::DatabaseKind::Sqlite, |facts| facts.schema.dialect);
-        let output = ComposerOutput {
-            sql: reading.sql,
-            dialect,
-            parameters: Vec::new(),
-            explanation: String::new(),
-            assumptions: reading.assumptions,
-            confidence: reading.confidence,
+        let Some(reading) = reading else {
+            let message = "The question has no other reading than the one that was tried.";
+            return Err(Failure::new(Reason::RetriesExhausted, message).into());
         };
-        Ok(Outcome { output: StepOutput::Composer(output), summary: "Composed a statement.".to_owned(), usage: None })
-    }
-}
-
-fn read(task: &Task) -> Result<Vec<Reading>, AgentError> {
-    let facts = task.facts.clone().ok_or_else(|| Failure::new(Reason::Internal, "the schema is not loaded"))?;
-    let lexicon = Lexicon::new(facts);
-    interpret(&task.question.text, &lexicon).map_err(|abstention| AgentError::from(explain(&abstention)))
-}
-
-fn explain(abstention: &Abstention) -> Failure {
-    match abstention {
-        Abstention::Unexplained(words) => Failure::new(
-            Reason::QuestionNotUnderstood,
-            format!("nothing in the schema or the data explains: {}", words.join(", ")),
-        ),
-        Abstention::Shape(text) => Failure::new(Reason::QuestionNotUnderstood, text.clone()),
-        Abstention::Ambiguous(_) => Failure::new(Reason::QuestionAmbiguous, "the question has several readings"),
-        Abstention::Unsure(_) => {
-            Failure::new(Reason::QuestionNotUnderstood, "no reading of the question is sure enough")
-        }
+        let output = outputs::composer(reading, &lexicon);
+        Ok(Outcome { summary: output.explanation.clone(), output: StepOutput::Composer(output), usage: None })
     }
 }

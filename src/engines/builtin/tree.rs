@@ -34,8 +34,6 @@ pub(crate) struct Query {
 pub(crate) enum SetOp {
     /// Rows of both.
     Intersect,
-    /// Rows of the first only.
-    Except,
 }
 
 /// A value of a row or a group.

@@ -172,7 +172,10 @@ fn parser_refusal(error: &ParserError, text: &str, kind: DatabaseKind) -> Refusa
     match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
             let (message, place) = split_place(message);
-            let position = place.map_or(0, |place| position(text, place));
+            // The parser gives the end of the text no place.
+            let end = u32::try_from(text.chars().count() + 1).unwrap_or(0);
+            let unknown = if message.ends_with("found: EOF") { end } else { 0 };
+            let position = place.map_or(unknown, |place| position(text, place));
             not_understood(message.to_owned(), position, kind)
         }
         ParserError::RecursionLimitExceeded => {

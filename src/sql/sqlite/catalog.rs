@@ -81,7 +81,7 @@ fn columns(connection: &Connection, table: &str, kind: TableKind) -> Result<Opti
     }
     // `hidden` is 1 for the hidden columns of virtual tables; generated columns (2 and 3) can be read like any other.
     let sql =
-        "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
+        "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let described = collect(connection, sql, [table], |row| {
         let declared_type: String = row.get::<_, Option<String>>(1)?.unwrap_or_default();
         let column = Column {
@@ -92,6 +92,7 @@ fn columns(connection: &Connection, table: &str, kind: TableKind) -> Result<Opti
             default: row.get(3)?,
             comment: None,
             enum_labels: Vec::new(),
+            generated: row.get::<_, i64>(5)? > 1,
         };
         Ok(Described { column, key_position: row.get(4)? })
     });

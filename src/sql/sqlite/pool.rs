@@ -54,7 +54,7 @@ impl Pool {
         let version = |connection: &Connection| {
             Ok(connection.query_row("SELECT sqlite_version()", [], |row| row.get::<_, String>(0))?)
         };
-        self.own(version).await.map(|version| ServerInfo { version })
+        self.own(version).await.map(|version| ServerInfo { version: format!("SQLite {version}") })
     }
 
     pub async fn schema(&self) -> Result<Schema, Error> {
