@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::command::{Error, EvalArguments, Outcome};
+use crate::domain::{Clock, SystemClock};
 use crate::eval;
 
 /// Writes a prediction per question and says how many were answered. Scoring is left to a scorer that runs the SQL.
@@ -12,7 +13,7 @@ pub(super) async fn run(arguments: EvalArguments) -> Result<Outcome, Error> {
         databases: arguments.databases,
         predictions: arguments.predictions,
         jobs: arguments.jobs.into(),
-        today: jiff::Zoned::now().date(),
+        today: SystemClock.now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date(),
     };
     let report = tokio::task::spawn_blocking(move || {
         let bar = ProgressBar::no_length();

@@ -33,6 +33,7 @@ fn column(name: &str, declared_type: &str, kind: ColumnType) -> Column {
         default: None,
         comment: None,
         enum_labels: Vec::new(),
+        generated: false,
     }
 }
 
