@@ -107,7 +107,25 @@ impl<'a> Builder<'a> {
         }
         let shown = self.shown_tables();
         let multiplied = multiplies(&tree, &shown);
+        if self.repeats_values(entity, &tree) {
+            self.certainty *= 0.85;
+        }
         Ok((tree, multiplied))
+    }
+
+    /// Whether one plain column is shown once per row although the question may mean its different values: another
+    /// table is spoken of, and joining it restricts nothing.
+    fn repeats_values(&self, entity: usize, tree: &Tree) -> bool {
+        let [item] = &self.draft.items[..] else { return false };
+        let plain = item.aggregate.is_none() && !item.distinct && !self.draft.distinct;
+        let Some(Target::Column(col)) = item.slot.map(|slot| self.target(slot)) else { return false };
+        plain
+            && self.draft.conditions.is_empty()
+            && self.draft.groups.is_empty()
+            && !tree.edges.is_empty()
+            && !self.names.is_key(col)
+            && !self.names.label(col.table).contains(&col)
+            && !multiplies(tree, &[entity])
     }
 
     /// Whether a condition denies rows of another table and so needs a query of its own.
@@ -161,7 +179,7 @@ impl<'a> Builder<'a> {
                                 |slot| matches!(self.target(slot), Target::Column(col) if col.table == table),
                             )
                     });
-                    if repeated {
+                    if repeated && !draft.along {
                         self.certainty *= 0.6;
                     }
                     let label = self.names.label(table);

@@ -789,6 +789,18 @@ const NOISE: &[&str] = &[
     "completed",
     "look",
     "looks",
+    "came",
+    "subscribed",
+    "yet",
+    "sold",
+    "sell",
+    "sells",
+    "deliver",
+    "delivers",
+    "ship",
+    "ships",
+    "arrive",
+    "arrived",
 ];
 
 /// The longest cue that starts at `at`, and how many tokens it takes.

@@ -112,6 +112,8 @@ pub(crate) struct Draft {
     pub limit: Option<u64>,
     /// Equal rows once.
     pub distinct: bool,
+    /// Something was asked for beside a thing: "and its price".
+    pub along: bool,
     /// Both of two values must occur.
     pub both: bool,
     /// Words that nothing explains.

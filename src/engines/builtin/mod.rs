@@ -11,6 +11,7 @@ mod cues;
 mod dates;
 mod draft;
 mod explain;
+mod idioms;
 mod joins;
 mod names;
 mod outputs;

@@ -3,10 +3,11 @@
 use super::chunks::Chunk;
 use super::cues::Cue;
 use super::draft::{Bucket, Condition, Draft, Item, Key, Kind, SlotId};
-use super::names::{Link, Names, Target};
+use super::names::{Col, Link, Names, Target};
 use super::synonyms;
 use super::tree::Literal;
 use super::values::Found;
+use crate::domain::ColumnType;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
 /// Reads chunks into a draft.
@@ -93,6 +94,9 @@ impl Parser<'_> {
         }
         if self.limit.is_some() && self.draft.limit.is_none() {
             self.draft.limit = self.limit;
+            if self.draft.order.is_empty() {
+                self.draft.doubt *= 0.7;
+            }
         }
     }
 
@@ -197,6 +201,7 @@ impl Parser<'_> {
                 self.at += 1;
                 if adds {
                     self.selecting = true;
+                    self.draft.along = true;
                 }
             }
             Cue::OrBound(_) => {}
@@ -552,6 +557,17 @@ impl Parser<'_> {
             self.at += 1;
             return;
         }
+        let flag = chunk.names.first().is_some_and(|link| match link.target {
+            Target::Column(col) => self.names.column(col).kind == ColumnType::Boolean,
+            Target::Table(_) => false,
+        });
+        if flag {
+            // "subscribed to the newsletter": the flag is set, or with "not" is not.
+            let value = if std::mem::take(&mut self.denying) { "0" } else { "1" };
+            self.at += 1;
+            self.condition(Kind::Compare(slot, Operator::Equal, vec![Literal::Number(value.to_owned())]), false);
+            return;
+        }
         let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
         let held = matches!(before, Some(Cue::Have))
             || (matches!(before, Some(Cue::Relative)) && self.chunks[self.at - 1].text == "with");
@@ -605,6 +621,10 @@ impl Parser<'_> {
         let Some(next) = self.peek(ahead) else { return false };
         let (text, links, qualifier) =
             (chunk.text.clone(), chunk.names.clone(), self.adjacent_table().or(self.last_table));
+        let spans_time = [ahead, ahead + 1].iter().any(|at| self.peek(*at).is_some_and(|next| next.period.is_some()));
+        if spans_time && !self.may_hold_time(&links) {
+            return false;
+        }
         let comparing = matches!(next.cue, Some(Cue::Compare(..) | Cue::Between | Cue::Like(..) | Cue::Since))
             && next.names.is_empty();
         if comparing {
@@ -664,6 +684,18 @@ impl Parser<'_> {
         self.denying |= negated;
         self.equals(slot);
         true
+    }
+
+    /// Whether any of the columns can be compared with a period: dates, years, and texts that are called so.
+    fn may_hold_time(&self, links: &[Link]) -> bool {
+        links.iter().any(|link| match link.target {
+            Target::Column(col) => {
+                self.names.column(col).kind.is_numeric()
+                    || super::chunks::is_date(self.names, col)
+                    || self.names.words(col).iter().any(|word| matches!(word.as_str(), "year" | "month" | "time"))
+            }
+            Target::Table(_) => false,
+        })
     }
 
     /// How many chunks lie between a column and what it is compared with, whether "not" is among them, and "is".
@@ -851,9 +883,42 @@ impl Parser<'_> {
             .map(|next| tables_of(&next.names))
             .map(|tables| self.draft.slot("", tables, None))
             .or_else(|| self.last_table.filter(|_| self.at > 1));
+        if self.denying
+            && let Some(moment) = self.moment_of(&text, &shared)
+        {
+            // "not delivered yet", beside a column `delivered_at`: the moment is empty.
+            self.denying = false;
+            let slot =
+                self.draft.slot(&text, vec![Link { target: Target::Column(moment), score: 0.9 }], self.last_table);
+            return self.condition(Kind::Compare(slot, Operator::IsNull, Vec::new()), false);
+        }
         let slot = self.draft.value_slot(&text, &shared, qualifier);
         let negated = std::mem::take(&mut self.denying);
         self.condition(Kind::Values(slot, alternatives), negated);
+    }
+
+    /// The nullable date of the thing spoken of that is named after a participle, unless the thing itself has the word
+    /// as a value.
+    fn moment_of(&self, participle: &str, found: &[Found]) -> Option<Col> {
+        let slot = self.draft.items.first().and_then(|item| item.slot).or(self.last_table)?;
+        let tables: Vec<usize> = self.draft.slots[slot]
+            .candidates
+            .iter()
+            .filter_map(|link| if let Target::Table(table) = link.target { Some(table) } else { None })
+            .collect();
+        if found.iter().any(|found| tables.contains(&found.col.table)) {
+            return None;
+        }
+        let said = super::words::lemma(&participle.to_lowercase());
+        tables.into_iter().flat_map(|table| self.names.columns(table).collect::<Vec<_>>()).find(|col| {
+            super::chunks::is_date(self.names, *col)
+                && self.names.column(*col).nullable
+                && self.names.words(*col).iter().any(|word| super::words::lemma(word) == said || *word == said)
+        })
+    }
+
+    fn cue_before(&self) -> Option<Cue> {
+        self.at.checked_sub(1).and_then(|before| self.chunks[before].cue)
     }
 
     fn number(&mut self) {
@@ -867,6 +932,31 @@ impl Parser<'_> {
         if let Some(Cue::OrBound(op)) = self.cue(1) {
             self.at += 2;
             self.measured(op, "", text);
+            return;
+        }
+        if let (Some(measure), Some(thing)) = (self.peek(1).cloned(), self.peek(2))
+            && measure.has_column()
+            && measure.cue.is_none()
+            && !measure.table_first()
+            && thing.table_first()
+        {
+            // "five star hotels", "3 bedroom flats": the number is the column's value.
+            self.at += 2;
+            let slot = self.draft.column_slot(&measure.text, &measure.names, self.last_table);
+            self.condition(Kind::Compare(slot, Operator::Equal, vec![Literal::Number(text)]), false);
+            self.selecting = true;
+            return;
+        }
+        let asks = self.at == 0 || matches!(self.cue_before(), Some(Cue::Relative));
+        if whole
+            && asks
+            && self.selecting
+            && self.limit.is_none()
+            && self.peek(1).is_some_and(|next| !next.names.is_empty())
+        {
+            // "Which 5 products …": rows of an order that is still to come.
+            self.at += 1;
+            self.limit = Some(rows(value));
             return;
         }
         if let Some(slot) = self.last_column.filter(|_| !self.selecting) {
@@ -1142,6 +1232,15 @@ impl Parser<'_> {
                 }
             }
         }
+        if matches!(hint, "late" | "early") {
+            for table in 0..self.names.schema().tables.len() {
+                for col in self.names.columns(table).filter(|col| super::chunks::is_date(self.names, *col)) {
+                    if candidates.iter().all(|known| known.target != Target::Column(col)) {
+                        candidates.push(Link { target: Target::Column(col), score: 0.5 });
+                    }
+                }
+            }
+        }
         if candidates.is_empty() {
             return None;
         }
@@ -1210,6 +1309,12 @@ impl Parser<'_> {
                 let slot = self.draft.column_slot(&after_text, &after_names, Some(table));
                 self.draft.groups.push((slot, place));
                 self.at += 2 + possessive;
+            } else if table_first && self.peek(1).is_some_and(|after| after.table_first() && after.cue.is_none()) {
+                // "each product category": the product only says which category.
+                let table = self.draft.slot(&text, tables_of(&names), None);
+                self.draft.mentions.push(table);
+                self.at += 1;
+                continue;
             } else {
                 let slot = if table_first {
                     self.draft.slot(&text, names.clone(), None)
@@ -1368,10 +1473,24 @@ impl Parser<'_> {
             self.at += 1;
             return self.most(largest);
         }
+        let mut function = None;
         while matches!(self.cue(0), Some(Cue::Of | Cue::Distinct | Cue::Aggregate(_)))
             && self.peek(0).is_some_and(|c| c.names.is_empty())
         {
+            if let Some(Cue::Aggregate(said)) = self.cue(0) {
+                function = Some(said);
+            }
             self.at += 1;
+        }
+        if let Some(next) = self.peek(0).filter(|next| next.has_column() && !next.table_first()).cloned()
+            && let Some(function) =
+                function.or_else(|| (largest && hint.is_empty()).then(|| self.adds_up(&next)).flatten())
+            && self.draft.items.iter().any(|item| item.sentence == self.sentence)
+        {
+            // "the highest total amount", "the most units": the measure is summed for what is asked.
+            self.at += 1;
+            let slot = self.draft.column_slot(&next.text, &next.names, None);
+            return self.rank(Key::Aggregate(function, slot), largest);
         }
         let Some(next) = self.peek(0).filter(|next| !next.names.is_empty()) else {
             return self.adjective_order(largest, hint, self.last_table);
@@ -1414,6 +1533,16 @@ impl Parser<'_> {
         self.superlative_column(largest);
     }
 
+    /// "Most" of a quantity adds it up.
+    fn adds_up(&self, next: &Chunk) -> Option<Aggregate> {
+        let said = &self.chunks[self.at - 1].text;
+        let quantity = next.names.first().is_some_and(|link| match link.target {
+            Target::Column(col) => self.names.words(col).iter().any(|word| word == "quantity"),
+            Target::Table(_) => false,
+        });
+        (said.eq_ignore_ascii_case("most") && quantity).then_some(Aggregate::Sum)
+    }
+
     fn superlative_column(&mut self, largest: bool) {
         let Some(next) = self.peek(0).cloned() else { return };
         let qualifier = self.last_table;
@@ -1432,6 +1561,11 @@ impl Parser<'_> {
     }
 
     fn rank(&mut self, key: Key, descending: bool) {
+        if self.draft.limit.is_some() {
+            // Two superlatives ask for two rows of two orders: one statement has one.
+            self.draft.unknown.push("a second superlative".to_owned());
+            return;
+        }
         let limit = self.limit.take().unwrap_or(1);
         self.draft.order.insert(0, (key, descending));
         self.draft.limit = Some(limit);

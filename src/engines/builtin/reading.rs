@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::build::Builder;
 use super::chunks::{self, Chunk};
 use super::draft::Draft;
+use super::idioms;
 use super::joins::{Edge, Joins};
 use super::names::{Names, Target};
 use super::print;
@@ -94,7 +95,7 @@ impl fmt::Display for Abstention {
 
 /// Reads a question; the first reading is the best.
 pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
-    let tokens = words::tokens(question);
+    let tokens = idioms::plain(words::tokens(question), &lexicon.names);
     let chunks = chunks::chunks(&tokens, &lexicon.names, &lexicon.values, lexicon.facts.today);
     let unknown: Vec<String> = chunks
         .iter()

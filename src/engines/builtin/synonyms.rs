@@ -79,6 +79,10 @@ const GROUPS: &[&str] = &[
     "maker manufacturer",
     "credit unit",
     "website url homepage",
+    "shipment parcel package delivery",
+    "carrier courier",
+    "subscription plan",
+    "discount reduction rebate",
 ];
 
 /// Single words of identifiers that stand for other words.
