@@ -57,10 +57,8 @@ impl App {
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
         let queries = queries::Service::new(directory.clone(), query_options(&config));
         let library = Library::new(directory.clone());
-        let teams = Teams {
-            builtin: engines::builtin::team(),
-            openai: config.model.as_ref().map(openai_team).transpose()?,
-        };
+        let teams =
+            Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
         let parts = workflow::Parts {
             store: store.clone(),
             library,

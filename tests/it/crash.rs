@@ -132,6 +132,23 @@ async fn killed_upon_any_other_event() {
 }
 
 #[tokio::test]
+async fn the_builtin_engine_goes_on_as_well() {
+    for count in [1, 2, 4, 7, 10, 13, 14] {
+        let folder = Folder::with_demo();
+        let process = Process::serve(folder.path(), &["--demo"]).await;
+        let mut client = WorkflowServiceClient::new(process.channel().await);
+        let id = start(&mut client, ask(&process, "").await).await;
+        let mut follower = Follower::new(&mut client, &id, 0).await;
+        follower.at_least(count).await;
+        process.kill().await;
+
+        let process = Process::serve(folder.path(), &["--demo"]).await;
+        let mut client = WorkflowServiceClient::new(process.channel().await);
+        assert_went_on(&follower.seen, &watch(&mut client, &id, 0).await);
+    }
+}
+
+#[tokio::test]
 async fn killed_again_and_again() {
     let folder = Folder::with_demo();
     let model = ModelServer::start().await;
