@@ -46,7 +46,9 @@ pub(in crate::api) fn create_connection(
     let id = std::mem::take(&mut request.request_id);
     let key = request_key(&mut fields, id, &request);
     let pb::CreateConnectionRequest { connection, skip_test, request_id: _, validate_only } = request;
-    connection.iter().for_each(|given| stands_alone(&mut fields, given));
+    if let Some(given) = &connection {
+        stands_alone(&mut fields, given);
+    }
     let spec = required_spec(&mut fields, connection);
     let options = CreateOptions { request: key, skip_test, validate_only };
     fields.finish(spec.map(|spec| (spec, options)))

@@ -19,6 +19,7 @@ fn table(name: &str, columns: &[(&str, ColumnType)], references: &[(&str, &str)]
         default: None,
         comment: None,
         enum_labels: Vec::new(),
+        generated: false,
     };
     let key = |(column, parent): &(&str, &str)| ForeignKey {
         name: None,

@@ -37,3 +37,25 @@ fn columns(table: &ObjectName) -> Option<String> {
          FROM pragma_table_info('{literal}')"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::DatabaseKind::{Mysql, Sqlite};
+    use crate::sql::guard::{Policy, check};
+
+    #[test]
+    fn plain_forms_stand_for_queries_on_sqlite_only() {
+        let runs = |kind, sql: &str| check(sql, &Policy::reads(kind)).unwrap().text().to_owned();
+        for (sql, expected) in [
+            ("SHOW TABLES", "FROM sqlite_schema"),
+            ("SHOW DATABASES", "'main'"),
+            ("DESCRIBE main.customers", "pragma_table_info('customers')"),
+            ("DESC \"it's\"", "pragma_table_info('it''s')"),
+            ("SHOW COLUMNS FROM customers", "pragma_table_info('customers')"),
+        ] {
+            assert!(runs(Sqlite, sql).contains(expected), "{sql}: {}", runs(Sqlite, sql));
+            assert_eq!(runs(Mysql, &sql.replace('"', "`")), sql.replace('"', "`"));
+        }
+        assert_eq!(runs(Sqlite, "SHOW TABLES LIKE 'a%'"), "SHOW TABLES LIKE 'a%'");
+    }
+}
