@@ -113,6 +113,11 @@ impl<'a> Builder<'a> {
         Ok((tree, multiplied))
     }
 
+    /// Whether each row of a table joins at most one row of another.
+    fn has_one_partner(&self, entity: usize, other: usize) -> bool {
+        self.joins.tree(&[entity, other], self.prefers).is_some_and(|tree| !multiplies(&tree, &[entity]))
+    }
+
     /// Whether one plain column is shown once per row although the question may mean its different values: another
     /// table is spoken of, and joining it restricts nothing.
     fn repeats_values(&self, entity: usize, tree: &Tree) -> bool {
@@ -124,7 +129,7 @@ impl<'a> Builder<'a> {
             && self.draft.groups.is_empty()
             && !tree.edges.is_empty()
             && !self.names.is_key(col)
-            && !self.names.label(col.table).contains(&col)
+            && !self.names.words(col).iter().any(|word| matches!(word.as_str(), "name" | "title"))
             && !multiplies(tree, &[entity])
     }
 
@@ -699,6 +704,15 @@ impl<'a> Builder<'a> {
                 }
                 Key::Count(slot) => {
                     let counted = slot.map(|slot| self.target(slot).table());
+                    let partner =
+                        counted.filter(|counted| *counted != entity && self.has_one_partner(entity, *counted));
+                    if let Some([key]) = partner.map(|partner| self.names.key(partner)).as_deref() {
+                        // "The countries with the most customers", where each address has one customer: rows are
+                        // grouped by what is shown, and customers are counted once.
+                        self.group_for_count(query, entity, Some(entity))?;
+                        query.order.push((Expr::Aggregate(Aggregate::CountDistinct, *key), *descending));
+                        continue;
+                    }
                     self.group_for_count(query, entity, counted)?;
                     query.order.push((Expr::CountAll, *descending));
                 }

@@ -74,6 +74,6 @@ fn says(tokens: &[Token], said: &str) -> bool {
 
 /// The plain form has a name in the schema, and a single word is not a name there itself.
 fn known(names: &Names, needs: &str, said: &str) -> bool {
-    let is_name = |words: &str| !names.links(&words.split(' ').collect::<Vec<_>>()).is_empty();
-    (needs.is_empty() || is_name(needs)) && (said.contains(' ') || !is_name(&words::lemma(said)))
+    let named = |words: &str| names.links(&words.split(' ').collect::<Vec<_>>()).first().map_or(0.0, |link| link.score);
+    (needs.is_empty() || named(needs) > 0.0) && (said.contains(' ') || named(&words::lemma(said)) < 0.8)
 }

@@ -76,6 +76,10 @@ const GENERIC: [&str; 14] = [
 const TABLE_GENERIC: [&str; 10] =
     ["ref", "reference", "tbl", "data", "list", "record", "detail", "information", "table", "master"];
 
+/// Last words of a column's name that only say what it is measured in.
+const UNITS: [&str; 16] =
+    ["kg", "g", "gram", "lb", "cm", "mm", "m", "km", "mile", "eur", "usd", "euro", "dollar", "cent", "hour", "percent"];
+
 impl Names {
     /// Indexes every table and column of a schema.
     pub(crate) fn new(schema: &Arc<Schema>) -> Self {
@@ -150,6 +154,12 @@ impl Names {
         if specific.len() < words.len() && !specific.is_empty() {
             let pointer = words.iter().any(|word| word == "id") && (self.is_reference(col) || self.is_key(col));
             self.add(&specific, target, if pointer { 0.55 } else { 0.72 });
+        }
+        if let [measured @ .., unit] = &words[..]
+            && UNITS.contains(&unit.as_str())
+            && !measured.is_empty()
+        {
+            self.add(measured, target, 0.95);
         }
         if words.len() > 1 {
             self.add(&words[words.len() - 1..], target, 0.6);

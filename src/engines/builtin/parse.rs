@@ -947,6 +947,22 @@ impl Parser<'_> {
             self.selecting = true;
             return;
         }
+        if let Some(measure) = self.peek(1).cloned()
+            && let Some(Target::Column(col)) = measure.names.first().map(|link| link.target)
+            && measure.names[0].score >= 0.7
+            && self.aggregates == [Aggregate::Count]
+        {
+            // "how many one star reviews", where "star reviews" is the rating of reviews.
+            self.at += 2;
+            self.aggregates.clear();
+            let counted = vec![Link { target: Target::Table(col.table), score: 0.9 }];
+            let counted = self.draft.slot(&measure.text, counted, None);
+            self.item(Some(Aggregate::Count), Some(counted));
+            self.last_table = Some(counted);
+            let slot = self.draft.column_slot(&measure.text, &measure.names, Some(counted));
+            self.condition(Kind::Compare(slot, Operator::Equal, vec![Literal::Number(text)]), false);
+            return;
+        }
         let asks = self.at == 0 || matches!(self.cue_before(), Some(Cue::Relative));
         if whole
             && asks
