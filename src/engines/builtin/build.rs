@@ -125,7 +125,7 @@ impl<'a> Builder<'a> {
         let plain = item.aggregate.is_none() && !item.distinct && !self.draft.distinct;
         let Some(Target::Column(col)) = item.slot.map(|slot| self.target(slot)) else { return false };
         plain
-            && self.draft.conditions.is_empty()
+            && self.draft.conditions.iter().all(|one| matches!(one.kind, Kind::Exists(_)) && !one.negated)
             && self.draft.groups.is_empty()
             && !tree.edges.is_empty()
             && !self.names.is_key(col)
