@@ -25,6 +25,7 @@ pub const DEMO_CONNECTION: &str = "demo";
 /// A composed server that does not listen yet.
 pub struct App {
     config: Config,
+    store: Arc<Embedded>,
     directory: Directory,
     queries: queries::Service,
     workflows: Handle,
@@ -48,17 +49,16 @@ impl App {
         create_folder(&config.sqlite_dir, "PULSE_SQLITE_DIR")?;
         let options = store::embedded::Options { clock: clock.clone(), ..store::embedded::Options::default() };
         let embedded = Embedded::open(config.data_dir.join("pulse.db"), options).await;
-        let store: Arc<dyn Store> =
-            Arc::new(embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {}", with_causes(&error))))?);
+        let embedded = embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {}", with_causes(&error))));
+        let embedded = Arc::new(embedded?);
+        let store: Arc<dyn Store> = embedded.clone();
 
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
         let queries = queries::Service::new(directory.clone(), query_options(&config));
         let library = Library::new(directory.clone());
-        let teams = Teams {
-            builtin: engines::builtin::team(),
-            openai: config.model.as_ref().map(openai_team).transpose()?,
-        };
+        let teams =
+            Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
         let parts = workflow::Parts {
             store: store.clone(),
             library,
@@ -73,7 +73,7 @@ impl App {
         let soft = lifecycle.soft.clone();
         lifecycle.tasks.spawn(async move { engine.run(soft).await });
         let ready = watch_readiness(store, lifecycle);
-        Ok(Self { config, directory, queries, workflows, keys, ready })
+        Ok(Self { config, store: embedded, directory, queries, workflows, keys, ready })
     }
 
     /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
@@ -121,6 +121,8 @@ impl App {
         let served = api::serve(listener, parts, options, lifecycle).await;
         lifecycle.soft.cancel();
         lifecycle.ended().await;
+        // Releases the folder before anybody is told that the server has ended.
+        self.store.close().await;
         served
     }
 }
@@ -178,7 +180,8 @@ fn directory_options(config: &Config) -> connections::Options {
 }
 
 fn query_options(config: &Config) -> queries::Options {
-    queries::Options { default_timeout: config.statement_timeout, ..queries::Options::default() }
+    let timeout = config.statement_timeout;
+    queries::Options { default_timeout: timeout, max_timeout: timeout, ..queries::Options::default() }
 }
 
 fn workflow_options(config: &Config) -> workflow::Options {

@@ -21,8 +21,8 @@ pub mod workflow;
 
 pub use clock::{Clock, SystemClock};
 pub use connection::{AccessMode, Connection, ConnectionLimits, DatabaseKind, Tls, TlsMode};
-pub use evidence::Evidence;
 pub use event::{Event, EventKind, PinnedConnection, WorkflowStarted};
+pub use evidence::Evidence;
 pub use facts::{ColumnValues, Facts, ValueIndex};
 pub use failure::{Failure, FieldViolation, Reason, SqlError};
 pub use ids::{ConnectionId, WorkflowId};

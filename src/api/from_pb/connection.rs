@@ -46,6 +46,7 @@ pub(in crate::api) fn create_connection(
     let id = std::mem::take(&mut request.request_id);
     let key = request_key(&mut fields, id, &request);
     let pb::CreateConnectionRequest { connection, skip_test, request_id: _, validate_only } = request;
+    connection.iter().for_each(|given| stands_alone(&mut fields, given));
     let spec = required_spec(&mut fields, connection);
     let options = CreateOptions { request: key, skip_test, validate_only };
     fields.finish(spec.map(|spec| (spec, options)))
@@ -105,7 +106,10 @@ pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Res
             fields.bad("id", "is required, unless `connection` is given");
             None
         }
-        (true, Some(given)) => Some(Tested::Unsaved(spec(&mut fields, given))),
+        (true, Some(given)) => {
+            stands_alone(&mut fields, &given);
+            Some(Tested::Unsaved(spec(&mut fields, given)))
+        }
         (false, None) => fields.id("id", &id).map(Tested::Saved),
         (false, Some(_)) => {
             fields.unless_missing(true, "TestConnection of a saved connection with changes");
@@ -139,6 +143,19 @@ pub(in crate::api) fn get_schema(request: pb::GetSchemaRequest) -> Result<GetSch
     let after = list.after(&page_token)?;
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok(GetSchema { id, list, after, limit, schema: given(schema), table: given(table), names_only, refresh })
+}
+
+/// What a spec lacks that is not a change of a saved one, so that one answer names this beside everything else.
+fn stands_alone(fields: &mut Fields, given: &pb::ConnectionSpec) {
+    if !given.url.is_empty() {
+        return;
+    }
+    if given.kind() == pb::DatabaseKind::Sqlite && given.database.trim().is_empty() {
+        fields.bad("connection.database", "is required: the path of the SQLite file");
+    }
+    if given.kind == 0 {
+        fields.bad("connection.kind", "is required, unless `url` says it");
+    }
 }
 
 fn required_spec(fields: &mut Fields, given: Option<pb::ConnectionSpec>) -> Option<Spec> {
@@ -326,7 +343,7 @@ mod tests {
     #[test]
     fn the_request_id_does_not_change_the_hash_and_the_body_does() {
         let hash = |id: &str, name: &str| {
-            let spec = pb::ConnectionSpec { name: name.into(), ..Default::default() };
+            let spec = pb::ConnectionSpec { name: name.into(), url: "sqlite://shop".into(), ..Default::default() };
             let request =
                 pb::CreateConnectionRequest { connection: Some(spec), request_id: id.into(), ..Default::default() };
             create_connection(request).unwrap().1.request.unwrap().body_hash
@@ -358,7 +375,8 @@ mod tests {
 
     #[test]
     fn what_would_be_ignored_is_refused_instead() {
-        let spec = pb::ConnectionSpec { excluded_columns: vec!["users.email".into()], ..Default::default() };
+        let excluded_columns = vec!["users.email".into()];
+        let spec = pb::ConnectionSpec { url: "sqlite://shop".into(), excluded_columns, ..Default::default() };
         let request = pb::CreateConnectionRequest { connection: Some(spec), ..Default::default() };
         assert_eq!(create_connection(request).unwrap_err().reason, Reason::NotImplemented);
     }

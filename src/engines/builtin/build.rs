@@ -95,7 +95,7 @@ impl<'a> Builder<'a> {
         for (key, _) in &self.draft.order {
             match key {
                 Key::Column(slot) | Key::Aggregate(_, slot) | Key::Count(Some(slot)) => {
-                    tables.push(self.target(*slot).table())
+                    tables.push(self.target(*slot).table());
                 }
                 Key::Count(None) | Key::First => {}
             }
@@ -128,6 +128,19 @@ impl<'a> Builder<'a> {
 
     fn items(&mut self, query: &mut Query, sentence: usize, multiplied: bool) -> Result<(), String> {
         let draft = self.draft;
+        let named = |name: &str| {
+            draft
+                .items
+                .iter()
+                .filter_map(|item| item.slot)
+                .find(|slot| draft.slots[*slot].text.to_lowercase().contains(name))
+                .map(|slot| self.target(slot).table())
+        };
+        if let (Some(first), Some(last)) = (named("first name"), named("last name"))
+            && first != last
+        {
+            self.certainty *= 0.3;
+        }
         let wanted = draft.items.iter().filter(|item| item.sentence == sentence);
         let grouped = draft.items.iter().any(|item| item.aggregate.is_none())
             || !draft.groups.is_empty()
@@ -258,7 +271,7 @@ impl<'a> Builder<'a> {
                         if plain.contains(&col) { Vec::new() } else { vec![col] }
                     }
                     Target::Table(table) => {
-                        self.group_by_entity(query, table)?;
+                        self.group_by_entity(query, table);
                         if plain.iter().any(|col| col.table == table) { Vec::new() } else { self.names.label(table) }
                     }
                 };
@@ -281,10 +294,10 @@ impl<'a> Builder<'a> {
                     .find_map(|item| item.slot)
                     .map(|slot| self.target(slot).table());
                 let other = aggregate_table.or(counted);
-                if other.is_some_and(|other| other == plain[0].table) || other.is_none() {
+                if other.is_none_or(|other| other == plain[0].table) {
                     self.certainty *= 0.85;
                 } else {
-                    self.group_by_entity(query, plain[0].table)?;
+                    self.group_by_entity(query, plain[0].table);
                 }
             }
             for col in plain {
@@ -317,7 +330,7 @@ impl<'a> Builder<'a> {
         self.names.words(col).iter().any(|word| word == "year") && !self.names.column(col).kind.is_temporal()
     }
 
-    fn group_by_entity(&mut self, query: &mut Query, table: usize) -> Result<(), String> {
+    fn group_by_entity(&mut self, query: &mut Query, table: usize) {
         let key = self.names.key(table);
         if key.is_empty() {
             self.certainty *= 0.9;
@@ -327,7 +340,6 @@ impl<'a> Builder<'a> {
             query.group.extend(key.into_iter().map(Expr::Column));
         }
         dedup(&mut query.group);
-        Ok(())
     }
 
     /// Groups a query by what it shows, so that rows of `counted` can be counted per group.
@@ -347,14 +359,14 @@ impl<'a> Builder<'a> {
             item.slot.is_some_and(|slot| matches!(self.target(slot), Target::Table(table) if table == entity))
         });
         match counted {
-            Some(counted) if counted != entity => self.group_by_entity(query, entity)?,
+            Some(counted) if counted != entity => self.group_by_entity(query, entity),
             Some(_) if asked_table => return Err("a thing cannot be counted per itself".to_owned()),
             None if asked_table && query.tables.len() == 1 => {
                 self.certainty *= 0.5;
             }
             None if asked_table || query.tables.len() > 1 => {
                 self.certainty *= 0.8;
-                self.group_by_entity(query, entity)?;
+                self.group_by_entity(query, entity);
             }
             _ => {}
         }
@@ -567,6 +579,13 @@ impl<'a> Builder<'a> {
         let equality = matches!(op, Operator::Equal | Operator::NotEqual | Operator::In | Operator::NotIn);
         let numbers = values.iter().all(|value| matches!(value, Literal::Number(_)));
         let column = self.names.column(col);
+        if numbers && !equality && (self.names.is_key(col) || self.names.is_reference(col)) {
+            self.certainty *= 0.3;
+        }
+        let unheard = |value: &Literal| matches!(value, Literal::Number(text) if self.values.count(col).is_some() && self.values.spelling(col, text).is_none());
+        if column.kind == ColumnType::Text && values.iter().any(unheard) && equality {
+            return Err(format!("'{}' holds no such value", column.name));
+        }
         if numbers && !equality && !self.is_number(col) {
             return Err(format!("'{}' does not hold numbers", column.name));
         }
@@ -747,7 +766,7 @@ fn alternatives_both(draft: &Draft, kind: &Kind) -> bool {
 }
 
 fn is_aggregate(expr: &Expr) -> bool {
-    matches!(expr, Expr::CountAll | Expr::Aggregate(..) | Expr::SumOfProduct(..))
+    matches!(expr, Expr::CountAll | Expr::Aggregate(..))
 }
 
 fn dedup(list: &mut Vec<Expr>) {

@@ -200,8 +200,9 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
         && !token.capital
         && ["ed", "ing", "en", "es"].iter().any(|ending| token.folded.ends_with(ending))
         && names.knows_stem(&token.folded);
+    let bucket = matches!(token.lemma.as_str(), "year" | "month");
     let noise = cues::is_noise(token) || token.kind == TokenKind::Mark || verb;
-    (Chunk { text: token.text.clone(), noise, unknown: !noise, ..Chunk::default() }, 1)
+    (Chunk { text: token.text.clone(), noise, unknown: !noise && !bucket, ..Chunk::default() }, 1)
 }
 
 fn text(tokens: &[Token], at: usize, length: usize) -> String {
@@ -215,7 +216,8 @@ fn longest_name(tokens: &[Token], at: usize, names: &Names) -> (Vec<Link>, usize
             "of" | "the" | "a" | "an" | "in" | "for" | "to" | "is" | "on" | "by" | "all" | "and" | "or"
         )
     };
-    if small(&tokens[at]) || tokens[at].kind == TokenKind::Mark {
+    // "no phone" denies, though identifiers shorten "number" to "no".
+    if small(&tokens[at]) || tokens[at].folded == "no" || tokens[at].kind == TokenKind::Mark {
         return (Vec::new(), 0);
     }
     for length in (1..=LONGEST_NAME.min(tokens.len() - at)).rev() {

@@ -60,8 +60,6 @@ pub(crate) enum Cue {
     Have,
     /// ".", "?", ";".
     Stop,
-    /// "who", "which person", at the start.
-    Lead,
     /// "any", "some".
     Any,
     /// "since 2015": from then on.

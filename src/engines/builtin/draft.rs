@@ -118,8 +118,6 @@ pub(crate) struct Draft {
     pub unknown: Vec<String>,
     /// What lowers the confidence, multiplied.
     pub doubt: f64,
-    /// Values that carry a slot of their own: column candidates differ in spelling.
-    pub assumptions: Vec<String>,
 }
 
 impl Draft {

@@ -1,5 +1,7 @@
 //! What was understood, in plain words.
 
+use std::fmt::Write as _;
+
 use super::names::{Col, Names};
 use super::tree::{Expr, Filter, Literal, Query, SetOp};
 use crate::domain::outputs::{AggregateFunction, Operator};
@@ -8,31 +10,33 @@ use crate::domain::outputs::{AggregateFunction, Operator};
 pub(crate) fn sentence(query: &Query, names: &Names) -> String {
     let words = Words { names };
     let mut text = String::from(if query.distinct { "Different " } else { "" });
-    text += &words.list(query.select.iter().map(|expr| words.expr(expr)).collect());
+    text += &Words::list(query.select.iter().map(|expr| words.expr(expr)).collect());
     let tables: Vec<String> = query.tables.iter().map(|table| names.table(*table).name.clone()).collect();
-    text += &format!(" from {}", tables.join(" with "));
+    let _ = write!(text, " from {}", tables.join(" with "));
     if !query.filters.is_empty() {
-        text += &format!(", where {}", words.filters(&query.filters));
+        let _ = write!(text, ", where {}", words.filters(&query.filters));
     }
     if !query.group.is_empty() && query.select.iter().chain(query.order.iter().map(|(expr, _)| expr)).any(is_measure) {
-        text += &format!(", per {}", words.list(query.group.iter().map(|expr| words.expr(expr)).collect()));
+        let _ = write!(text, ", per {}", Words::list(query.group.iter().map(|expr| words.expr(expr)).collect()));
     }
     if !query.having.is_empty() {
-        text += &format!(", where {}", words.filters(&query.having));
+        let _ = write!(text, ", where {}", words.filters(&query.having));
     }
     if let Some((op, other)) = &query.compound {
         text += match op {
             SetOp::Intersect => ", and also ",
         };
-        text += &format!("where {}", words.filters(&other.filters));
+        let _ = write!(text, "where {}", words.filters(&other.filters));
     }
     for (expr, descending) in &query.order {
         let direction = if *descending { "largest" } else { "smallest" };
-        text += &format!(", {direction} {} first", words.expr(expr));
+        let _ = write!(text, ", {direction} {} first", words.expr(expr));
     }
     match query.limit {
-        Some(1) => text += ", only the first row; others may tie with it",
-        Some(limit) => text += &format!(", only the first {limit} rows"),
+        Some(1) => text.push_str(", only the first row; others may tie with it"),
+        Some(limit) => {
+            let _ = write!(text, ", only the first {limit} rows");
+        }
         None => {}
     }
     let mut sentence: String = text.chars().take(1).flat_map(char::to_uppercase).collect();
@@ -41,7 +45,7 @@ pub(crate) fn sentence(query: &Query, names: &Names) -> String {
 }
 
 fn is_measure(expr: &Expr) -> bool {
-    matches!(expr, Expr::CountAll | Expr::Aggregate(..) | Expr::SumOfProduct(..))
+    matches!(expr, Expr::CountAll | Expr::Aggregate(..))
 }
 
 struct Words<'a> {
@@ -49,7 +53,7 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    fn list(&self, mut items: Vec<String>) -> String {
+    fn list(mut items: Vec<String>) -> String {
         match items.pop() {
             Some(last) if items.is_empty() => last,
             Some(last) => format!("{} and {last}", items.join(", ")),
@@ -78,7 +82,6 @@ impl Words<'_> {
                 };
                 format!("{function} {}", self.col(*col))
             }
-            Expr::SumOfProduct(a, b) => format!("sum of {} times {}", self.col(*a), self.col(*b)),
             Expr::Year(col) => format!("year of {}", self.col(*col)),
             Expr::Month(col) => format!("month of {}", self.col(*col)),
         }

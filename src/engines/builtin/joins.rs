@@ -109,11 +109,6 @@ impl Joins {
         self.edges.iter().filter(|edge| edge.connects(a, b)).collect()
     }
 
-    /// The edge that starts at a referencing column.
-    pub(crate) fn from_column(&self, col: Col) -> Option<&Edge> {
-        self.edges.iter().find(|edge| edge.child == [col])
-    }
-
     /// The smallest tree that holds all `terminals`; `prefers` scores a parallel edge by the question's words.
     pub(crate) fn tree(&self, terminals: &[usize], prefers: &dyn Fn(&Edge) -> f64) -> Option<Tree> {
         let mut wanted: Vec<usize> = Vec::new();

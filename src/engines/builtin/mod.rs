@@ -20,6 +20,8 @@ mod reading;
 mod resolve;
 mod synonyms;
 mod team;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod values;
 mod words;

@@ -78,7 +78,7 @@ const TABLE_GENERIC: [&str; 10] =
 
 impl Names {
     /// Indexes every table and column of a schema.
-    pub(crate) fn new(schema: Arc<Schema>) -> Self {
+    pub(crate) fn new(schema: &Arc<Schema>) -> Self {
         let table_words: Vec<Vec<String>> = schema.tables.iter().map(|table| canonical(&table.name, &[])).collect();
         let mut vocabulary: Vec<String> = table_words.iter().flatten().cloned().collect();
         vocabulary.sort();
@@ -94,7 +94,7 @@ impl Names {
             stemmer: Stemmer::create(Algorithm::English),
             table_words,
             column_words,
-            schema: Arc::clone(&schema),
+            schema: Arc::clone(schema),
         };
         for (index, table) in schema.tables.iter().enumerate() {
             names.add_table(index, table);
@@ -240,15 +240,6 @@ impl Names {
             })
     }
 
-    /// The best column of one table for a phrase.
-    pub(crate) fn column_in(&self, table: usize, phrase: &str) -> Option<(Col, f64)> {
-        let words: Vec<&str> = phrase.split(' ').collect();
-        self.links(&words).into_iter().find_map(|link| match link.target {
-            Target::Column(col) if col.table == table => Some((col, link.score)),
-            _ => None,
-        })
-    }
-
     /// The schema behind the index.
     pub(crate) fn schema(&self) -> &Schema {
         &self.schema
@@ -349,14 +340,14 @@ fn bag<'a>(words: impl Iterator<Item = &'a str>) -> String {
 fn canonical(name: &str, vocabulary: &[String]) -> Vec<String> {
     identifier_words(name)
         .into_iter()
-        .flat_map(|word| match synonyms::expand(&word) {
-            Some(long) => long.split(' ').map(str::to_owned).collect::<Vec<_>>(),
-            None => {
-                let long = vocabulary.iter().find(|known| {
-                    (3..=5).contains(&word.len()) && known.len() > word.len() + 2 && known.starts_with(&word)
-                });
-                vec![long.cloned().unwrap_or_else(|| lemma(&word))]
+        .flat_map(|word| {
+            if let Some(long) = synonyms::expand(&word) {
+                return long.split(' ').map(str::to_owned).collect::<Vec<_>>();
             }
+            let long = vocabulary.iter().find(|known| {
+                (3..=5).contains(&word.len()) && known.len() > word.len() + 2 && known.starts_with(&word)
+            });
+            vec![long.cloned().unwrap_or_else(|| lemma(&word))]
         })
         .collect()
 }

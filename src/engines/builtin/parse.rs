@@ -33,6 +33,7 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
     parser.draft
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is what one earlier word left open")]
 struct Parser<'a> {
     chunks: &'a [Chunk],
     names: &'a Names,
@@ -205,9 +206,7 @@ impl Parser<'_> {
                     self.selecting = false;
                 }
             }
-            Cue::And | Cue::Comma | Cue::Of | Cue::Possessive | Cue::Is | Cue::Lead | Cue::Any | Cue::Noise => {
-                self.at += 1
-            }
+            Cue::And | Cue::Comma | Cue::Of | Cue::Possessive | Cue::Is | Cue::Any | Cue::Noise => self.at += 1,
         }
     }
 
@@ -267,6 +266,12 @@ impl Parser<'_> {
         let chunk = &self.chunks[self.at];
         if self.try_condition_on_column() {
             return;
+        }
+        if self.distinct && self.last_aggregated() && self.follows_of() && self.aggregates.is_empty() {
+            // "the average age for different majors" is per major.
+            self.distinct = false;
+            self.at -= 1;
+            return self.each();
         }
         let table_first = chunk.table_first();
         let next = self.peek(1);
@@ -378,9 +383,7 @@ impl Parser<'_> {
         if named && strong {
             self.draft.items.pop();
             self.select_name(false);
-        } else if self.is_owner() {
-            self.mention_table();
-        } else if strong && self.chunks[self.at].has_table() {
+        } else if self.is_owner() || (strong && self.chunks[self.at].has_table()) {
             self.mention_table();
         } else {
             self.draft.doubt *= 0.6;
@@ -422,8 +425,13 @@ impl Parser<'_> {
             }
             return;
         }
-        let slot = self.draft.column_slot(&text, &links, qualifier);
+        let first = self.draft.items.first().filter(|item| item.sentence < self.sentence).and_then(|item| item.slot);
+        let slot = self.draft.column_slot(&text, &links, qualifier.or(first));
         self.last_column = Some(slot);
+        if self.aggregates.is_empty() && matches!(text.to_lowercase().as_str(), "revenue" | "sales" | "turnover") {
+            // Revenue is a sum by nature.
+            self.aggregates.push(Aggregate::Sum);
+        }
         if self.aggregates.is_empty() {
             self.item(None, Some(slot));
         } else {
@@ -593,38 +601,7 @@ impl Parser<'_> {
         if !chunk.has_column() || !self.aggregates.is_empty() {
             return false;
         }
-        let mut ahead = 1;
-        let mut negated = false;
-        let mut linked = false;
-        let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
-        if self.cue(1) == Some(Cue::Relative)
-            && self.peek(2).is_some_and(name)
-            && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
-            && !chunk.table_first()
-        {
-            // "the state whose name contains": the name of a column is the column.
-            ahead = 3;
-        }
-        loop {
-            match self.cue(ahead) {
-                Some(Cue::Have) if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) => break,
-                Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
-                    negated = true;
-                    ahead += 1;
-                }
-                Some(Cue::Is | Cue::Noise | Cue::Any) => {
-                    linked = true;
-                    ahead += 1;
-                }
-                Some(Cue::Of) if ahead == 1 => ahead += 1,
-                Some(Cue::Relative | Cue::Have)
-                    if ahead == 1 && matches!(self.cue(2), Some(Cue::Is | Cue::Like(..) | Cue::Compare(..))) =>
-                {
-                    ahead += 1
-                }
-                _ => break,
-            }
-        }
+        let (ahead, negated, linked) = self.condition_start();
         let Some(next) = self.peek(ahead) else { return false };
         let (text, links, qualifier) =
             (chunk.text.clone(), chunk.names.clone(), self.adjacent_table().or(self.last_table));
@@ -687,6 +664,49 @@ impl Parser<'_> {
         self.denying |= negated;
         self.equals(slot);
         true
+    }
+
+    /// How many chunks lie between a column and what it is compared with, whether "not" is among them, and "is".
+    fn condition_start(&self) -> (usize, bool, bool) {
+        let chunk = &self.chunks[self.at];
+        let mut ahead = 1;
+        let mut negated = false;
+        let mut linked = false;
+        let name = |chunk: &Chunk| matches!(chunk.text.to_lowercase().as_str(), "name" | "names");
+        if self.cue(1) == Some(Cue::Relative)
+            && self.peek(2).is_some_and(name)
+            && !chunk.text.to_lowercase().contains("name")
+            && matches!(self.cue(3), Some(Cue::Like(..) | Cue::Is))
+            && !chunk.table_first()
+        {
+            // "the state whose name contains": the name of a column is the column.
+            ahead = 3;
+        }
+        loop {
+            match self.cue(ahead) {
+                Some(Cue::Have | Cue::Relative)
+                    if self.peek(ahead + 3).is_some_and(|after| !after.names.is_empty()) =>
+                {
+                    break;
+                }
+                Some(Cue::Not) if self.peek(ahead).is_some_and(|chunk| chunk.names.is_empty()) => {
+                    negated = true;
+                    ahead += 1;
+                }
+                Some(Cue::Is | Cue::Noise | Cue::Any) => {
+                    linked = true;
+                    ahead += 1;
+                }
+                Some(Cue::Of) if ahead == 1 => ahead += 1,
+                Some(Cue::Relative | Cue::Have)
+                    if ahead == 1 && matches!(self.cue(2), Some(Cue::Is | Cue::Like(..) | Cue::Compare(..))) =>
+                {
+                    ahead += 1;
+                }
+                _ => break,
+            }
+        }
+        (ahead, negated, linked)
     }
 
     fn selecting_list(&self, ahead: usize) -> bool {
@@ -841,7 +861,7 @@ impl Parser<'_> {
         let whole = value >= 1.0 && value.fract() == 0.0;
         if matches!(self.cue(1), Some(Cue::Superlative(..) | Cue::Common(_))) && whole {
             self.at += 1;
-            self.limit = Some(value as u64);
+            self.limit = Some(rows(value));
             return;
         }
         if let Some(Cue::OrBound(op)) = self.cue(1) {
@@ -1320,7 +1340,7 @@ impl Parser<'_> {
     fn top(&mut self) {
         if let Some((value, _)) = self.peek(1).and_then(|next| next.number.clone()) {
             self.at += 2;
-            self.limit = Some(value as u64);
+            self.limit = Some(rows(value));
         } else {
             self.at += 1;
             self.draft.doubt *= 0.7;
@@ -1341,7 +1361,7 @@ impl Parser<'_> {
         if let Some((value, _)) = self.peek(0).and_then(|next| next.number.clone())
             && value.fract() == 0.0
         {
-            self.limit = Some(value as u64);
+            self.limit = Some(rows(value));
             self.at += 1;
         }
         if self.cue(0) == Some(Cue::Count) {
@@ -1446,6 +1466,11 @@ impl Parser<'_> {
             self.rank(Key::Column(slot), largest);
         }
     }
+}
+
+/// A number of rows; what is no such number asks for none.
+fn rows(value: f64) -> u64 {
+    format!("{value:.0}").parse().unwrap_or(0)
 }
 
 fn tables_of(links: &[Link]) -> Vec<Link> {

@@ -81,7 +81,6 @@ impl Printer<'_> {
                     AggregateFunction::Maximum => format!("MAX({col})"),
                 }
             }
-            Expr::SumOfProduct(a, b) => format!("SUM({} * {})", self.col(*a, qualified), self.col(*b, qualified)),
             Expr::Year(col) => self.date_part(*col, qualified, false),
             Expr::Month(col) => self.date_part(*col, qualified, true),
         }

@@ -16,7 +16,7 @@ use super::words;
 use crate::domain::Facts;
 
 /// Confidence below which the engine does not answer.
-const THRESHOLD: f64 = 0.5;
+const THRESHOLD: f64 = 0.72;
 
 /// What the engine looks questions up in: built once per schema and value index.
 pub struct Lexicon {
@@ -30,7 +30,7 @@ impl Lexicon {
     /// Indexes facts.
     #[must_use]
     pub fn new(facts: Arc<Facts>) -> Self {
-        let names = Names::new(Arc::clone(&facts.schema));
+        let names = Names::new(&facts.schema);
         let values = Values::new(&names, &facts.values);
         let joins = Joins::new(&names);
         Self { names, values, joins, facts }

@@ -52,6 +52,15 @@ pub(crate) fn resolve(draft: &Draft, names: &Names, joins: &Joins, prefers: &dyn
                 if partial.targets.first().is_some_and(|first| first.table() == table) {
                     score += 0.04;
                 }
+                // What is listed together lies together.
+                let together = draft.items.windows(2).find_map(|pair| match (pair[0].slot, pair[1].slot) {
+                    (Some(before), Some(this)) if this == id && pair[0].sentence == pair[1].sentence => Some(before),
+                    _ => None,
+                });
+                if together.and_then(|before| partial.targets.get(before)).is_some_and(|before| before.table() == table)
+                {
+                    score += 0.08;
+                }
                 let repeated = partial.targets.iter().zip(&draft.slots).any(|(known, other)| {
                     *known == link.target && matches!(link.target, Target::Column(_)) && other.text != slot.text
                 });

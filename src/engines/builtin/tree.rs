@@ -49,8 +49,6 @@ pub(crate) enum Expr {
     CountAll,
     /// An aggregate of a column.
     Aggregate(AggregateFunction, Col),
-    /// The sum of a product of two columns.
-    SumOfProduct(Col, Col),
     /// The year of a date.
     Year(Col),
     /// Year and month of a date.

@@ -9,7 +9,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::refusal::{Finding, Refusal, Rule, position};
-use super::{lexical, pragma, tree};
+use super::{lexical, pragma, show, tree};
 use crate::domain::{DatabaseKind, SqlError};
 use crate::sql::analyse::{self, Analysis};
 
@@ -50,7 +50,7 @@ struct Inner {
 }
 
 impl GuardedSql {
-    /// The exact text that was checked.
+    /// The exact text that was checked. For `SHOW` and `DESCRIBE` on SQLite it is the query they stand for.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
@@ -92,11 +92,11 @@ pub fn check(text: &str, policy: &Policy) -> Result<GuardedSql, Refusal> {
             ..SqlError::default()
         }));
     };
-    let (is_query, analysis) = checked?;
-    Ok(GuardedSql(Arc::new(Inner { text: text.to_owned(), dialect: policy.kind, is_query, analysis })))
+    checked.map(|checked| GuardedSql(Arc::new(checked)))
 }
 
-fn parse_and_walk(text: &str, policy: &Policy) -> Result<(bool, Analysis), Refusal> {
+fn parse_and_walk(text: &str, policy: &Policy) -> Result<Inner, Refusal> {
+    let checked = |is_query, analysis| Inner { text: text.to_owned(), dialect: policy.kind, is_query, analysis };
     let tokens = tokenize(text, policy.kind)?;
     let meaningful: Vec<&TokenWithSpan> = tokens.iter().filter(|token| is_meaningful(token)).collect();
     if meaningful.len() > MOST_TOKENS {
@@ -104,14 +104,19 @@ fn parse_and_walk(text: &str, policy: &Policy) -> Result<(bool, Analysis), Refus
         return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text));
     }
     let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
-    if let Some(checked) = pragma {
-        return checked.map(|()| (false, Analysis::default())).map_err(|finding| finding.in_text(text));
+    if let Some(described) = pragma {
+        return described.map(|()| checked(false, Analysis::default())).map_err(|finding| finding.in_text(text));
     }
     let first = meaningful.first().map_or(Span::empty(), |token| token.span);
     let second = start_of_second_statement(&meaningful);
     let statement = parse(text, tokens, second, policy.kind)?;
     tree::check(&statement, first, policy).map_err(|finding| finding.in_text(text))?;
-    Ok((matches!(statement, Statement::Query(_)), analyse::describe(&statement, text, policy.kind)))
+    let query = (policy.kind == DatabaseKind::Sqlite).then(|| show::as_query(&statement)).flatten();
+    if let Some(query) = query {
+        // What runs instead is checked like any other text.
+        return parse_and_walk(&query, policy);
+    }
+    Ok(checked(matches!(statement, Statement::Query(_)), analyse::describe(&statement, text, policy.kind)))
 }
 
 fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {

@@ -10,6 +10,7 @@ mod lexical;
 mod pragma;
 mod refusal;
 mod relations;
+mod show;
 mod sizes;
 #[cfg(test)]
 mod tests;

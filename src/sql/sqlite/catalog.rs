@@ -80,8 +80,7 @@ fn columns(connection: &Connection, table: &str, kind: TableKind) -> Result<Opti
         key_position: i64,
     }
     // `hidden` is 1 for the hidden columns of virtual tables; generated columns (2 and 3) can be read like any other.
-    let sql =
-        "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
+    let sql = "SELECT name, type, \"notnull\", dflt_value, pk, hidden FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let described = collect(connection, sql, [table], |row| {
         let declared_type: String = row.get::<_, Option<String>>(1)?.unwrap_or_default();
         let column = Column {

@@ -1,0 +1,212 @@
+//! Questions to a shop and the statements they become: each form of question once, and each reason to abstain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::civil::date;
+
+use super::{Lexicon, interpret};
+use crate::domain::{
+    Column, ColumnPath, ColumnType, ColumnValues, DatabaseKind, Facts, ForeignKey, Schema, Table, TableKind, ValueIndex,
+};
+
+fn table(name: &str, columns: &[(&str, ColumnType)], references: &[(&str, &str)]) -> Table {
+    let column = |(name, kind): &(&str, ColumnType)| Column {
+        name: (*name).to_owned(),
+        declared_type: String::new(),
+        kind: *kind,
+        nullable: *name != "id",
+        default: None,
+        comment: None,
+        enum_labels: Vec::new(),
+    };
+    let key = |(column, parent): &(&str, &str)| ForeignKey {
+        name: None,
+        columns: vec![(*column).to_owned()],
+        referenced_schema: "main".to_owned(),
+        referenced_table: (*parent).to_owned(),
+        referenced_columns: vec!["id".to_owned()],
+    };
+    Table {
+        schema: "main".to_owned(),
+        name: name.to_owned(),
+        kind: TableKind::Table,
+        columns: columns.iter().map(column).collect(),
+        primary_key: vec!["id".to_owned()],
+        unique_keys: Vec::new(),
+        foreign_keys: references.iter().map(key).collect(),
+        comment: None,
+        row_count: None,
+    }
+}
+
+fn shop(dialect: DatabaseKind) -> Lexicon {
+    use ColumnType::{Date, Decimal, Integer, Text};
+    let tables = vec![
+        table("categories", &[("id", Integer), ("name", Text)], &[]),
+        table(
+            "customers",
+            &[("id", Integer), ("first_name", Text), ("last_name", Text), ("country", Text), ("phone", Text)],
+            &[],
+        ),
+        table(
+            "orders",
+            &[("id", Integer), ("customer_id", Integer), ("order_date", Date), ("status", Text)],
+            &[("customer_id", "customers")],
+        ),
+        table(
+            "products",
+            &[("id", Integer), ("name", Text), ("price", Decimal), ("stock", Integer), ("category_id", Integer)],
+            &[("category_id", "categories")],
+        ),
+    ];
+    let values = |table: &str, column: &str, values: &[&str]| {
+        let path = ColumnPath { schema: "main".to_owned(), table: table.to_owned(), column: column.to_owned() };
+        let distinct = values.iter().map(|value| (*value).to_owned()).collect();
+        (path, ColumnValues { distinct, complete: true })
+    };
+    let index = HashMap::from([
+        values("categories", "name", &["Lighting", "Garden"]),
+        values("customers", "country", &["France", "Germany"]),
+        values("customers", "first_name", &["Zoë"]),
+        values("orders", "status", &["cancelled", "shipped"]),
+    ]);
+    Lexicon::new(Arc::new(Facts {
+        schema: Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
+        values: Arc::new(ValueIndex::new(index)),
+        today: date(2026, 11, 23),
+    }))
+}
+
+fn check(question: &str, expected: &str) {
+    match interpret(question, &shop(DatabaseKind::Sqlite)) {
+        Ok(readings) => assert_eq!(readings[0].sql, expected, "{question}"),
+        Err(abstention) => panic!("{question}: {abstention}"),
+    }
+}
+
+fn check_abstains(question: &str, word: &str) {
+    let abstention = interpret(question, &shop(DatabaseKind::Sqlite)).map(|readings| readings[0].sql.clone());
+    let text = abstention.expect_err(question).to_string();
+    assert!(text.contains(word), "{question}: {text}");
+}
+
+#[test]
+fn lists_and_counts() {
+    check("How many customers do we have?", "SELECT COUNT(*) FROM customers");
+    check("List the names and prices of all products.", "SELECT name, price FROM products");
+    check("Show the first and last names of customers.", "SELECT first_name, last_name FROM customers");
+    check("How many different countries are there?", "SELECT COUNT(DISTINCT country) FROM customers");
+}
+
+#[test]
+fn aggregates() {
+    check("What is the average price of our products?", "SELECT AVG(price) FROM products");
+    check("What is the total stock of all products?", "SELECT SUM(stock) FROM products");
+    check("Show the minimum and maximum price of products.", "SELECT MIN(price), MAX(price) FROM products");
+}
+
+#[test]
+fn filters() {
+    check("How many customers are from France?", "SELECT COUNT(*) FROM customers WHERE country = 'France'");
+    check(
+        "How many customers are from France or Germany?",
+        "SELECT COUNT(*) FROM customers WHERE country IN ('France', 'Germany')",
+    );
+    check("Show the names of products with a price above 20.", "SELECT name FROM products WHERE price > 20");
+    check(
+        "Show the names of products whose price is between 20 and 25.",
+        "SELECT name FROM products WHERE price BETWEEN 20 AND 25",
+    );
+    check("What is the last name of the customer Zoe?", "SELECT last_name FROM customers WHERE first_name = 'Zoë'");
+    check(
+        "Show the names of products whose name contains 'lamp'.",
+        "SELECT name FROM products WHERE name LIKE '%lamp%'",
+    );
+    check("Show the last names of customers who have no phone.", "SELECT last_name FROM customers WHERE phone IS NULL");
+}
+
+#[test]
+fn dates() {
+    check(
+        "How many orders were placed in December 2024?",
+        "SELECT COUNT(*) FROM orders WHERE (order_date >= '2024-12-01' AND order_date < '2025-01-01')",
+    );
+    check("How many orders were placed after 2024?", "SELECT COUNT(*) FROM orders WHERE order_date >= '2025-01-01'");
+    check(
+        "How many orders were placed last month?",
+        "SELECT COUNT(*) FROM orders WHERE (order_date >= '2026-10-01' AND order_date < '2026-11-01')",
+    );
+    check(
+        "How many orders were placed in each year?",
+        "SELECT COUNT(*), strftime('%Y', order_date) FROM orders GROUP BY strftime('%Y', order_date)",
+    );
+}
+
+#[test]
+fn groups_order_and_superlatives() {
+    check("How many orders are there for each status?", "SELECT COUNT(*), status FROM orders GROUP BY status");
+    check("Show the names of products ordered by price.", "SELECT name FROM products ORDER BY price");
+    check("What is the name of the most expensive product?", "SELECT name FROM products ORDER BY price DESC LIMIT 1");
+    check(
+        "Which country has the most customers?",
+        "SELECT country FROM customers GROUP BY country ORDER BY COUNT(*) DESC LIMIT 1",
+    );
+    check(
+        "Show the countries with at least 3 customers.",
+        "SELECT country FROM customers GROUP BY country HAVING COUNT(*) >= 3",
+    );
+    check(
+        "Show the names of products with a price above the average.",
+        "SELECT name FROM products WHERE price > (SELECT AVG(price) FROM products)",
+    );
+}
+
+#[test]
+fn joins_and_what_is_missing() {
+    check(
+        "How many products are in the Lighting category?",
+        "SELECT COUNT(*) FROM products JOIN categories ON products.category_id = categories.id WHERE categories.name = \
+         'Lighting'",
+    );
+    check(
+        "How many customers have never placed an order?",
+        "SELECT COUNT(*) FROM customers WHERE id NOT IN (SELECT customer_id FROM orders WHERE customer_id IS NOT NULL)",
+    );
+    check(
+        "How many customers have an order that is cancelled?",
+        "SELECT COUNT(DISTINCT customers.id) FROM customers JOIN orders ON orders.customer_id = customers.id WHERE \
+         orders.status = 'cancelled'",
+    );
+}
+
+#[test]
+fn what_is_not_known_is_named() {
+    check_abstains("What is the average salary of our customers?", "'salary'");
+    check_abstains("Which marketing campaign brought in the most customers?", "'campaign'");
+    check_abstains("Will it rain tomorrow?", "'rain'");
+    check_abstains("How many customers use our mobile app?", "'app'");
+    check_abstains("Hello", "does not say what to show");
+}
+
+#[test]
+fn the_dialect_decides_the_spelling() {
+    let print =
+        |dialect| interpret("How many orders were placed in each year?", &shop(dialect)).unwrap()[0].sql.clone();
+    assert_eq!(
+        print(DatabaseKind::Postgresql),
+        "SELECT COUNT(*), to_char(order_date, 'YYYY') FROM orders GROUP BY to_char(order_date, 'YYYY')"
+    );
+    assert!(print(DatabaseKind::Mysql).contains("date_format(order_date, '%Y')"));
+}
+
+#[test]
+fn the_same_question_has_the_same_readings() {
+    let sql = |lexicon: &Lexicon| -> Vec<String> {
+        interpret("Show the names of customers and the status of their orders", lexicon).map_or_else(
+            |why| vec![why.to_string()],
+            |readings| readings.into_iter().map(|reading| reading.sql).collect(),
+        )
+    };
+    assert_eq!(sql(&shop(DatabaseKind::Sqlite)), sql(&shop(DatabaseKind::Sqlite)));
+}
