@@ -22,7 +22,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pulse");
-const QUESTION: &str = "How many customers signed up in 2025?";
+const QUESTION: &str = "How many orders have been cancelled?";
 const STARTS: usize = 20;
 const WARM_UP: usize = 50;
 const QUESTIONS: usize = 500;
