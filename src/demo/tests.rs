@@ -13,6 +13,7 @@ use super::schema::TABLES;
 use super::*;
 
 /// One line of `tests/questions/shop.jsonl`.
+#[expect(clippy::struct_field_names, reason = "the names of the file's fields")]
 #[derive(Deserialize)]
 struct Question {
     id: String,

@@ -41,19 +41,16 @@ const IDIOMS: &[(&str, &str, &str)] = &[
 ];
 
 /// The question with its turns of phrase replaced.
-pub(crate) fn plain(tokens: Vec<Token>, names: &Names) -> Vec<Token> {
+pub(crate) fn plain(tokens: &[Token], names: &Names) -> Vec<Token> {
     let mut plain = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        match longest(&tokens[at..], names) {
-            Some((meant, length)) => {
-                plain.extend(words::tokens(meant));
-                at += length;
-            }
-            None => {
-                plain.push(tokens[at].clone());
-                at += 1;
-            }
+        if let Some((meant, length)) = longest(&tokens[at..], names) {
+            plain.extend(words::tokens(meant));
+            at += length;
+        } else {
+            plain.push(tokens[at].clone());
+            at += 1;
         }
     }
     plain
@@ -74,6 +71,6 @@ fn says(tokens: &[Token], said: &str) -> bool {
 
 /// The plain form has a name in the schema, and a single word is not a name there itself.
 fn known(names: &Names, needs: &str, said: &str) -> bool {
-    let named = |words: &str| names.links(&words.split(' ').collect::<Vec<_>>()).first().map_or(0.0, |link| link.score);
-    (needs.is_empty() || named(needs) > 0.0) && (said.contains(' ') || named(&words::lemma(said)) < 0.8)
+    let score = |words: &str| names.links(&words.split(' ').collect::<Vec<_>>()).first().map_or(0.0, |link| link.score);
+    (needs.is_empty() || score(needs) > 0.0) && (said.contains(' ') || score(&words::lemma(said)) < 0.8)
 }

@@ -95,7 +95,7 @@ impl fmt::Display for Abstention {
 
 /// Reads a question; the first reading is the best.
 pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
-    let tokens = idioms::plain(words::tokens(question), &lexicon.names);
+    let tokens = idioms::plain(&words::tokens(question), &lexicon.names);
     let chunks = chunks::chunks(&tokens, &lexicon.names, &lexicon.values, lexicon.facts.today);
     let unknown: Vec<String> = chunks
         .iter()
