@@ -3,6 +3,8 @@
 //! Spans are named `noun.verb`. Fields that every line may carry: `tenant`, `connection`, `workflow`, `step`,
 //! `request_id`. Question texts, SQL and values are never fields at `info` or above.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -32,7 +34,8 @@ pub struct Error(#[from] tracing_subscriber::filter::ParseError);
 /// Installs the subscriber. A second call in one process changes nothing.
 pub fn init(options: &Options) -> Result<(), Error> {
     let filter = EnvFilter::try_new(&options.filter)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // The only failure is that a subscriber is there already, which is what the caller wants.
     let _ = match options.format {
         LogFormat::Text => subscriber.with_target(false).try_init(),

@@ -1,9 +1,9 @@
 //! The engine without a model: reads a question against names, values and keys of the schema, deterministically.
 //!
-//! Read in this order: [`words`] (tokens), [`names`] and [`values`] (what words may mean), [`cues`] (words that carry
-//! shape), [`chunks`], [`parse`] (a [`draft`] with open slots), [`resolve`] (targets for the slots), [`joins`],
-//! [`build`] (the query [`tree`]), [`print`]. [`interpret`] runs them all. Every word must be explained, otherwise the
-//! engine says what it did not understand: it never guesses.
+//! Read in this order: [`words`] (tokens), [`idioms`] (turns of phrase), [`names`] and [`values`] (what words may mean),
+//! [`cues`] (words that carry shape), [`chunks`], [`parse`] (a [`draft`] with open slots), [`resolve`] (targets for the
+//! slots), [`joins`], [`build`] (the query [`tree`]), [`print`]. [`interpret`] runs them all. Every word must be
+//! explained, otherwise the engine says what it did not understand: it never guesses.
 
 mod build;
 mod chunks;

@@ -211,3 +211,19 @@ fn the_same_question_has_the_same_readings() {
     };
     assert_eq!(sql(&shop(DatabaseKind::Sqlite)), sql(&shop(DatabaseKind::Sqlite)));
 }
+
+#[test]
+fn turns_of_phrase_are_said_plainly() {
+    check("Which products are out of stock?", "SELECT name FROM products WHERE stock = 0");
+    check("Which products cost between 20 and 25 euros?", "SELECT name FROM products WHERE price BETWEEN 20 AND 25");
+    check("What are the lowest and the highest product price?", "SELECT MIN(price), MAX(price) FROM products");
+    check(
+        "What is the most expensive product and what does it cost?",
+        "SELECT name, price FROM products ORDER BY price DESC LIMIT 1",
+    );
+}
+
+#[test]
+fn two_superlatives_are_one_too_many() {
+    check_abstains("What is the date of the first order and of the last order?", "superlative");
+}
