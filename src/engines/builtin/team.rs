@@ -38,7 +38,7 @@ impl Lexicons {
 
     fn of(&self, facts: &Arc<Facts>) -> Arc<Lexicon> {
         let known = |recent: &[(Arc<Facts>, Arc<Lexicon>)]| {
-            recent.iter().find(|(known, _)| Arc::ptr_eq(known, facts)).map(|(_, lexicon)| Arc::clone(lexicon))
+            recent.iter().find(|(known, _)| same(known, facts)).map(|(_, lexicon)| Arc::clone(lexicon))
         };
         if let Some(lexicon) = known(&self.recent.lock().unwrap_or_else(PoisonError::into_inner)) {
             return lexicon;
@@ -60,6 +60,13 @@ impl Lexicons {
         let readings = interpret(&task.question.text, &lexicon).map_err(|abstention| failure(&abstention))?;
         Ok((readings, lexicon))
     }
+}
+
+/// Whether a lexicon of the one serves the other. Each workflow has facts of its own, but values measured once are shared.
+fn same(one: &Facts, other: &Facts) -> bool {
+    Arc::ptr_eq(&one.values, &other.values)
+        && one.schema.fingerprint == other.schema.fingerprint
+        && one.today == other.today
 }
 
 fn failure(abstention: &Abstention) -> Failure {
