@@ -143,6 +143,8 @@ fn answer(
 ) -> Result<Vec<(usize, Option<String>)>, Error> {
     let failed = |source| Error::Database { db: db.to_owned(), source };
     let path = options.databases.join(format!("{db}.sqlite"));
+    // Opening follows no links; the folder that a person names may well be one.
+    let path = path.canonicalize().unwrap_or(path);
     let connection = sqlite::open(&path, Duration::from_secs(1)).map_err(failed)?;
     let schema = sqlite::schema(&connection).map_err(failed)?;
     let values = sqlite::values(&connection, &schema, SampleBounds::default()).map_err(failed)?;
