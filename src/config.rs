@@ -288,6 +288,11 @@ pub fn load_env_file() -> Result<(), Error> {
     match dotenvy::dotenv() {
         Ok(_) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
+        // The line itself may hold a key: it is not repeated.
+        Err(dotenvy::Error::LineParse(..)) => {
+            let problem = "a line is not of the form NAME=value (quote values with spaces)".to_owned();
+            Err(Error { setting: ".env", problem })
+        }
         Err(error) => Err(Error { setting: ".env", problem: format!("cannot be read: {error}") }),
     }
 }

@@ -1,5 +1,7 @@
 //! `pulse ask`: one question to a running server.
 
+use std::io::Write;
+
 use futures::StreamExt;
 
 use super::client::{Client, explain};
@@ -29,7 +31,8 @@ pub(super) async fn run(arguments: AskArguments) -> Result<Outcome, Error> {
     if arguments.json {
         let printer = EventPrinter::new()?;
         follow(&mut client, request, |event| {
-            println!("{}", printer.line(event)?);
+            // A reader that is gone, such as `head`, wants no more lines.
+            let _ = writeln!(std::io::stdout(), "{}", printer.line(event)?);
             Ok(outcome(event))
         })
         .await

@@ -36,7 +36,8 @@ pub(super) struct Client {
 impl Client {
     /// Connects, or says what to check.
     pub(super) async fn connect(arguments: &ServerArguments) -> Result<Self, Error> {
-        let endpoint = Endpoint::from_shared(arguments.server.clone())
+        let scheme = if arguments.server.contains("://") { "" } else { "http://" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}{}", arguments.server))
             .map_err(|_| {
                 Error::Usage(format!("--server: `{}` is not a URL such as http://127.0.0.1:50051", arguments.server))
             })?

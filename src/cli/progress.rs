@@ -1,7 +1,7 @@
 //! Steps as they arrive: a line for each finished one, a spinner for each that runs.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -95,9 +95,11 @@ impl Progress {
         }
     }
 
-    /// Prints above the spinners.
+    /// Prints above the spinners. A reader that is gone, such as `head`, wants no more lines.
     fn line(&self, text: &str) {
-        self.bars.suspend(|| println!("{text}"));
+        self.bars.suspend(|| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        });
     }
 }
 

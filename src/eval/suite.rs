@@ -32,8 +32,12 @@ pub(crate) fn read(input: impl BufRead) -> Result<Vec<Item>, Error> {
     for (index, line) in input.lines().enumerate() {
         let line = line.map_err(|source| Error::Suite { line: index + 1, message: source.to_string() })?;
         if !line.trim().is_empty() {
-            let item = serde_json::from_str(&line)
+            let item: Item = serde_json::from_str(&line)
                 .map_err(|source| Error::Suite { line: index + 1, message: source.to_string() })?;
+            if item.db.contains(['/', '\\']) {
+                let message = "`db` is the name of a file in the folder of databases, not a path".to_owned();
+                return Err(Error::Suite { line: index + 1, message });
+            }
             items.push(item);
         }
     }
@@ -67,5 +71,7 @@ mod tests {
     fn a_bad_line_is_named() {
         let error = read("{\"id\":1}".as_bytes()).unwrap_err();
         assert!(error.to_string().contains("line 1"), "{error}");
+        let error = read("{\"id\":\"a\",\"db\":\"../secret\",\"question\":\"?\"}".as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("not a path"), "{error}");
     }
 }

@@ -13,6 +13,9 @@ use crate::agents::steps::LOAD_SCHEMA;
 use crate::agents::{Agent, AgentError, Outcome, Task};
 use crate::domain::{EventKind, Facts, Failure, Reason, Workflow};
 
+/// Between two tries of a step whose database did not say how long to wait.
+const SHORT_WAIT: Duration = Duration::from_millis(200);
+
 /// One attempt that is about to run.
 pub(super) struct Attempt {
     pub(super) agent: Arc<dyn Agent>,
@@ -36,15 +39,28 @@ impl Attempt {
         }
     }
 
+    async fn once(&mut self) -> Result<Outcome, AgentError> {
+        if let Some(facts) = &self.facts {
+            self.task.facts = Some(facts.get(&self.task.workflow).await?);
+        }
+        self.agent.run(&self.task).await
+    }
+
     async fn outcome(mut self) -> Result<Outcome, AgentError> {
-        let step = self.agent.name();
+        let (step, timeout) = (self.agent.name(), self.timeout);
         let work = async {
-            if let Some(facts) = &self.facts {
-                self.task.facts = Some(facts.get(&self.task.workflow).await?);
+            loop {
+                match self.once().await {
+                    Err(error) if passes(&error.failure) => {
+                        let wait = error.failure.retry_after.unwrap_or(SHORT_WAIT);
+                        tracing::info!(step, reason = ?error.failure.reason, "a step waits");
+                        tokio::time::sleep(wait).await;
+                    }
+                    ended => return ended,
+                }
             }
-            self.agent.run(&self.task).await
         };
-        match tokio::time::timeout(self.timeout, AssertUnwindSafe(work).catch_unwind()).await {
+        match tokio::time::timeout(timeout, AssertUnwindSafe(work).catch_unwind()).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => {
                 tracing::error!(step, panic = panic_message(&*panic), "a step panicked");
@@ -52,12 +68,17 @@ impl Attempt {
                 Err(Failure::new(Reason::Internal, message).with("step", step).into())
             }
             Err(_) => {
-                let seconds = self.timeout.as_secs_f64();
+                let seconds = timeout.as_secs_f64();
                 let message = format!("step `{step}` took longer than {seconds} s");
                 Err(Failure::new(Reason::StepTimeout, message).with("step", step).with("seconds", seconds).into())
             }
         }
     }
+}
+
+/// A busy database and a store that does not answer come back; the step's own time limit bounds the waiting.
+fn passes(failure: &Failure) -> bool {
+    matches!(failure.reason, Reason::StoreUnavailable | Reason::TargetBusy)
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -113,6 +113,21 @@ impl<'a> Builder<'a> {
         Ok((tree, multiplied))
     }
 
+    /// Whether a counted table is joined to several rows of one that rows are grouped by, as customers to addresses.
+    fn repeated_by_groups(&self, counted: usize) -> bool {
+        self.draft.groups.iter().any(|(slot, _)| {
+            let Target::Column(col) = self.target(*slot) else { return false };
+            col.table != counted && !self.names_entity(col) && !self.has_one_partner(counted, col.table)
+        })
+    }
+
+    /// Whether a column tells the rows of its table apart for people: its key, or what it is called.
+    fn names_entity(&self, col: Col) -> bool {
+        self.names.is_key(col)
+            || self.names.label(col.table).contains(&col)
+            || self.names.words(col).iter().any(|word| matches!(word.as_str(), "name" | "title"))
+    }
+
     /// Whether each row of a table joins at most one row of another.
     fn has_one_partner(&self, entity: usize, other: usize) -> bool {
         self.joins.tree(&[entity, other], self.prefers).is_some_and(|tree| !multiplies(&tree, &[entity]))
@@ -196,7 +211,9 @@ impl<'a> Builder<'a> {
                 (Target::Table(table), Some(Aggregate::Count)) => {
                     let key = self.names.key(table);
                     query.select.push(match key[..] {
-                        [key] if multiplied && !grouped => Expr::Aggregate(Aggregate::CountDistinct, key),
+                        [key] if multiplied && !grouped || self.repeated_by_groups(table) => {
+                            Expr::Aggregate(Aggregate::CountDistinct, key)
+                        }
                         _ => Expr::CountAll,
                     });
                     if multiplied && key.len() != 1 {
@@ -382,7 +399,14 @@ impl<'a> Builder<'a> {
             item.slot.is_some_and(|slot| matches!(self.target(slot), Target::Table(table) if table == entity))
         });
         match counted {
-            Some(counted) if counted != entity => self.group_by_entity(query, entity),
+            // "Which city has the most orders?": the city, not each address, is what rows are counted for.
+            Some(counted)
+                if counted != entity
+                    && (asked_table || plain.is_empty() || plain.iter().all(|col| self.names_entity(*col))) =>
+            {
+                self.group_by_entity(query, entity);
+            }
+            Some(counted) if counted != entity => {}
             Some(_) if asked_table => return Err("a thing cannot be counted per itself".to_owned()),
             None if asked_table && query.tables.len() == 1 => {
                 self.certainty *= 0.5;
@@ -678,6 +702,16 @@ impl<'a> Builder<'a> {
                     if draft.limit.is_some() && self.names.words(col).iter().any(|word| word == "rank") {
                         // The highest rank is the smallest number, or not.
                         self.certainty *= 0.45;
+                    }
+                    let rating =
+                        self.names.words(col).iter().any(|word| matches!(word.as_str(), "rating" | "score" | "star"));
+                    if draft.limit.is_some()
+                        && rating
+                        && col.table != entity
+                        && !self.has_one_partner(entity, col.table)
+                    {
+                        // The best single review, or the best average? Nobody said.
+                        self.certainty *= 0.6;
                     }
                     if draft.limit.is_some() && (self.names.is_key(col) || self.names.is_reference(col)) {
                         self.certainty *= 0.6;

@@ -628,8 +628,6 @@ const NOISE: &[&str] = &[
     "information",
     "info",
     "details",
-    "value",
-    "values",
     "kind",
     "kinds",
     "belong",

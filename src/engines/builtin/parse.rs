@@ -111,7 +111,9 @@ impl Parser<'_> {
     fn step(&mut self) {
         let chunk = &self.chunks[self.at];
         // A word that is both a cue and a name is a cue when another name follows it.
-        let pure_name = !chunk.names.is_empty() && (chunk.cue.is_none() || !self.cue_wins());
+        let faint =
+            matches!(chunk.cue, Some(Cue::Superlative(..))) && chunk.names.first().is_none_or(|link| link.score < 0.6);
+        let pure_name = !chunk.names.is_empty() && !faint && (chunk.cue.is_none() || !self.cue_wins());
         if !chunk.values.is_empty() && !pure_name || (chunk.literal) || (!chunk.values.is_empty() && self.value_wins())
         {
             self.value();
@@ -240,6 +242,13 @@ impl Parser<'_> {
 
     fn start_aggregate(&mut self, function: Aggregate) {
         self.at += 1;
+        if function == Aggregate::Count && self.aggregates == [Aggregate::Average] && self.draft.items.is_empty() {
+            let before = self.at.checked_sub(2).and_then(|before| self.chunks[before].cue);
+            if before == Some(Cue::Aggregate(Aggregate::Average)) {
+                // An average of counts is a query over a query.
+                self.draft.unknown.push("average number".to_owned());
+            }
+        }
         // "average, minimum and maximum price": several functions wait for one column.
         let fresh = self.chunks[..self.at - 1].iter().rev().take(2).all(|chunk| {
             !matches!(chunk.cue, Some(Cue::And | Cue::Comma | Cue::Aggregate(_) | Cue::Superlative(..)))
@@ -1243,14 +1252,19 @@ impl Parser<'_> {
             let words: Vec<&str> = phrase.split(' ').collect();
             for link in self.names.links(&words) {
                 let known = candidates.iter().any(|known| known.target == link.target);
-                if matches!(link.target, Target::Column(_)) && link.score >= 0.5 && !known {
+                let born = matches!(hint, "late" | "early")
+                    && matches!(link.target, Target::Column(col) if self.names.words(col).iter().any(|word| word == "birth"));
+                if matches!(link.target, Target::Column(_)) && link.score >= 0.5 && !known && !born {
                     candidates.push(Link { target: link.target, score: link.score * (0.9 - 0.04 * rank as f64) });
                 }
             }
         }
         if matches!(hint, "late" | "early") {
             for table in 0..self.names.schema().tables.len() {
-                for col in self.names.columns(table).filter(|col| super::chunks::is_date(self.names, *col)) {
+                let born = |col: &Col| self.names.words(*col).iter().any(|word| word == "birth");
+                let dates =
+                    self.names.columns(table).filter(|col| super::chunks::is_date(self.names, *col) && !born(col));
+                for col in dates {
                     if candidates.iter().all(|known| known.target != Target::Column(col)) {
                         candidates.push(Link { target: Target::Column(col), score: 0.5 });
                     }

@@ -227,3 +227,18 @@ fn turns_of_phrase_are_said_plainly() {
 fn two_superlatives_are_one_too_many() {
     check_abstains("What is the date of the first order and of the last order?", "superlative");
 }
+
+#[test]
+fn what_is_not_said_exactly_is_not_guessed() {
+    check_abstains("What is the average number of orders per customer?", "average number");
+    check_abstains("What is the total value of all orders?", "value");
+}
+
+#[test]
+fn rows_are_counted_for_what_is_shown() {
+    check(
+        "Which country has the most orders?",
+        "SELECT customers.country FROM customers JOIN orders ON orders.customer_id = customers.id \
+         GROUP BY customers.country ORDER BY COUNT(*) DESC LIMIT 1",
+    );
+}
