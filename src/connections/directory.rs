@@ -264,6 +264,16 @@ impl Directory {
 
     /// The schema, at most [`Options::schema_max_age`] old; `refresh` reads it now.
     pub async fn schema(&self, who: &Principal, id: ConnectionId, refresh: bool) -> Result<Arc<Schema>, Failure> {
+        Ok(self.describe(who, id, refresh).await?.1)
+    }
+
+    /// The schema as [`Directory::schema`] gives it, with the very state of the connection that it was read through.
+    pub async fn describe(
+        &self,
+        who: &Principal,
+        id: ConnectionId,
+        refresh: bool,
+    ) -> Result<(Connection, Arc<Schema>), Failure> {
         let (connection, database) = self.database(who, id).await?;
         let key = (id, connection.etag.clone());
         if refresh {
@@ -275,7 +285,8 @@ impl Directory {
             Ok(Arc::new(schema))
         };
         let shared = self.parts.schemas.try_get_with(key, read).await;
-        shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure).with("connection_id", id))
+        let schema = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure).with("connection_id", id))?;
+        Ok((connection, schema))
     }
 
     /// Distinct text values of the database, read now and within [`Options::sample`].

@@ -49,15 +49,14 @@ impl Library {
         Self { directory, values }
     }
 
-    /// What is known of a source; of an inline schema only itself. The schema is as fresh as [`Directory::schema`] says; the values are read anew when
-    /// it changed. Callers who ask for the same values at the same time wait for one reading.
+    /// What is known of a source; of an inline schema only itself. The schema is as fresh as [`Directory::schema`]
+    /// says; the values are read anew when it changed. Callers who ask for the same values at the same time wait for one reading.
     pub async fn facts(&self, who: &Principal, source: &Source, today: Date) -> Result<Arc<Facts>, Failure> {
         let (schema, values) = match source {
             Source::InlineSchema(schema) => (Arc::new(schema.clone()), Arc::default()),
             Source::Connection(id) => {
-                let schema = self.directory.schema(who, *id, false).await?;
-                let etag = self.directory.get(who, *id).await?.etag;
-                let key = (*id, etag, schema.fingerprint.clone());
+                let (connection, schema) = self.directory.describe(who, *id, false).await?;
+                let key = (*id, connection.etag, schema.fingerprint.clone());
                 let read = async { self.directory.values(who, *id, &schema).await.map(Arc::new) };
                 let shared = self.values.try_get_with(key, read).await;
                 let values = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))?;

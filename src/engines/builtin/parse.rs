@@ -197,7 +197,7 @@ impl Parser<'_> {
             Cue::Stop => self.stop(),
             Cue::Relative => self.relative(),
             Cue::Along => {
-                let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
+                let before = self.cue_before();
                 let adds = self.chunks[self.at].text.contains("with")
                     || matches!(before, None | Some(Cue::And | Cue::Comma | Cue::Relative | Cue::Along | Cue::Stop));
                 self.at += 1;
@@ -577,7 +577,7 @@ impl Parser<'_> {
             self.condition(Kind::Compare(slot, Operator::Equal, vec![Literal::Number(value.to_owned())]), false);
             return;
         }
-        let before = self.at.checked_sub(1).and_then(|before| self.chunks[before].cue);
+        let before = self.cue_before();
         let held = matches!(before, Some(Cue::Have))
             || (matches!(before, Some(Cue::Relative)) && self.chunks[self.at - 1].text == "with");
         if std::mem::take(&mut self.denying) {
