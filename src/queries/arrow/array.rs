@@ -175,12 +175,12 @@ fn decimal128(text: &str, precision: u8, scale: u8) -> Option<i128> {
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let missing = usize::from(scale).checked_sub(fraction.len())?;
-    let all = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', missing));
-    let mut value: i128 = 0;
-    for byte in all {
-        let digit = byte.is_ascii_digit().then_some(byte - b'0')?;
-        value = value.checked_mul(10)?.checked_add(digit.into())?;
-    }
+    let zeros = std::iter::repeat_n('0', missing);
+    let value = whole
+        .chars()
+        .chain(fraction.chars())
+        .chain(zeros)
+        .try_fold(0_i128, |value, digit| value.checked_mul(10)?.checked_add(digit.to_digit(10)?.into()))?;
     (!whole.is_empty() && value < 10_i128.pow(precision.into())).then_some(sign * value)
 }
 

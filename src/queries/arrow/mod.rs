@@ -9,5 +9,7 @@ mod array;
 mod encoder;
 mod moment;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use encoder::Encoder;

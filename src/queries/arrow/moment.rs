@@ -62,7 +62,7 @@ fn seconds_east(offset: &str) -> Option<i64> {
 /// The fraction of a second in microseconds.
 fn micros(fraction: &str) -> Option<i64> {
     let (kept, beyond) = fraction.split_at_checked(6).unwrap_or((fraction, ""));
-    let missing = 6 - u32::try_from(kept.len()).ok()?;
+    let missing = 6_u32.checked_sub(u32::try_from(kept.len()).ok()?)?;
     beyond.bytes().all(|byte| byte == b'0').then_some(number(kept)? * 10_i64.pow(missing))
 }
 
@@ -72,11 +72,10 @@ fn two(digits: &str) -> Option<i64> {
 
 /// At most six digits and nothing else.
 fn number(digits: &str) -> Option<i64> {
-    let mut value = 0;
-    for byte in digits.bytes() {
-        value = value * 10 + i64::from(byte.is_ascii_digit().then_some(byte - b'0')?);
+    if !(1..=6).contains(&digits.len()) {
+        return None;
     }
-    (1..=6).contains(&digits.len()).then_some(value)
+    digits.chars().try_fold(0, |value, digit| Some(value * 10 + i64::from(digit.to_digit(10)?)))
 }
 
 fn days_of(year: i64, month: i64) -> i64 {
@@ -162,6 +161,8 @@ mod tests {
             ("838:59:59", None),
             ("13:45:01.", None),
             ("13:45:01.1é", None),
+            ("13:45:01.12345é", None),
+            ("13:45:99999999999999999999", None),
             ("13", None),
         ] {
             assert_eq!(time(text), expected, "{text}");
