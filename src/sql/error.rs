@@ -22,9 +22,35 @@ pub enum Error {
     /// The file does not begin as SQLite files do, or its pages are damaged.
     #[error("the file is not a SQLite database")]
     FileNotDatabase,
-    /// The database cannot be reached, or reading it fails.
+    /// The database was reached before and is lost, or reading it fails.
     #[error("the database cannot be read: {0}")]
     Unavailable(String),
+    /// The database server cannot be reached.
+    #[error("the database server cannot be reached: {0}")]
+    Unreachable(Unreachable),
+    /// Policy forbids connecting to this host or port.
+    #[error("connecting to {host} is not allowed: {reason}")]
+    HostNotAllowed {
+        /// Host, or host and port, as the connection names it.
+        host: String,
+        /// Which rule forbids it.
+        reason: String,
+    },
+    /// The server accepts neither user and password nor the client certificate.
+    #[error("the database server refuses the login: {0}")]
+    AuthFailed(String),
+    /// The TLS handshake failed, or the server does not offer TLS.
+    #[error("no TLS with the database server: {0}")]
+    TlsFailed(String),
+    /// The server has no database of this name.
+    #[error("the database server has no such database: {0}")]
+    DatabaseUnknown(String),
+    /// The user may not do what is needed.
+    #[error("the database user lacks a privilege: {0}")]
+    PrivilegeMissing(String),
+    /// What answers is not this kind of database, or a version that is not supported.
+    #[error("what answers is not the expected database: {0}")]
+    Protocol(String),
     /// Another process holds a lock for too long, or all connections are in use.
     #[error("the database is busy: {0}")]
     Busy(String),
@@ -37,6 +63,18 @@ pub enum Error {
     /// The database refuses the statement.
     #[error("{}", .0.message)]
     Statement(SqlError),
+    /// A write would break a constraint.
+    #[error("{}", .0.message)]
+    Constraint(SqlError),
+    /// A deadlock, a serialisation failure, or a lock that another session holds.
+    #[error("{}", .0.message)]
+    Conflict(SqlError),
+    /// The statement would write, which the session refuses although the guard did not see it.
+    #[error("{}", .0.message)]
+    ReadOnly(SqlError),
+    /// A statement that writes was given to a database that was opened for reading.
+    #[error("the connection only reads")]
+    NotWritable,
     /// The statement has another number of placeholders than values were given.
     #[error("the statement has {expected} placeholders, {given} values were given")]
     ParameterCount {
@@ -69,6 +107,45 @@ pub enum Error {
     /// The blocking thread died: a bug.
     #[error("the database thread stopped unexpectedly: {0}")]
     Internal(String),
+}
+
+impl Error {
+    /// Whether the session that met this error can go on: the server refused a statement, or the statement asked for too
+    /// much.
+    pub(super) fn leaves_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Statement(_)
+                | Self::Constraint(_)
+                | Self::Conflict(_)
+                | Self::ReadOnly(_)
+                | Self::PrivilegeMissing(_)
+                | Self::TooExpensive(_)
+                | Self::ResultTooLarge { .. }
+                | Self::ParameterCount { .. }
+                | Self::ParameterKind { .. }
+        )
+    }
+}
+
+/// How far the way to a database server goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// The host's name has no address.
+    #[error("its host name is not known")]
+    Dns,
+    /// Nothing listens at host and port.
+    #[error("nothing listens at its address")]
+    Refused,
+    /// Nobody answered in time.
+    #[error("it does not answer in time")]
+    Timeout,
+    /// There is no way to the address.
+    #[error("there is no route to its address")]
+    Network,
+    /// It answered, then closed the connection.
+    #[error("it closed the connection")]
+    Lost,
 }
 
 impl From<rusqlite::Error> for Error {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -14,13 +15,10 @@ use tokio::time::timeout;
 use super::run::{self, Sink};
 use super::watch::Watch;
 use super::{SampleBounds, catalog, open, sample};
-use crate::domain::{ResultColumn, Row, Schema, Value, ValueIndex};
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary};
-
-/// Bytes of rows that a batch of a stream aims at.
-const BATCH_BYTES: u64 = 256 << 10;
-/// Batches that wait for the reader of a stream.
-const WAITING_BATCHES: usize = 2;
+use crate::domain::{DatabaseKind, ResultColumn, Row, Schema, Value, ValueIndex};
+use crate::sql::database::Backend;
+use crate::sql::result::{BATCH_BYTES, WAITING_BATCHES};
+use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary, Written};
 
 /// Connections to one file; clones share them.
 #[derive(Debug, Clone)]
@@ -48,73 +46,6 @@ impl Pool {
     pub fn new(path: PathBuf, options: Options) -> Self {
         let permits = Arc::new(Semaphore::new(options.connections));
         Self { shared: Arc::new(Shared { path, options, permits, idle: Mutex::default() }) }
-    }
-
-    pub async fn probe(&self) -> Result<ServerInfo, Error> {
-        let version = |connection: &Connection| {
-            Ok(connection.query_row("SELECT sqlite_version()", [], |row| row.get::<_, String>(0))?)
-        };
-        self.own(version).await.map(|version| ServerInfo { version: format!("SQLite {version}") })
-    }
-
-    pub async fn schema(&self) -> Result<Schema, Error> {
-        self.own(catalog::schema).await
-    }
-
-    pub async fn values(&self, schema: Schema, bounds: SampleBounds) -> Result<ValueIndex, Error> {
-        // The bounds end the collecting early and keep what there is; the watch is for a single endless read.
-        let longest = bounds.time.saturating_add(self.shared.options.own_timeout);
-        self.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
-    }
-
-    pub async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
-        self.own(move |connection| run::explain(connection, &sql, &parameters)).await
-    }
-
-    pub async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error> {
-        self.run(limits.timeout, move |connection| run::execute(connection, &sql, &parameters, limits)).await
-    }
-
-    pub async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error> {
-        let permit = self.acquire().await?;
-        let (watch, stop) = Watch::start(limits.timeout);
-        let (batch_sender, batches) = mpsc::channel(WAITING_BATCHES);
-        let (header_sender, header) = oneshot::channel();
-        let (outcome_sender, outcome) = oneshot::channel();
-        let shared = Arc::clone(&self.shared);
-        let runtime = Handle::current();
-        spawn_blocking(move || {
-            let mut batches = Batches::new(header_sender, batch_sender, &watch, runtime);
-            let result = shared.session(|connection| {
-                watch.over(connection, |connection| {
-                    let summary = run::run(connection, &sql, &parameters, limits, &mut batches)?;
-                    batches.flush()?;
-                    Ok(Summary { execution_time: watch.elapsed(), ..summary })
-                })
-            });
-            drop(permit);
-            // Nobody listens when the reader is gone; then there is nobody to tell.
-            let _ = outcome_sender.send(result);
-        });
-        match header.await {
-            Ok(columns) => Ok(RowStream { columns, batches, outcome, stop }),
-            // It failed before there were columns: the outcome says why.
-            Err(_) => Err(match outcome.await {
-                Ok(Err(error)) => error,
-                _ => Error::Internal("the statement ended without columns".to_owned()),
-            }),
-        }
-    }
-
-    pub async fn close(&self) {
-        let all = u32::try_from(self.shared.options.connections).unwrap_or(u32::MAX);
-        // Waiting is first come, first served: whoever asks from now on comes after the closing and is refused.
-        let permits = self.shared.permits.acquire_many(all).await;
-        self.shared.permits.close();
-        drop(permits);
-        let shared = Arc::clone(&self.shared);
-        // Closing a file may block; that it panics instead is nothing anyone could act on.
-        let _ = spawn_blocking(move || shared.idle().clear()).await;
     }
 
     /// Runs one of Pulse's own statements.
@@ -149,6 +80,84 @@ impl Pool {
             Ok(Err(_closed)) => Err(Error::Unavailable("the connection was closed or changed".to_owned())),
             Err(_elapsed) => Err(Error::Busy("all its connections are in use".to_owned())),
         }
+    }
+}
+
+#[async_trait]
+impl Backend for Pool {
+    fn kind(&self) -> DatabaseKind {
+        DatabaseKind::Sqlite
+    }
+
+    async fn probe(&self) -> Result<ServerInfo, Error> {
+        let version = |connection: &Connection| {
+            Ok(connection.query_row("SELECT sqlite_version()", [], |row| row.get::<_, String>(0))?)
+        };
+        self.own(version).await.map(|version| ServerInfo { version: format!("SQLite {version}"), warnings: Vec::new() })
+    }
+
+    async fn schema(&self) -> Result<Schema, Error> {
+        self.own(catalog::schema).await
+    }
+
+    async fn values(&self, schema: Schema, bounds: SampleBounds) -> Result<ValueIndex, Error> {
+        // The bounds end the collecting early and keep what there is; the watch is for a single endless read.
+        let longest = bounds.time.saturating_add(self.shared.options.own_timeout);
+        self.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
+    }
+
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+        self.own(move |connection| run::explain(connection, &sql, &parameters)).await
+    }
+
+    async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error> {
+        self.run(limits.timeout, move |connection| run::execute(connection, &sql, &parameters, limits)).await
+    }
+
+    async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error> {
+        let permit = self.acquire().await?;
+        let (watch, stop) = Watch::start(limits.timeout);
+        let (batch_sender, batches) = mpsc::channel(WAITING_BATCHES);
+        let (header_sender, header) = oneshot::channel();
+        let (outcome_sender, outcome) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let runtime = Handle::current();
+        spawn_blocking(move || {
+            let mut batches = Batches::new(header_sender, batch_sender, &watch, runtime);
+            let result = shared.session(|connection| {
+                watch.over(connection, |connection| {
+                    let summary = run::run(connection, &sql, &parameters, limits, &mut batches)?;
+                    batches.flush()?;
+                    Ok(Summary { execution_time: watch.elapsed(), ..summary })
+                })
+            });
+            drop(permit);
+            // Nobody listens when the reader is gone; then there is nobody to tell.
+            let _ = outcome_sender.send(result);
+        });
+        match header.await {
+            Ok(columns) => Ok(RowStream { columns, batches, outcome, stop: Box::new(stop) }),
+            // It failed before there were columns: the outcome says why.
+            Err(_) => Err(match outcome.await {
+                Ok(Err(error)) => error,
+                _ => Error::Internal("the statement ended without columns".to_owned()),
+            }),
+        }
+    }
+
+    async fn write(&self, _sql: GuardedSql, _parameters: Vec<Value>, _limits: Limits) -> Result<Written, Error> {
+        Err(Error::NotWritable)
+    }
+
+    async fn close(&self) {
+        let all = u32::try_from(self.shared.options.connections).unwrap_or(u32::MAX);
+        // Waiting is first come, first served: whoever asks from now on comes after the closing and is refused.
+        let permits = self.shared.permits.acquire_many(all).await;
+        self.shared.permits.close();
+        drop(permits);
+        let shared = Arc::clone(&self.shared);
+        // Closing a file may block; that it panics instead is nothing anyone could act on.
+        let _ = spawn_blocking(move || shared.idle().clear()).await;
     }
 }
 

@@ -1,0 +1,44 @@
+//! What the catalogs of all database systems become.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::{DatabaseKind, Schema, Table};
+
+/// The schema of these tables, which are in name order, with its fingerprint.
+pub(super) fn schema(dialect: DatabaseKind, tables: Vec<Table>) -> Schema {
+    let fingerprint = fingerprint(&tables);
+    Schema { dialect, tables, fingerprint }
+}
+
+/// SHA-256 over names, types and keys, each part ended so that no two structures read the same.
+fn fingerprint(tables: &[Table]) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |text: &str| {
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    };
+    for table in tables {
+        part(&format!("table {:?}", table.kind));
+        part(&table.schema);
+        part(&table.name);
+        for column in &table.columns {
+            part(if column.nullable { "column" } else { "column not null" });
+            part(&column.name);
+            part(&column.declared_type);
+        }
+        part("primary key");
+        table.primary_key.iter().for_each(|name| part(name));
+        for key in &table.unique_keys {
+            part("unique");
+            for name in key {
+                part(name);
+            }
+        }
+        for key in &table.foreign_keys {
+            part("foreign key");
+            part(&key.referenced_table);
+            key.columns.iter().chain(&key.referenced_columns).for_each(|name| part(name));
+        }
+    }
+    hex::encode(hash.finalize())
+}
