@@ -32,8 +32,9 @@ def text(value):
 
 with pyarrow.OSFile(sys.argv[1]) as file, pyarrow.ipc.open_stream(file) as reader:
     fields = [[field.name, str(field.type)] for field in reader.schema]
-    batches = [batch for batch in reader]
+    batches = list(reader)
     for batch in batches:
         batch.validate(full=True)
-    rows = [[text(cell) for cell in row] for batch in batches for row in zip(*(column.to_pylist() for column in batch.columns))]
+    columns = [[column.to_pylist() for column in batch.columns] for batch in batches]
+    rows = [[text(cell) for cell in row] for batch in columns for row in zip(*batch)]
 json.dump({"fields": fields, "batches": len(batches), "rows": rows}, sys.stdout)
