@@ -55,7 +55,7 @@ impl App {
 
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
-        let queries = queries::Service::new(directory.clone(), query_options(&config));
+        let queries = queries::Service::new(directory.clone(), store.clone(), query_options(&config));
         let library = Library::new(directory.clone());
         let teams =
             Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };

@@ -23,3 +23,4 @@ mod stopping;
 mod support;
 mod watch;
 mod workflow;
+mod writes;
