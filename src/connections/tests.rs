@@ -40,13 +40,13 @@ impl World {
     }
 
     async fn create(&self, spec: Spec) -> Result<Connection, Failure> {
-        self.directory.create(&self.who, spec, CreateOptions::default()).await
+        Ok(self.directory.create(&self.who, spec, CreateOptions::default()).await?.connection)
     }
 
     async fn change(&self, id: ConnectionId, spec: Spec, paths: &[&str]) -> Result<Connection, Failure> {
         let paths = paths.iter().map(ToString::to_string).collect();
         let change = Change { spec, paths, etag: None, skip_test: false, validate_only: false };
-        self.directory.update(&self.who, id, change).await
+        Ok(self.directory.update(&self.who, id, change).await?.connection)
     }
 
     async fn count(&self) -> usize {
@@ -122,7 +122,7 @@ async fn each_way_a_file_can_be_wrong_has_its_reason() {
     }
     assert_eq!(world.count().await, 0);
     let untested = CreateOptions { skip_test: true, ..CreateOptions::default() };
-    let early = world.directory.create(&world.who, file("absent.sqlite"), untested.clone()).await.unwrap();
+    let early = world.directory.create(&world.who, file("absent.sqlite"), untested.clone()).await.unwrap().connection;
     assert_eq!(reason(world.directory.database(&world.who, early.id).await), Reason::FileNotFound);
     let outside = world.directory.create(&world.who, file("/etc/passwd"), untested).await;
     assert_eq!(reason(outside), Reason::FileOutsideFolder);
@@ -154,7 +154,7 @@ async fn validating_saves_nothing() {
     let created = world.create(named("shop")).await.unwrap();
     let change =
         Change { spec: named("x"), paths: vec!["name".to_owned()], etag: None, skip_test: false, validate_only: true };
-    assert_eq!(world.directory.update(&world.who, created.id, change).await.unwrap().name, "x");
+    assert_eq!(world.directory.update(&world.who, created.id, change).await.unwrap().connection.name, "x");
     assert_eq!(world.directory.get(&world.who, created.id).await.unwrap(), created);
 }
 
@@ -171,8 +171,8 @@ async fn a_repeated_request_gives_the_same_connection() {
         Reason::FileNotFound
     );
     world.write("later.sqlite", "CREATE TABLE t (a)");
-    let created = world.directory.create(&world.who, file("later.sqlite"), options(1)).await.unwrap();
-    let again = world.directory.create(&world.who, file("later.sqlite"), options(1)).await.unwrap();
+    let created = world.directory.create(&world.who, file("later.sqlite"), options(1)).await.unwrap().connection;
+    let again = world.directory.create(&world.who, file("later.sqlite"), options(1)).await.unwrap().connection;
     assert_eq!(again, created);
     let reused = world.directory.create(&world.who, named("shop"), options(2)).await;
     assert_eq!(reason(reused), Reason::RequestIdReused);
@@ -186,7 +186,7 @@ async fn a_repeated_request_gives_the_same_connection() {
         world.directory.create(&world.who, named("twins"), options)
     });
     let twins = futures::future::join_all(twins).await;
-    let ids: std::collections::HashSet<_> = twins.into_iter().map(|twin| twin.unwrap().id).collect();
+    let ids: std::collections::HashSet<_> = twins.into_iter().map(|twin| twin.unwrap().connection.id).collect();
     assert_eq!(ids.len(), 1);
 }
 
