@@ -40,7 +40,8 @@ pub(super) fn from_store(error: &store::Error) -> Failure {
     }
 }
 
-/// Why a target database did not do what it was asked; `database` is the file as the connection names it.
+/// Why a target database did not do what it was asked; `database` is the database or file as the connection
+/// names it.
 #[must_use]
 pub fn from_target(error: sql::Error, database: &str) -> Failure {
     let of_file = matches!(
@@ -50,7 +51,11 @@ pub fn from_target(error: sql::Error, database: &str) -> Failure {
             | sql::Error::FileUnreadable(_)
             | sql::Error::FileNotDatabase
     );
-    let failure = Failure::from(error);
+    let failure = match error {
+        // Servers say it in a sentence of their own; what helps is the name.
+        sql::Error::DatabaseUnknown(_) => Failure::from(sql::Error::DatabaseUnknown(database.to_owned())),
+        error => Failure::from(error),
+    };
     if of_file { failure.with("path", database) } else { failure }
 }
 
