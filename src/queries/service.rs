@@ -211,7 +211,7 @@ fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
 }
 
 fn policy(connection: &Connection) -> Policy {
-    Policy { kind: connection.kind, allowed_functions: connection.allowed_functions.clone() }
+    Policy { allowed_functions: connection.allowed_functions.clone(), ..Policy::reads(connection.kind) }
 }
 
 /// The failure with the connection it happened on.
