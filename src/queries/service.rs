@@ -8,7 +8,7 @@ use futures::stream;
 
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
 use super::{evidence, writes};
-use crate::connections::Directory;
+use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
 use crate::domain::{
@@ -279,12 +279,7 @@ fn hint_at_writing(mut failure: Failure, connection: &Connection, intent: &Inten
 
 /// The failure with the connection it happened on.
 fn failure(error: Error, connection: &Connection) -> Failure {
-    let of_file = matches!(
-        error,
-        Error::FileMissing | Error::FileIsDirectory | Error::FileUnreadable(_) | Error::FileNotDatabase
-    );
-    let failure = Failure::from(error).with("connection_id", connection.id);
-    if of_file { failure.with("path", &connection.database) } else { failure }
+    connections::from_target(error, &connection.database).with("connection_id", connection.id)
 }
 
 fn record(event: &'static str, prepared: &Prepared, row_count: u64, truncated: bool, execution_time: Duration) {

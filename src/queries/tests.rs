@@ -72,6 +72,7 @@ fn connection(limits: ConnectionLimits) -> Connection {
         tls: Tls::default(),
         access_mode: AccessMode::ReadOnly,
         allowed_functions: Vec::new(),
+        excluded_columns: Vec::new(),
         limits,
         has_password: false,
         create_time: jiff::Timestamp::UNIX_EPOCH,

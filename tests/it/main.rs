@@ -17,6 +17,7 @@ mod openai_engine;
 mod python_client;
 mod queries;
 mod schema;
+mod server_connections;
 mod servers;
 mod shop_questions;
 mod stopping;
