@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod arrow;
 mod bad_input;
 mod cli;
 mod connections;
@@ -16,6 +17,7 @@ mod openai_engine;
 mod python_client;
 mod queries;
 mod schema;
+mod servers;
 mod shop_questions;
 mod stopping;
 mod support;
