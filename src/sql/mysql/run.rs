@@ -12,28 +12,18 @@ use super::types::{self, Form};
 use super::{cell, error};
 use crate::domain::{Row, Value};
 use crate::sql::server::{Output, Rest};
-use crate::sql::{Error, GuardedSql, Limits, Summary, Written};
-
-/// What becomes of rows beyond the limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unwanted {
-    /// They stay unread, and the statement is to be stopped.
-    Leave,
-    /// They are read and dropped, so that the statement runs to its end.
-    Skip,
-}
+use crate::sql::{Error, GuardedSql, Summary};
 
 /// Runs a statement and gives its rows to the output until a limit is reached. Gives the number of rows it changed; one
 /// round trip when the session has it prepared.
-pub(super) async fn run(
+pub(super) async fn unary(
     session: &mut Session,
     sql: &str,
     parameters: &[Value],
     output: &mut Output,
-    unwanted: Unwanted,
 ) -> (Result<u64, Error>, Rest) {
     let mut rest = Rest::Nothing;
-    let done = pass_rows(session, sql, parameters, output, unwanted, &mut rest).await;
+    let done = pass_rows(session, sql, parameters, output, &mut rest).await;
     (done, rest)
 }
 
@@ -48,7 +38,7 @@ pub(super) async fn stream(
     if let Err(error) = own(session, "START TRANSACTION READ ONLY").await {
         return (Err(error), Rest::Nothing);
     }
-    let (mut done, rest) = run(session, sql, parameters, output, Unwanted::Leave).await;
+    let (mut done, rest) = unary(session, sql, parameters, output).await;
     if done.is_ok() {
         done = output.flush().await.and(done);
     }
@@ -66,19 +56,19 @@ pub(super) async fn write(
     session: &mut Session,
     sql: &str,
     parameters: &[Value],
-    limits: Limits,
-) -> (Result<Written, Error>, Rest) {
-    let started = Instant::now();
-    let mut output = Output::held(limits);
+    output: &mut Output,
+) -> (Result<u64, Error>, Rest) {
     if let Err(error) = own(session, "START TRANSACTION READ WRITE").await {
         return (Err(error), Rest::Nothing);
     }
-    let (done, rest) = run(session, sql, parameters, &mut output, Unwanted::Skip).await;
+    // Every row is read: stopping early would take the write back.
+    output.keep_what_fits();
+    let (done, rest) = unary(session, sql, parameters, output).await;
     let done = match done {
         Ok(affected_rows) => own(session, "COMMIT").await.map(|()| affected_rows),
         Err(error) => Err(error),
     };
-    (done.map(|affected_rows| Written { affected_rows, returned: output.whole(started.elapsed()) }), rest)
+    (done, rest)
 }
 
 /// What the planner would do, as the table that EXPLAIN gives; empty for a statement that is no query.
@@ -101,7 +91,6 @@ async fn pass_rows(
     sql: &str,
     parameters: &[Value],
     output: &mut Output,
-    unwanted: Unwanted,
     rest: &mut Rest,
 ) -> Result<u64, Error> {
     let longest = session.longest;
@@ -128,8 +117,7 @@ async fn pass_rows(
             Some(forms) => forms,
             none => none.insert(header(stored.columns(), output)?),
         };
-        let fits = !output.meter.is_full() && output.row(read(&stored, forms, output)?).await?;
-        if !fits && unwanted == Unwanted::Leave {
+        if !output.row(read(&stored, forms, output)?).await? {
             return Ok(affected_rows);
         }
     }
@@ -174,7 +162,7 @@ fn read(stored: &MySqlRow, forms: &[Form], output: &Output) -> Result<Row, Error
     let cell = |(index, &form): (usize, &Form)| {
         let cell = stored.try_get_raw(index).map_err(|error| Error::Internal(error.to_string()))?;
         let Some(bytes) = cell::stored(cell) else { return Ok(Value::Null) };
-        output.meter.cell(bytes.len(), || output.name(index))?;
+        output.admit(bytes.len(), index)?;
         Ok(cell::value(bytes, form))
     };
     forms.iter().enumerate().map(cell).collect()

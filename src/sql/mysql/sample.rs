@@ -13,8 +13,8 @@ use crate::domain::{Column, ColumnPath, ColumnType, ColumnValues, Schema, Table,
 use crate::sql::Error;
 use crate::sql::sqlite::SampleBounds;
 
-/// Distinct text values of the text columns of all tables, enums and sets among them; views are left out, their values
-/// are their tables'.
+/// Distinct text values of the text columns of all tables, and the labels of enums; views are left out, their values are
+/// their tables'.
 ///
 /// Empty texts are not listed. Texts are told apart byte by byte, whatever the column's collation takes for equal. A
 /// column is `complete` when every value it holds (but the empty one) is listed: none was too long or beyond a bound.
@@ -24,25 +24,32 @@ pub(super) async fn values(session: &mut Session, schema: &Schema, bounds: Sampl
     let mut columns = HashMap::new();
     for table in schema.tables.iter().filter(|table| table.kind == TableKind::Table) {
         let texts: Vec<&Column> = table.columns.iter().filter(|column| column.kind == ColumnType::Text).collect();
-        if texts.is_empty() {
-            continue;
-        }
-        let Some(is_short) = is_short(session, table, bounds, ends).await? else { break };
+        let mut is_short = None;
         for column in texts {
-            if left == 0 {
+            if left == 0 || Instant::now() >= ends {
                 return Ok(ValueIndex::new(columns));
             }
-            let Some(mut values) = column_values(session, table, &column.name, left, bounds, ends).await? else {
-                return Ok(ValueIndex::new(columns));
-            };
-            values.complete &= is_short;
-            left -= values.distinct.len();
+            if is_short.is_none() {
+                is_short = unless_refused(self::is_short(session, table, bounds, ends).await)?;
+            }
+            let values = column_values(session, table, column, left, bounds, ends).await;
+            let Some(mut values) = unless_refused(values)? else { continue };
+            values.complete &= is_short == Some(true) || !column.enum_labels.is_empty();
+            left = left.saturating_sub(values.distinct.len());
             let path =
                 ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column: column.name.clone() };
             columns.insert(path, values);
         }
     }
     Ok(ValueIndex::new(columns))
+}
+
+/// What cannot be read is left out: values are help, not truth.
+fn unless_refused<T>(read: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(error) if error.leaves_session() => Ok(None),
+        read => read,
+    }
 }
 
 /// Whether the rows that are read of the table are all it has; `None` when the time is over.
@@ -62,11 +69,14 @@ async fn is_short(
 async fn column_values(
     session: &mut Session,
     table: &Table,
-    column: &str,
+    column: &Column,
     left: usize,
     bounds: SampleBounds,
     ends: Instant,
 ) -> Result<Option<ColumnValues>, Error> {
+    if !column.enum_labels.is_empty() {
+        return Ok(Some(ColumnValues { distinct: column.enum_labels.clone(), complete: true }));
+    }
     let most = bounds.values_per_column.min(left);
     // Values that are not listed come out as one NULL, which tells that the list is not complete. The empty text may take
     // one row too, and one more tells that there are too many.
@@ -77,7 +87,7 @@ async fn column_values(
         name(table),
         bounds.rows_per_table,
         most + 3,
-        column = quoted(column),
+        column = quoted(&column.name),
     );
     let mut values = ColumnValues { distinct: Vec::new(), complete: true };
     let whole = rows(session, sql, ends, |bytes| match bytes.map(std::str::from_utf8) {

@@ -35,7 +35,8 @@ pub(super) fn column(column: &MySqlColumn) -> (ResultColumn, Form) {
     let info = column.type_info();
     let (database_type, form) = form(info);
     let kind = match form {
-        Form::Signed | Form::Unsigned | Form::UnsignedBig => ColumnType::Integer,
+        Form::Signed | Form::Unsigned => ColumnType::Integer,
+        Form::UnsignedBig => ColumnType::Unsigned,
         Form::Float | Form::Double => ColumnType::Float,
         Form::Decimal => ColumnType::Decimal,
         Form::Text => ColumnType::Text,
@@ -100,6 +101,7 @@ fn form(info: &MySqlTypeInfo) -> (&'static str, Form) {
 pub(super) fn declared_kind(data_type: &str, declared: &str) -> ColumnType {
     match data_type.to_ascii_lowercase().as_str() {
         "tinyint" if declared.to_ascii_lowercase().starts_with("tinyint(1)") => ColumnType::Boolean,
+        "bigint" if declared.to_ascii_lowercase().contains("unsigned") => ColumnType::Unsigned,
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" => ColumnType::Integer,
         "decimal" => ColumnType::Decimal,
         "float" | "double" => ColumnType::Float,
@@ -151,7 +153,8 @@ mod tests {
         for (data_type, declared, expected) in [
             ("tinyint", "tinyint(1)", ColumnType::Boolean),
             ("tinyint", "tinyint(4)", ColumnType::Integer),
-            ("bigint", "bigint(20) unsigned", ColumnType::Integer),
+            ("bigint", "bigint(20) unsigned", ColumnType::Unsigned),
+            ("int", "int(10) unsigned", ColumnType::Integer),
             ("year", "year(4)", ColumnType::Integer),
             ("enum", "enum('a')", ColumnType::Text),
             ("timestamp", "timestamp", ColumnType::TimestampTz),
