@@ -13,6 +13,7 @@ mod edge;
 mod feedback;
 mod identity;
 mod llm;
+mod mysql;
 mod openai_engine;
 mod python_client;
 mod queries;
