@@ -13,6 +13,7 @@ mod feedback;
 mod identity;
 mod llm;
 mod openai_engine;
+mod postgres;
 mod python_client;
 mod queries;
 mod schema;
