@@ -15,6 +15,7 @@ mod identity;
 mod llm;
 mod mysql;
 mod openai_engine;
+mod postgres;
 mod python_client;
 mod queries;
 mod schema;
