@@ -6,7 +6,7 @@ use pulse::domain::{AccessMode, DatabaseKind, Value};
 use pulse::sql::guard::{self, Policy, Writes};
 use pulse::sql::{Database, Error, GuardedSql, Limits, Options, Target};
 
-use super::{calling, executed, guarded, one_connection, opened, patient, patiently, streamed, target, value};
+use super::{calling, executed, guarded, one_connection, opened, patiently, streamed, target, value};
 use crate::support::servers::{self, ADMIN, READ_WRITE};
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn silent_idle_sessions_are_given_up_together() {
     recovers(&database).await;
     home.admin("CREATE VIEW nap AS SELECT pg_sleep(1)::text AS v;").await;
     let nap = guarded("SELECT v FROM nap");
-    while proxy.open() < 6 {
+    while home.sessions().await.len() < 6 {
         futures::future::join_all((0..6).map(|_| database.execute(&nap, &[], patiently()))).await;
     }
     // They must have been unused for a second before they are asked for a sign of life.
