@@ -521,7 +521,7 @@ async fn a_session_for_reading_refuses_to_write() {
         .await;
     let server = target(fresh.server, &fresh.name, READ_WRITE);
     let database = Database::new(Target::Mysql(server), Options::default());
-    let policy = Policy { kind: DatabaseKind::Mysql, allowed_functions: vec!["sneak".to_owned()] };
+    let policy = Policy { allowed_functions: vec!["sneak".to_owned()], ..Policy::reads(DatabaseKind::Mysql) };
     let sql = guard::check("SELECT sneak()", &policy).unwrap();
     let error = database.execute(&sql, &[], Limits::default()).await.unwrap_err();
     assert!(matches!(error, Error::ReadOnly(_)), "{error:?}");
