@@ -10,6 +10,7 @@ mod contract;
 mod crash;
 mod edge;
 mod feedback;
+mod guard;
 mod identity;
 mod llm;
 mod openai_engine;

@@ -7,9 +7,37 @@
 use std::collections::BTreeMap;
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::domain::DatabaseKind;
+
+/// Most levels of forms that the parser reads by trying one way and then another: each level doubles its work.
+const MOST_TRIALS: usize = 4;
+
+/// Where a statement nests too many forms that the parser tries twice.
+pub(super) fn nests_trials(tokens: &[&TokenWithSpan]) -> Option<Span> {
+    let mut open = Vec::new();
+    let mut trials = 0;
+    let mut before: Option<&Token> = None;
+    for TokenWithSpan { token, span } in tokens.iter().copied() {
+        match token {
+            Token::LParen | Token::LBrace => {
+                let is_position =
+                    matches!(before, Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("position"));
+                let is_trial = is_position || *token == Token::LBrace;
+                trials += usize::from(is_trial);
+                open.push(is_trial);
+            }
+            Token::RParen | Token::RBrace => trials -= usize::from(open.pop().unwrap_or(false)),
+            _ => {}
+        }
+        if trials > MOST_TRIALS {
+            return Some(*span);
+        }
+        before = Some(token);
+    }
+    None
+}
 
 /// The tokens as the parser reads them.
 pub(super) fn readable(tokens: Vec<TokenWithSpan>, kind: DatabaseKind) -> Vec<TokenWithSpan> {
@@ -34,9 +62,30 @@ pub(super) fn readable(tokens: Vec<TokenWithSpan>, kind: DatabaseKind) -> Vec<To
 
 /// Types of PostgreSQL whose literals the parser takes for a column and its alias.
 const LITERAL_TYPES: [&str; 24] = [
-    "inet", "cidr", "macaddr", "macaddr8", "money", "name", "oid", "regclass", "regtype", "regproc", "tsvector", "tsquery",
-    "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange", "int4multirange", "datemultirange", "xml",
-    "jsonpath", "pg_lsn", "citext",
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "name",
+    "oid",
+    "regclass",
+    "regtype",
+    "regproc",
+    "tsvector",
+    "tsquery",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "int4multirange",
+    "datemultirange",
+    "xml",
+    "jsonpath",
+    "pg_lsn",
+    "citext",
 ];
 
 struct Rewriter<'a> {
@@ -318,7 +367,10 @@ impl<'a> Rewriter<'a> {
             self.replace(at, vec![keyword(Keyword::NOT)]);
         }
         // TRIM(BOTH FROM a)
-        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"]) && self.is(at + 1, "FROM") && self.is_argument_of(at, &["trim"]) {
+        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"])
+            && self.is(at + 1, "FROM")
+            && self.is_argument_of(at, &["trim"])
+        {
             self.drop([at, at + 1]);
         }
         // @@session.time_zone

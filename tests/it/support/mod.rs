@@ -9,3 +9,4 @@ pub mod model_server;
 pub mod process;
 pub mod script;
 pub mod server;
+pub mod statements;
