@@ -177,6 +177,13 @@ impl<'a> Rewriter<'a> {
         if at == 0 && self.is(at, "TABLE") && self.is_name(at + 1) {
             self.replace(at, vec![keyword(Keyword::SELECT), Token::Mul, keyword(Keyword::FROM)]);
         }
+        // TRIM(BOTH FROM a)
+        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"])
+            && self.is(at + 1, "FROM")
+            && self.is_argument_of(at, &["trim"])
+        {
+            self.drop([at, at + 1]);
+        }
         // OVER (… EXCLUDE TIES)
         if self.is(at, "EXCLUDE") && self.before(at, |before| self.is_any(before, &["ROW", "PRECEDING", "FOLLOWING"])) {
             let forms: [&[&str]; 4] = [&["CURRENT", "ROW"], &["GROUP"], &["TIES"], &["NO", "OTHERS"]];
@@ -366,12 +373,12 @@ impl<'a> Rewriter<'a> {
         if self.is_symbol(at, &Token::ExclamationMark) {
             self.replace(at, vec![keyword(Keyword::NOT)]);
         }
-        // TRIM(BOTH FROM a)
-        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"])
-            && self.is(at + 1, "FROM")
-            && self.is_argument_of(at, &["trim"])
+        // CAST(a AS CHAR CHARACTER SET utf8mb4)
+        if self.reads(at, &["CHARACTER", "SET"])
+            && self.is_name(at + 2)
+            && self.is_argument_of(at, &["cast", "convert"])
         {
-            self.drop([at, at + 1]);
+            self.drop(at..=at + 2);
         }
         // @@session.time_zone
         if let (Some(Token::Word(scope)), Some(Token::Word(name))) = (self.token(at), self.token(at + 2))
