@@ -42,7 +42,7 @@ fn guarded(sql: &str) -> GuardedSql {
 }
 
 fn one_connection() -> Options {
-    Options { connections: 1, acquire_timeout: Duration::from_secs(60), ..Options::default() }
+    Options { connections: 1, acquire_timeout: Duration::from_mins(1), ..Options::default() }
 }
 
 /// Declared type, literal, what has the client print it, type and kind of the column, value.
@@ -228,7 +228,7 @@ fn printed(value: &Value) -> String {
         Value::Uint64(number) => number.to_string(),
         Value::Double(number) if number.abs() >= 1e15 => format!("{number:e}"),
         Value::Double(number) => number.to_string(),
-        Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02X}")).collect(),
+        Value::Bytes(bytes) => hex::encode_upper(bytes),
         Value::Timestamp(text) => text.replace('T', " "),
         Value::TimestampTz(text) => text.replace('T', " ").trim_end_matches('Z').to_owned(),
         Value::Interval(text) if text == "-PT838H59M59S" => "-838:59:59".to_owned(),
