@@ -38,6 +38,11 @@ pub(super) fn running(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(error) => refused(&error.downcast::<PgDatabaseError>()),
         sqlx::Error::Io(error) => Error::Unavailable(lost(&error)),
+        // The driver reads no errors that quote text of a SQL_ASCII database.
+        sqlx::Error::Protocol(words) if words.contains("non-UTF-8") => Error::Statement(SqlError {
+            message: "the database refuses the statement, in words that are not UTF-8".to_owned(),
+            ..SqlError::default()
+        }),
         sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => Error::Unavailable("the connection broke".to_owned()),
         error => Error::Internal(error.to_string()),
     }
