@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use pulse::sql::{Error, Limits, Options};
 
-use super::{ENDLESS, guarded, opened, without_limits};
+use super::{ENDLESS, guarded, opened, patient, patiently, without_limits};
 use crate::support::servers::{self, Database};
 
 const ROUNDS: u64 = 24;
@@ -35,7 +35,7 @@ async fn home(prefix: &str) -> Database<'static> {
 }
 
 fn options() -> Options {
-    Options { connections: CONNECTIONS, acquire_timeout: Duration::from_secs(30), ..Options::default() }
+    Options { connections: CONNECTIONS, acquire_timeout: Duration::from_secs(30), ..patient() }
 }
 
 /// Only unused sessions are left, and not more of them than there may be.
@@ -64,7 +64,7 @@ async fn dropped_statements_end() {
             .unwrap_err();
         }
         nothing_is_left(&home).await;
-        database.execute(&guarded("SELECT 1"), &[], Limits::default()).await.unwrap();
+        database.execute(&guarded("SELECT 1"), &[], patiently()).await.unwrap();
     }
     database.close().await;
     home.until_sessions(0).await;
@@ -90,7 +90,7 @@ async fn statements_whose_time_is_over_end() {
         };
         assert_eq!(error, Error::Timeout(timeout));
         nothing_is_left(&home).await;
-        database.execute(&guarded("SELECT 1"), &[], Limits::default()).await.unwrap();
+        database.execute(&guarded("SELECT 1"), &[], patiently()).await.unwrap();
     }
     database.close().await;
     home.until_sessions(0).await;
@@ -118,7 +118,7 @@ async fn many_dropped_at_once_leak_nothing() {
                 break;
             }
         }
-        database.execute(&guarded("SELECT 1"), &[], Limits::default()).await.unwrap();
+        database.execute(&guarded("SELECT 1"), &[], patiently()).await.unwrap();
     }
     drop(database);
     home.until_sessions(0).await;
