@@ -11,6 +11,7 @@ mod contract;
 mod crash;
 mod edge;
 mod feedback;
+mod guard;
 mod identity;
 mod llm;
 mod mysql;

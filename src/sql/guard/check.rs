@@ -10,7 +10,7 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use super::lexical::{self, Pieces};
 use super::refusal::{Finding, Refusal, Rule, position};
 use super::workers::on_deep_stack;
-use super::{grammar, pragma, show, tree};
+use super::{functions, grammar, pragma, settings, show, tree};
 use crate::domain::{DatabaseKind, SqlError};
 use crate::sql::analyse::{self, Analysis};
 
@@ -32,7 +32,7 @@ pub enum Effect {
 
 /// Which statements that write a policy admits. None of them admits privileges, files, functions, triggers, extensions,
 /// settings or transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Writes {
     /// None.
     #[default]
@@ -44,7 +44,7 @@ pub enum Writes {
 }
 
 /// What a statement may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// The dialect of the connection.
     pub kind: DatabaseKind,
@@ -145,6 +145,10 @@ fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner,
         let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
         return Err(placed(Finding::new(Rule::TooLarge, Span::empty(), message)));
     }
+    if let Some(place) = grammar::nests_trials(&meaningful) {
+        return Err(placed(Finding::new(Rule::TooLarge, place, "calls of position are nested too deep")));
+    }
+    harmful_call(&meaningful, policy).map_err(placed)?;
     let first = meaningful.first().map_or(Span::empty(), |token| token.span);
     let second = start_of_second_statement(&meaningful);
     let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
@@ -169,6 +173,23 @@ fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner,
     }
     let is_query = effect == Effect::Read && matches!(statement, Statement::Query(_));
     Ok(passed(effect, is_query, analyse::describe(&statement, text, policy.kind)))
+}
+
+/// A second look, which does not depend on the parser.
+fn harmful_call(tokens: &[&TokenWithSpan], policy: &Policy) -> Result<(), Finding> {
+    for pair in tokens.windows(2) {
+        let (Token::Word(word), Token::LParen) = (&pair[0].token, &pair[1].token) else { continue };
+        let is_allowed = policy
+            .allowed_functions
+            .iter()
+            .any(|allowed| allowed.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&word.value)));
+        if functions::is_harmful(&word.value, policy.kind) && !is_allowed && !settings::is_lookup(&word.value) {
+            let message = format!("the function {} is not allowed", word.value);
+            return Err(Finding::new(Rule::Function, pair[0].span, message)
+                .hint("it writes, waits, or reaches outside the database"));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the text holds the last part of one of these names anywhere.

@@ -27,9 +27,9 @@ pub(in crate::sql) struct Mysql {
 
 impl Mysql {
     pub fn new(target: ServerTarget, options: Options) -> Self {
-        let pool = |role| Pool::new(Server::new(target.clone(), options, role), options);
-        let writing = (options.access != AccessMode::ReadOnly).then(|| pool(Role::Writer));
-        Self { options, reading: pool(Role::Reader), writing }
+        let pool = |target, role| Pool::new(Server::new(target, options, role), options);
+        let writing = (options.access != AccessMode::ReadOnly).then(|| pool(target.clone(), Role::Writer));
+        Self { options, reading: pool(target, Role::Reader), writing }
     }
 
     /// Does something of Pulse's own.
@@ -87,7 +87,7 @@ impl Backend for Mysql {
                 let started = Instant::now();
                 let mut output = Output::held(limits);
                 let (done, rest) = run::unary(session, sql.text(), &parameters, &mut output).await;
-                (done.map(|_none_changed| output.whole(started.elapsed())), rest)
+                (done.map(|_row_count| output.whole(started.elapsed())), rest)
             }
             .boxed()
         });

@@ -10,8 +10,10 @@ use crate::sql::{Error, Unreachable};
 /// Why there is no session.
 pub(super) fn connecting(error: sqlx::Error) -> Error {
     match error {
-        // The handshake's own errors come as those of the connection.
-        sqlx::Error::Io(error) if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => {
+        // A certificate or an alert that rustls does not accept comes as this.
+        sqlx::Error::Io(error)
+            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+        {
             Error::TlsFailed(error.to_string())
         }
         sqlx::Error::Io(error) => Error::Unreachable(unreachable(&error)),
