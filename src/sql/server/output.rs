@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::consume_budget;
 
 use crate::domain::{ResultColumn, Row};
 use crate::sql::result::{BATCH_BYTES, Meter};
@@ -72,6 +73,8 @@ impl Output {
 
     /// The next row; `false` when it does not fit, so that no further one is wanted.
     pub async fn row(&mut self, row: Row) -> Result<bool, Error> {
+        // Rows that come faster than they are read would keep a thread of the runtime for long.
+        consume_budget().await;
         if self.meter.is_full() {
             return Ok(self.keeps_what_fits);
         }
