@@ -1,12 +1,15 @@
 //! Use case: guard, limit, run, record. The one door through which statements reach a target database.
 
+pub mod arrow;
 mod evidence;
 mod service;
 #[cfg(test)]
 mod tests;
 mod types;
+mod writes;
 
 pub use service::{Databases, Service};
 pub use types::{
-    Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation, Validation,
+    Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,
+    Validation,
 };

@@ -5,15 +5,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream;
+use moka::future::Cache;
 
-use super::evidence;
-use super::types::{Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
-use crate::connections::Directory;
+use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
+use super::{evidence, writes};
+use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
-use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Schema, Source, SqlError, Value, ValueIndex};
-use crate::sql::guard::{self, Policy, Refusal};
-use crate::sql::{Database, Error, GuardedSql, Limits, analyse};
+use crate::domain::{
+    AccessMode, Connection, ConnectionId, Facts, Failure, Principal, Reason, Schema, Source, SqlError, Value,
+    ValueIndex,
+};
+use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
+use crate::sql::{Database, Error, GuardedSql, Limits, ResultSet, Written, analyse};
+use crate::store::Store;
+
+/// Memory for statements that passed the guard, and about how much of it a byte of text takes with its tree of facts.
+const PASSED_BYTES: u64 = 4 << 20;
+const BYTES_PER_PASSED_BYTE: usize = 20;
 
 /// Where target databases come from; `connections` is the real one.
 #[async_trait]
@@ -22,6 +31,8 @@ pub trait Databases: Send + Sync {
     async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
     /// The schema of that database, perhaps remembered.
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
+    /// The schema may be another now; what is remembered of it is not to be believed.
+    async fn schema_changed(&self, _connection: &Connection) {}
 }
 
 #[async_trait]
@@ -33,42 +44,57 @@ impl Databases for Directory {
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure> {
         Self::schema(self, who, id, false).await
     }
+
+    async fn schema_changed(&self, connection: &Connection) {
+        self.forget_schema(connection).await;
+    }
 }
 
 /// Runs and judges statements. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
     databases: Arc<dyn Databases>,
+    store: Arc<dyn Store>,
     options: Options,
+    /// Statements that passed the guard, by policy and text.
+    passed: Cache<(Policy, String), GuardedSql>,
 }
 
 impl Service {
-    /// A service over the databases of `directory`.
-    pub fn new(directory: impl Databases + 'static, options: Options) -> Self {
-        Self { databases: Arc::new(directory), options }
+    /// A service over the databases of `directory`; the store keeps what writes were answered.
+    pub fn new(directory: impl Databases + 'static, store: Arc<dyn Store>, options: Options) -> Self {
+        let weigh = |(_, text): &(Policy, String), _: &GuardedSql| {
+            u32::try_from(BYTES_PER_PASSED_BYTE * text.len()).unwrap_or(u32::MAX)
+        };
+        let passed = Cache::builder().weigher(weigh).max_capacity(PASSED_BYTES).build();
+        Self { databases: Arc::new(directory), store, options, passed }
     }
 
     /// Runs a statement and returns its result, cut at the limits. Dropping the future stops the statement.
+    ///
+    /// A statement that writes runs only with [`Intent::Write`] on a connection that admits it.
     pub async fn execute(
         &self,
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
         limits: RequestedLimits,
+        intent: Intent,
     ) -> Result<QueryResult, Failure> {
-        let prepared = self.prepare(who, connection, statement).await?;
+        let prepared = self.prepare(who, connection, statement, &intent).await?;
         let limits = self.unary_limits(&prepared.connection, limits);
-        let result = prepared.database.execute(&prepared.sql, &prepared.parameters, limits).await;
-        let result = result.map_err(|error| failure(error, &prepared.connection))?;
-        let row_count = result.rows.len() as u64;
-        record("query.executed", &prepared, row_count, result.truncated.is_some(), result.execution_time);
-        Ok(QueryResult {
-            columns: result.columns,
-            rows: result.rows,
-            row_count,
-            truncated: result.truncated,
-            execution_time: result.execution_time,
-        })
+        let effect = prepared.sql.effect();
+        let outcome = match (effect, intent) {
+            (Effect::Read, _) => prepared.read(limits).await,
+            (Effect::Write | Effect::Ddl, Intent::Write { request: Some(key) }) => {
+                writes::once(&self.store, who, &key, prepared.write(limits)).await
+            }
+            (Effect::Write | Effect::Ddl, _) => prepared.write(limits).await,
+        };
+        if effect == Effect::Ddl {
+            self.databases.schema_changed(&prepared.connection).await;
+        }
+        outcome
     }
 
     /// Runs a statement and hands over its rows in batches, as fast as they are taken.
@@ -79,11 +105,12 @@ impl Service {
         statement: Statement,
         limits: RequestedLimits,
     ) -> Result<QueryStream, Failure> {
-        let prepared = self.prepare(who, connection, statement).await?;
+        let prepared = self.prepare(who, connection, statement, &Intent::Read).await?;
         let limits = self.stream_limits(&prepared.connection, limits);
         let rows = prepared.database.stream(prepared.sql.clone(), prepared.parameters.clone(), limits).await;
         let mut rows = rows.map_err(|error| failure(error, &prepared.connection))?;
         let columns = std::mem::take(&mut rows.columns);
+        let database = prepared.connection.kind;
         // Batches, then the summary or the failure, then the end.
         let items = stream::unfold(Some((rows, prepared)), |state| async move {
             let (mut rows, prepared) = state?;
@@ -99,7 +126,7 @@ impl Service {
             };
             Some((item, None))
         });
-        Ok(QueryStream { columns, items: Box::pin(items) })
+        Ok(QueryStream { database, columns, items: Box::pin(items) })
     }
 
     /// What guard and planner think of a statement. Nothing runs; a refusal is an answer.
@@ -108,11 +135,13 @@ impl Service {
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
+        intent: Intent,
     ) -> Result<Validation, Failure> {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, connection).await?;
+        admit(&connection, &intent)?;
         let schema = self.databases.schema(who, connection.id).await?;
-        let checked = guard::check(&statement.sql, &policy(&connection));
+        let checked = self.check(&statement.sql, policy(&connection, &intent)).await;
         let tables = checked.as_ref().map_or_else(|_| Vec::new(), |sql| table_names(sql, &schema));
         let target = Some((&connection, &database));
         let evidence = gather(checked, statement, target, &schema, &ValueIndex::default()).await?;
@@ -131,21 +160,40 @@ impl Service {
         match source {
             Source::Connection(id) => {
                 let (connection, database) = self.databases.database(who, *id).await?;
-                let checked = guard::check(&statement.sql, &policy(&connection));
+                let checked = self.check(&statement.sql, policy(&connection, &Intent::Read)).await;
                 gather(checked, statement, Some((&connection, &database)), &facts.schema, &facts.values).await
             }
             Source::InlineSchema(schema) => {
-                let checked = guard::check(&statement.sql, &Policy::reads(schema.dialect));
+                let checked = self.check(&statement.sql, Policy::reads(schema.dialect)).await;
                 gather(checked, statement, None, &facts.schema, &facts.values).await
             }
         }
     }
 
-    async fn prepare(&self, who: &Principal, id: ConnectionId, statement: Statement) -> Result<Prepared, Failure> {
+    async fn prepare(
+        &self,
+        who: &Principal,
+        id: ConnectionId,
+        statement: Statement,
+        intent: &Intent,
+    ) -> Result<Prepared, Failure> {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, id).await?;
-        let sql = guard::check(&statement.sql, &policy(&connection))?;
+        admit(&connection, intent)?;
+        let sql = self.check(&statement.sql, policy(&connection, intent)).await;
+        let sql = sql.map_err(|refusal| hint_at_writing(refusal.into(), &connection, intent))?;
         Ok(Prepared { connection, database, sql, parameters: statement.parameters })
+    }
+
+    /// The guard's verdict. It depends on nothing but the policy and the text, so the same text is checked once.
+    async fn check(&self, text: &str, policy: Policy) -> Result<GuardedSql, Refusal> {
+        let key = (policy, text.to_owned());
+        if let Some(passed) = self.passed.get(&key).await {
+            return Ok(passed);
+        }
+        let sql = guard::check(text, &key.0)?;
+        self.passed.insert(key, sql.clone()).await;
+        Ok(sql)
     }
 
     fn check_parameters(&self, parameters: &[Value]) -> Result<(), Failure> {
@@ -201,6 +249,27 @@ struct Prepared {
     parameters: Vec<Value>,
 }
 
+impl Prepared {
+    async fn read(&self, limits: Limits) -> Result<QueryResult, Failure> {
+        let result = self.database.execute(&self.sql, &self.parameters, limits).await;
+        let result = result.map_err(|error| failure(error, &self.connection))?;
+        record("query.executed", self, result.rows.len() as u64, result.truncated.is_some(), result.execution_time);
+        Ok(whole(result, None))
+    }
+
+    async fn write(&self, limits: Limits) -> Result<QueryResult, Failure> {
+        let written = self.database.write(&self.sql, &self.parameters, limits).await;
+        let Written { affected_rows, returned } = written.map_err(|error| failure(error, &self.connection))?;
+        record("query.written", self, affected_rows, returned.truncated.is_some(), returned.execution_time);
+        Ok(whole(returned, Some(affected_rows)))
+    }
+}
+
+fn whole(result: ResultSet, affected_rows: Option<u64>) -> QueryResult {
+    let ResultSet { columns, rows, truncated, execution_time } = result;
+    QueryResult { columns, row_count: rows.len() as u64, rows, truncated, execution_time, affected_rows }
+}
+
 fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
     let wanted = wanted.min(server);
     match connection {
@@ -209,31 +278,63 @@ fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
     }
 }
 
-fn policy(connection: &Connection) -> Policy {
-    Policy { allowed_functions: connection.allowed_functions.clone(), ..Policy::reads(connection.kind) }
+fn policy(connection: &Connection, intent: &Intent) -> Policy {
+    let writes = match (intent, connection.access_mode) {
+        (Intent::Read, _) | (_, AccessMode::ReadOnly) => Writes::No,
+        (Intent::Write { .. }, AccessMode::ReadWrite) => Writes::Dml,
+        (Intent::Write { .. }, AccessMode::Ddl) => Writes::Ddl,
+    };
+    Policy { kind: connection.kind, allowed_functions: connection.allowed_functions.clone(), writes }
+}
+
+/// Nobody may mean to write on a connection that only reads, whatever the statement does.
+fn admit(connection: &Connection, intent: &Intent) -> Result<(), Failure> {
+    if *intent == Intent::Read || connection.access_mode != AccessMode::ReadOnly {
+        return Ok(());
+    }
+    let message =
+        "The connection only reads: leave `allow_write` away, or change the connection's access_mode to READ_WRITE.";
+    Err(Failure::new(Reason::SqlNotAllowed, message).with("rule", "connection_reads_only").with("position", 0))
+}
+
+/// A write that was refused because the call did not say that it means to write gets told so.
+fn hint_at_writing(mut failure: Failure, connection: &Connection, intent: &Intent) -> Failure {
+    let could = *intent == Intent::Read && connection.access_mode != AccessMode::ReadOnly;
+    if could && failure.metadata.get("rule").is_some_and(|rule| rule == Rule::ReadsOnly.as_str()) {
+        let hint = "set `allow_write`, for this connection admits writes";
+        if let Some(sql) = &mut failure.sql {
+            hint.clone_into(&mut sql.hint);
+        }
+        failure.message = format!("{} To write, {hint}.", failure.message);
+    }
+    failure
 }
 
 /// The failure with the connection it happened on.
 fn failure(error: Error, connection: &Connection) -> Failure {
-    let of_file = matches!(
-        error,
-        Error::FileMissing | Error::FileIsDirectory | Error::FileUnreadable(_) | Error::FileNotDatabase
-    );
-    let failure = Failure::from(error).with("connection_id", connection.id);
-    if of_file { failure.with("path", &connection.database) } else { failure }
+    connections::from_target(error, &connection.database).with("connection_id", connection.id)
 }
 
+/// A line for every statement: of a write always, of a read at `debug`, for there are thousands a second.
 fn record(event: &'static str, prepared: &Prepared, row_count: u64, truncated: bool, execution_time: Duration) {
-    tracing::info!(
-        connection_id = %prepared.connection.id,
-        tenant = %prepared.connection.tenant,
-        sql_bytes = prepared.sql.text().len(),
-        parameter_count = prepared.parameters.len(),
-        row_count,
-        truncated,
-        execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX),
-        "{event}"
-    );
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                connection_id = %prepared.connection.id,
+                tenant = %prepared.connection.tenant,
+                sql_bytes = prepared.sql.text().len(),
+                parameter_count = prepared.parameters.len(),
+                row_count,
+                truncated,
+                execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX),
+                "{event}"
+            )
+        };
+    }
+    match prepared.sql.effect() {
+        Effect::Read => line!(debug),
+        Effect::Write | Effect::Ddl => line!(info),
+    }
 }
 
 /// Measures what there is to measure; an error is a target that cannot be asked, not a statement that is wrong.

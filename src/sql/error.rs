@@ -22,9 +22,35 @@ pub enum Error {
     /// The file does not begin as SQLite files do, or its pages are damaged.
     #[error("the file is not a SQLite database")]
     FileNotDatabase,
-    /// The database cannot be reached, or reading it fails.
+    /// The database was reached before and is lost, or reading it fails.
     #[error("the database cannot be read: {0}")]
     Unavailable(String),
+    /// The database server cannot be reached.
+    #[error("the database server cannot be reached: {0}")]
+    Unreachable(Unreachable),
+    /// Policy forbids connecting to this host or port.
+    #[error("connecting to {host} is not allowed: {reason}")]
+    HostNotAllowed {
+        /// Host, or host and port, as the connection names it.
+        host: String,
+        /// Which rule forbids it.
+        reason: String,
+    },
+    /// The server accepts neither user and password nor the client certificate.
+    #[error("the database server refuses the login: {0}")]
+    AuthFailed(String),
+    /// The TLS handshake failed, or the server does not offer TLS.
+    #[error("no TLS with the database server: {0}")]
+    TlsFailed(String),
+    /// The server has no database of this name.
+    #[error("the database server has no such database: {0}")]
+    DatabaseUnknown(String),
+    /// The user may not do what is needed.
+    #[error("the database user lacks a privilege: {0}")]
+    PrivilegeMissing(String),
+    /// What answers is not this kind of database, or a version that is not supported.
+    #[error("what answers is not the expected database: {0}")]
+    Protocol(String),
     /// Another process holds a lock for too long, or all connections are in use.
     #[error("the database is busy: {0}")]
     Busy(String),
@@ -37,6 +63,18 @@ pub enum Error {
     /// The database refuses the statement.
     #[error("{}", .0.message)]
     Statement(SqlError),
+    /// A write would break a constraint.
+    #[error("{}", .0.message)]
+    Constraint(SqlError),
+    /// A deadlock, a serialisation failure, or a lock that another session holds.
+    #[error("{}", .0.message)]
+    Conflict(SqlError),
+    /// The statement would write, which the session refuses although the guard did not see it.
+    #[error("{}", .0.message)]
+    ReadOnly(SqlError),
+    /// A statement that writes was given to a database that was opened for reading.
+    #[error("the connection only reads")]
+    NotWritable,
     /// The statement has another number of placeholders than values were given.
     #[error("the statement has {expected} placeholders, {given} values were given")]
     ParameterCount {
@@ -71,6 +109,45 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// Whether the session that met this error can go on: the server refused a statement, or the statement asked for too
+    /// much.
+    pub(super) fn leaves_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Statement(_)
+                | Self::Constraint(_)
+                | Self::Conflict(_)
+                | Self::ReadOnly(_)
+                | Self::PrivilegeMissing(_)
+                | Self::TooExpensive(_)
+                | Self::ResultTooLarge { .. }
+                | Self::ParameterCount { .. }
+                | Self::ParameterKind { .. }
+        )
+    }
+}
+
+/// How far the way to a database server goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreachable {
+    /// The host's name has no address.
+    #[error("its host name is not known")]
+    Dns,
+    /// Nothing listens at host and port.
+    #[error("nothing listens at its address")]
+    Refused,
+    /// Nobody answered in time.
+    #[error("it does not answer in time")]
+    Timeout,
+    /// There is no way to the address.
+    #[error("there is no route to its address")]
+    Network,
+    /// It answered, then closed the connection.
+    #[error("it closed the connection")]
+    Lost,
+}
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         match error {
@@ -92,6 +169,8 @@ fn from_code(error: rusqlite::ffi::Error, message: Option<String>) -> Error {
         ErrorCode::OperationInterrupted => Error::Interrupted,
         ErrorCode::OutOfMemory | ErrorCode::DiskFull => Error::TooExpensive(message),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => Error::Unavailable(message),
+        ErrorCode::ConstraintViolation => Error::Constraint(refused(error, message)),
+        ErrorCode::ReadOnly => Error::ReadOnly(refused(error, message)),
         _ => Error::Statement(refused(error, message)),
     }
 }
@@ -100,8 +179,23 @@ fn refused(error: rusqlite::ffi::Error, message: String) -> SqlError {
     SqlError { sqlstate: code_name(error.extended_code), message, position: 0, hint: String::new() }
 }
 
-/// Name of a primary result code (<https://sqlite.org/rescode.html>); the low byte of an extended code.
+/// Name of a result code (<https://sqlite.org/rescode.html>): of constraints the extended one, which says which kind was
+/// broken, else the primary one, the low byte.
 fn code_name(extended_code: i32) -> String {
+    let constraint = match extended_code {
+        275 => "SQLITE_CONSTRAINT_CHECK",
+        787 => "SQLITE_CONSTRAINT_FOREIGNKEY",
+        1299 => "SQLITE_CONSTRAINT_NOTNULL",
+        1555 => "SQLITE_CONSTRAINT_PRIMARYKEY",
+        1811 => "SQLITE_CONSTRAINT_TRIGGER",
+        2067 => "SQLITE_CONSTRAINT_UNIQUE",
+        2579 => "SQLITE_CONSTRAINT_ROWID",
+        3091 => "SQLITE_CONSTRAINT_DATATYPE",
+        _ => "",
+    };
+    if !constraint.is_empty() {
+        return constraint.to_owned();
+    }
     let name = match extended_code & 0xff {
         1 => "SQLITE_ERROR",
         3 => "SQLITE_PERM",

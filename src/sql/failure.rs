@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Error;
 use super::guard::Refusal;
+use super::{Error, Unreachable};
 use crate::domain::{Failure, Reason, SqlError};
 
 /// Worth waiting before a busy or unreachable database is tried again.
@@ -43,6 +43,38 @@ impl From<Error> for Failure {
                     .with("failure", "LOST")
                     .retry_after(WAIT)
             }
+            Error::Unreachable(how) => Self::new(
+                Reason::TargetUnavailable,
+                format!("The database server cannot be reached: {how}. Check host and port, and that it runs."),
+            )
+            .with("failure", name(how))
+            .retry_after(WAIT),
+            Error::HostNotAllowed { host, reason } => Self::new(
+                Reason::HostNotAllowed,
+                format!("Connecting to {host} is not allowed: {reason}."),
+            )
+            .with("host", host),
+            Error::AuthFailed(why) => Self::new(
+                Reason::TargetAuthFailed,
+                format!("The database server refuses the login: {why}. Check user, password and client certificate."),
+            ),
+            Error::TlsFailed(why) => Self::new(
+                Reason::TargetTlsFailed,
+                format!("No TLS with the database server: {why}. Check the TLS mode and the certificates."),
+            ),
+            Error::DatabaseUnknown(database) => Self::new(
+                Reason::TargetDatabaseUnknown,
+                format!("The database server has no database {database}. Check the database's name."),
+            )
+            .with("database", database),
+            Error::PrivilegeMissing(why) => Self::new(
+                Reason::TargetPrivilegeMissing,
+                format!("The database user lacks a privilege: {why}. Grant it, or use another user."),
+            ),
+            Error::Protocol(why) => Self::new(
+                Reason::TargetProtocol,
+                format!("What answers at host and port is not the expected database: {why}. Check kind and port."),
+            ),
             Error::Busy(why) => {
                 Self::new(Reason::TargetBusy, format!("The database is busy: {why}. Try again.")).retry_after(WAIT)
             }
@@ -57,6 +89,24 @@ impl From<Error> for Failure {
                     .with("sqlstate", &error.sqlstate)
                     .with_sql(error)
             }
+            Error::Constraint(error) => {
+                Self::new(Reason::SqlConstraintViolated, sentence("The write breaks a constraint", &error))
+                    .with("sqlstate", &error.sqlstate)
+                    .with_sql(error)
+            }
+            Error::Conflict(error) => {
+                Self::new(Reason::SqlConflict, sentence("Another session is in the way; try again", &error))
+                    .with("sqlstate", &error.sqlstate)
+                    .with_sql(error)
+                    .retry_after(WAIT)
+            }
+            Error::ReadOnly(error) => {
+                Self::new(Reason::SqlNotAllowed, sentence("The statement would write", &error))
+                    .with("rule", "read_only_session")
+                    .with("position", error.position)
+                    .with_sql(error)
+            }
+            Error::NotWritable => Self::new(Reason::SqlNotAllowed, "The connection only reads.").with("rule", "reads_only"),
             Error::ParameterCount { expected, given } => Self::field(
                 "parameters",
                 format!("the statement has {expected} placeholders, but {given} values were given; give one value for each"),
@@ -83,6 +133,17 @@ impl From<Error> for Failure {
                 Self::new(Reason::Internal, "The statement could not be run because of a fault in Pulse.")
             }
         }
+    }
+}
+
+/// The word for programs, as `docs/errors.md` lists it.
+fn name(how: Unreachable) -> &'static str {
+    match how {
+        Unreachable::Dns => "DNS",
+        Unreachable::Refused => "REFUSED",
+        Unreachable::Timeout => "TIMEOUT",
+        Unreachable::Network => "UNREACHABLE",
+        Unreachable::Lost => "LOST",
     }
 }
 

@@ -1,12 +1,18 @@
 //! Results of statements: bounded, whole or in batches.
 
+use std::any::Any;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
-use super::sqlite::StopOnDrop;
-use crate::domain::{ResultColumn, Row};
+use crate::domain::{ResultColumn, Row, Value};
+
+/// Bytes of rows that a batch of a stream aims at.
+pub(super) const BATCH_BYTES: u64 = 256 << 10;
+/// Batches that wait for the reader of a stream.
+pub(super) const WAITING_BATCHES: usize = 2;
 
 /// Bounds of one statement's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +35,8 @@ impl Default for Limits {
 }
 
 /// Why a result holds fewer rows than the statement has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Truncation {
     /// The row limit.
     Rows,
@@ -48,6 +55,15 @@ pub struct ResultSet {
     pub truncated: Option<Truncation>,
     /// From sending the statement to having the last row read.
     pub execution_time: Duration,
+}
+
+/// What a statement that writes did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// Rows that it inserted, changed or removed, as the database counts them.
+    pub affected_rows: u64,
+    /// What its RETURNING gives; no columns when it has none.
+    pub returned: ResultSet,
 }
 
 /// How a streamed result ended.
@@ -72,7 +88,8 @@ pub struct RowStream {
     pub columns: Vec<ResultColumn>,
     pub(super) batches: mpsc::Receiver<Vec<Row>>,
     pub(super) outcome: oneshot::Receiver<Result<Summary, Error>>,
-    pub(super) stop: StopOnDrop,
+    /// Stops the statement when it is dropped; what it is, the database system knows.
+    pub(super) stop: Box<dyn Any + Send + Sync>,
 }
 
 impl RowStream {
@@ -87,5 +104,66 @@ impl RowStream {
         let outcome = self.outcome.await;
         drop(self.stop);
         outcome.unwrap_or_else(|_| Err(Error::Internal("the reader ended without a word".to_owned())))
+    }
+}
+
+/// Counts rows against limits.
+#[derive(Debug)]
+pub(super) struct Meter {
+    limits: Limits,
+    pub row_count: u64,
+    pub size_bytes: u64,
+    pub truncated: Option<Truncation>,
+}
+
+impl Meter {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, row_count: 0, size_bytes: 0, truncated: None }
+    }
+
+    /// Whether the next row would be one too many; then there is no need to read it.
+    pub fn is_full(&mut self) -> bool {
+        if self.row_count == self.limits.max_rows {
+            self.truncated = Some(Truncation::Rows);
+        }
+        self.truncated.is_some()
+    }
+
+    /// Rows that may still come.
+    pub fn rows_left(&self) -> u64 {
+        self.limits.max_rows - self.row_count
+    }
+
+    /// An error when a cell of this size is too large for any result. `column` names it.
+    pub fn cell(&self, size_bytes: usize, column: impl FnOnce() -> String) -> Result<(), Error> {
+        let limit_bytes = self.limits.max_cell_bytes;
+        if size_bytes <= limit_bytes {
+            return Ok(());
+        }
+        Err(Error::ResultTooLarge { column: column(), size_bytes, limit_bytes })
+    }
+
+    /// Counts the row and gives its size; `None` when it does not fit any more. A first row that does not fit is an
+    /// error, since cutting at a row is impossible.
+    pub fn row(&mut self, row: &Row, column: impl FnOnce(usize) -> String) -> Result<Option<u64>, Error> {
+        let size_bytes = row.iter().map(Value::size_bytes).sum::<usize>();
+        if self.size_bytes + size_bytes as u64 > self.limits.max_bytes {
+            if self.row_count > 0 {
+                self.truncated = Some(Truncation::Bytes);
+                return Ok(None);
+            }
+            let sizes = row.iter().map(Value::size_bytes).enumerate();
+            let (largest, _) = sizes.max_by_key(|(_, size)| *size).unwrap_or_default();
+            let limit_bytes = usize::try_from(self.limits.max_bytes).unwrap_or(usize::MAX);
+            return Err(Error::ResultTooLarge { column: column(largest), size_bytes, limit_bytes });
+        }
+        self.row_count += 1;
+        self.size_bytes += size_bytes as u64;
+        Ok(Some(size_bytes as u64))
+    }
+
+    pub fn summary(&self, execution_time: Duration) -> Summary {
+        let Self { limits: _, row_count, size_bytes, truncated } = *self;
+        Summary { row_count, size_bytes, truncated, execution_time }
     }
 }

@@ -133,6 +133,7 @@ impl Databases for ScriptedDatabases {
             tls: Tls::default(),
             access_mode: AccessMode::ReadOnly,
             allowed_functions: Vec::new(),
+            excluded_columns: Vec::new(),
             limits: ConnectionLimits::default(),
             has_password: false,
             create_time: time,
@@ -416,6 +417,14 @@ impl Store for MemoryStore {
             logs.remove(&id);
         }
         Ok(known)
+    }
+
+    async fn keep_answer(&self, _: &TenantId, _: &str, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn answer(&self, _: &TenantId, _: &str, _: &str) -> Result<Option<String>, Error> {
+        Ok(None)
     }
 
     async fn claim_request(

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod arrow;
 mod bad_input;
 mod cli;
 mod connections;
@@ -13,12 +14,17 @@ mod feedback;
 mod guard;
 mod identity;
 mod llm;
+mod mysql;
 mod openai_engine;
+mod postgres;
 mod python_client;
 mod queries;
 mod schema;
+mod server_connections;
+mod servers;
 mod shop_questions;
 mod stopping;
 mod support;
 mod watch;
 mod workflow;
+mod writes;

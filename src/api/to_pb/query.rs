@@ -13,7 +13,7 @@ use super::outputs::checks;
 use super::value::{columns, count, duration, long_count, rows};
 
 pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryResponse {
-    let QueryResult { columns: header, rows: cells, row_count, truncated, execution_time } = given;
+    let QueryResult { columns: header, rows: cells, row_count, truncated, execution_time, affected_rows } = given;
     pb::ExecuteQueryResponse {
         columns: columns(header),
         rows: rows(cells),
@@ -22,7 +22,7 @@ pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryRespon
         truncation_reason: truncation(truncated).into(),
         execution_time: Some(duration(execution_time)),
         execution_time_ms: execution_time.as_secs_f64() * 1_000.0,
-        affected_row_count: None,
+        affected_row_count: affected_rows.map(long_count),
         warnings: Vec::new(),
     }
 }
@@ -36,8 +36,8 @@ fn truncation(given: Option<Truncation>) -> pb::TruncationReason {
 }
 
 /// The first piece of a stream.
-pub(in crate::api) fn header(given: Vec<ResultColumn>) -> pb::StreamQueryResponse {
-    let header = pb::StreamHeader { columns: columns(given), format: pb::StreamFormat::Rows.into() };
+pub(in crate::api) fn header(given: Vec<ResultColumn>, format: pb::StreamFormat) -> pb::StreamQueryResponse {
+    let header = pb::StreamHeader { columns: columns(given), format: format.into() };
     pb::StreamQueryResponse { part: Some(Part::Header(header)) }
 }
 
@@ -48,7 +48,14 @@ pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize)
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }
 
-/// The last piece of a stream; `size_bytes` is what the batches took on the wire.
+/// The next bytes of an Arrow stream, and how many they are.
+pub(in crate::api) fn arrow(piece: Vec<u8>) -> (pb::StreamQueryResponse, usize) {
+    let bytes = piece.len();
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::ArrowIpc(piece.into())) };
+    (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
+}
+
+/// The last piece of a stream; `size_bytes` is what the batches or the Arrow stream took on the wire.
 pub(in crate::api) fn summary(given: StreamSummary, size_bytes: usize) -> pb::StreamQueryResponse {
     let StreamSummary { row_count, size_bytes: _, truncated, execution_time } = given;
     let summary = pb::StreamSummary {

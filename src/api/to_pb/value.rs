@@ -14,7 +14,7 @@ pub(in crate::api) fn duration(span: Duration) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: span.subsec_nanos().cast_signed() }
 }
 
-pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub(in crate::api) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     // Protobuf counts nanoseconds forward from the second, also before 1970.
     let nanos = time.as_nanosecond();
     let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or_default();
@@ -74,6 +74,7 @@ pub(super) fn data_type(kind: ColumnType) -> pb::DataType {
     match kind {
         ColumnType::Boolean => pb::DataType::Bool,
         ColumnType::Integer => pb::DataType::Int64,
+        ColumnType::Unsigned => pb::DataType::Uint64,
         ColumnType::Decimal => pb::DataType::Decimal,
         ColumnType::Float => pb::DataType::Double,
         ColumnType::Text => pb::DataType::String,

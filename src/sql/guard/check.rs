@@ -32,7 +32,7 @@ pub enum Effect {
 
 /// Which statements that write a policy admits. None of them admits privileges, files, functions, triggers, extensions,
 /// settings or transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Writes {
     /// None.
     #[default]
@@ -44,7 +44,7 @@ pub enum Writes {
 }
 
 /// What a statement may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// The dialect of the connection.
     pub kind: DatabaseKind,
@@ -72,6 +72,7 @@ struct Inner {
     dialect: DatabaseKind,
     is_query: bool,
     effect: Effect,
+    mentions_allowed_functions: bool,
     analysis: Analysis,
 }
 
@@ -100,6 +101,11 @@ impl GuardedSql {
         self.0.effect
     }
 
+    /// Whether it may call a function that only the connection allows: nobody knows what that does to the session.
+    pub(in crate::sql) fn mentions_allowed_functions(&self) -> bool {
+        self.0.mentions_allowed_functions
+    }
+
     pub(in crate::sql) fn analysis(&self) -> &Analysis {
         &self.0.analysis
     }
@@ -123,8 +129,14 @@ pub fn check(text: &str, policy: &Policy) -> Result<GuardedSql, Refusal> {
 }
 
 fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner, Refusal> {
-    let passed =
-        |effect, is_query, analysis| Inner { text: text.to_owned(), dialect: policy.kind, is_query, effect, analysis };
+    let passed = |effect, is_query, analysis| Inner {
+        text: text.to_owned(),
+        dialect: policy.kind,
+        is_query,
+        effect,
+        mentions_allowed_functions: mentions(text, &policy.allowed_functions),
+        analysis,
+    };
     let placed = |finding: Finding| finding.in_text(text);
     let tokens = tokenize(text, policy.kind)?;
     pieces.compare(text, &tokens)?;
@@ -178,6 +190,12 @@ fn harmful_call(tokens: &[&TokenWithSpan], policy: &Policy) -> Result<(), Findin
         }
     }
     Ok(())
+}
+
+/// Whether the text holds the last part of one of these names anywhere.
+fn mentions(text: &str, functions: &[String]) -> bool {
+    let text = text.to_ascii_lowercase();
+    functions.iter().any(|name| text.contains(&name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase()))
 }
 
 fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row};
-use sha2::{Digest, Sha256};
 
 use super::declared::column_type;
 use crate::domain::{Column, DatabaseKind, ForeignKey, Schema, Table, TableKind};
-use crate::sql::Error;
+use crate::sql::{Error, catalog};
 
 /// The namespace of every table: other databases cannot be attached.
 const NAMESPACE: &str = "main";
@@ -49,8 +48,7 @@ pub fn schema(connection: &Connection) -> Result<Schema, Error> {
             table.row_count = row_count(connection, &table.name);
         }
     }
-    let fingerprint = fingerprint(&tables);
-    Ok(Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint })
+    Ok(catalog::schema(DatabaseKind::Sqlite, tables))
 }
 
 /// An identifier in double quotes, safe inside a statement.
@@ -183,38 +181,6 @@ fn row_count(connection: &Connection, table: &str) -> Option<i64> {
         return Some(counted);
     }
     connection.query_row(&format!("SELECT max(rowid) FROM {table}"), [], |row| row.get(0)).ok()
-}
-
-/// SHA-256 over names, types and keys, each part ended so that no two structures read the same.
-fn fingerprint(tables: &[Table]) -> String {
-    let mut hash = Sha256::new();
-    let mut part = |text: &str| {
-        hash.update(text.as_bytes());
-        hash.update([0]);
-    };
-    for table in tables {
-        part(&format!("table {:?}", table.kind));
-        part(&table.name);
-        for column in &table.columns {
-            part(if column.nullable { "column" } else { "column not null" });
-            part(&column.name);
-            part(&column.declared_type);
-        }
-        part("primary key");
-        table.primary_key.iter().for_each(|name| part(name));
-        for key in &table.unique_keys {
-            part("unique");
-            for name in key {
-                part(name);
-            }
-        }
-        for key in &table.foreign_keys {
-            part("foreign key");
-            part(&key.referenced_table);
-            key.columns.iter().chain(&key.referenced_columns).for_each(|name| part(name));
-        }
-    }
-    hex::encode(hash.finalize())
 }
 
 fn collect<T>(

@@ -21,4 +21,3 @@ pub use open::open;
 pub(super) use pool::Pool;
 pub use run::execute;
 pub use sample::{SampleBounds, values};
-pub(super) use watch::StopOnDrop;

@@ -8,7 +8,8 @@ use super::bind::bind;
 use super::cell;
 use super::declared::column_type;
 use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Row, Value};
-use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation};
+use crate::sql::result::Meter;
+use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation, Written};
 
 /// Where the rows of a running statement go.
 pub(super) trait Sink {
@@ -59,28 +60,52 @@ pub(super) fn run(
     let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
     sink.columns(columns)?;
 
-    let mut summary = Summary { row_count: 0, size_bytes: 0, truncated: None, execution_time: started.elapsed() };
+    let mut meter = Meter::new(limits);
     let mut rows = statement.raw_query();
     while let Some(stored) = rows.next()? {
-        if summary.row_count == limits.max_rows {
-            summary.truncated = Some(Truncation::Rows);
+        if meter.is_full() {
             break;
         }
-        let row = read(stored, &kinds, limits.max_cell_bytes)?;
-        let size_bytes = row.iter().map(Value::size_bytes).sum::<usize>() as u64;
-        if summary.size_bytes + size_bytes > limits.max_bytes {
-            if summary.row_count == 0 {
-                return Err(row_too_large(stored, &row, limits));
-            }
-            summary.truncated = Some(Truncation::Bytes);
-            break;
-        }
-        summary.row_count += 1;
-        summary.size_bytes += size_bytes;
+        let row = read(stored, &kinds, &meter)?;
+        let Some(size_bytes) = meter.row(&row, |index| column_name(stored, index))? else { break };
         sink.row(row, size_bytes)?;
     }
-    summary.execution_time = started.elapsed();
-    Ok(summary)
+    Ok(meter.summary(started.elapsed()))
+}
+
+/// Runs a statement that writes to its end; rows of its RETURNING beyond the limits are left out.
+pub(super) fn write(
+    connection: &Connection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    limits: Limits,
+) -> Result<Written, Error> {
+    let started = Instant::now();
+    let changed_before = connection.total_changes();
+    let mut statement = prepare(connection, sql, parameters)?;
+    let columns = columns(&statement);
+    let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
+    let mut meter = Meter::new(limits);
+    let mut kept = Vec::new();
+    let mut rows = statement.raw_query();
+    while let Some(stored) = rows.next()? {
+        if meter.is_full() {
+            continue;
+        }
+        let row = read(stored, &kinds, &meter);
+        match row.and_then(|row| Ok(meter.row(&row, |index| column_name(stored, index))?.map(|_| row))) {
+            Ok(Some(row)) => kept.push(row),
+            Ok(None) => {}
+            Err(Error::ResultTooLarge { .. }) => meter.truncated = Some(Truncation::Bytes),
+            Err(error) => return Err(error),
+        }
+    }
+    drop(rows);
+    drop(statement);
+    // Without a change the count is still that of the statement before.
+    let affected_rows = if connection.total_changes() == changed_before { 0 } else { connection.changes() };
+    let returned = ResultSet { columns, rows: kept, truncated: meter.truncated, execution_time: started.elapsed() };
+    Ok(Written { affected_rows, returned })
 }
 
 /// What the planner would do, a line each, indented by depth; empty for a statement that is no query.
@@ -131,28 +156,15 @@ fn columns(statement: &Statement<'_>) -> Vec<ResultColumn> {
         .collect()
 }
 
-fn read(stored: &StoredRow<'_>, kinds: &[ColumnType], max_cell_bytes: usize) -> Result<Row, Error> {
-    kinds
-        .iter()
-        .enumerate()
-        .map(|(index, &kind)| {
-            let cell = stored.get_ref(index)?;
-            let size_bytes = cell::stored_bytes(cell);
-            if size_bytes > max_cell_bytes {
-                return Err(too_large(stored, index, size_bytes, max_cell_bytes));
-            }
-            Ok(cell::value(cell, kind))
-        })
-        .collect()
+fn read(stored: &StoredRow<'_>, kinds: &[ColumnType], meter: &Meter) -> Result<Row, Error> {
+    let cell = |(index, &kind): (usize, &ColumnType)| {
+        let cell = stored.get_ref(index)?;
+        meter.cell(cell::stored_bytes(cell), || column_name(stored, index))?;
+        Ok(cell::value(cell, kind))
+    };
+    kinds.iter().enumerate().map(cell).collect()
 }
 
-fn row_too_large(stored: &StoredRow<'_>, row: &Row, limits: Limits) -> Error {
-    let (index, _) = row.iter().map(Value::size_bytes).enumerate().max_by_key(|(_, size)| *size).unwrap_or_default();
-    let size_bytes = row.iter().map(Value::size_bytes).sum();
-    too_large(stored, index, size_bytes, usize::try_from(limits.max_bytes).unwrap_or(usize::MAX))
-}
-
-fn too_large(stored: &StoredRow<'_>, index: usize, size_bytes: usize, limit_bytes: usize) -> Error {
-    let column = stored.as_ref().column_name(index).unwrap_or_default().to_owned();
-    Error::ResultTooLarge { column, size_bytes, limit_bytes }
+fn column_name(stored: &StoredRow<'_>, index: usize) -> String {
+    stored.as_ref().column_name(index).unwrap_or_default().to_owned()
 }

@@ -21,7 +21,7 @@ pub(super) struct Watch {
 
 /// Stops the run when it is dropped: whoever waits for the result holds it.
 #[derive(Debug)]
-pub struct StopOnDrop(Arc<Watch>);
+pub(super) struct StopOnDrop(Arc<Watch>);
 
 impl Watch {
     pub fn start(timeout: Duration) -> (Arc<Self>, StopOnDrop) {

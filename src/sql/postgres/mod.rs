@@ -1,0 +1,19 @@
+//! PostgreSQL targets, through sqlx.
+//!
+//! A session is read-only from its first moment. Unary statements run over the extended protocol in one round trip and
+//! come back binary; streams, and results with types whose binary form only PostgreSQL itself can print, are read through
+//! a cursor as text. Both give the same values.
+
+mod binary;
+mod bind;
+mod calendar;
+mod catalog;
+mod error;
+mod run;
+mod sample;
+mod session;
+mod target;
+mod text;
+mod types;
+
+pub(super) use target::Postgres;
