@@ -12,6 +12,7 @@ mod crash;
 mod edge;
 mod feedback;
 mod guard;
+mod guard_on_servers;
 mod identity;
 mod llm;
 mod mysql;

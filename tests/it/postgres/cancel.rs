@@ -49,7 +49,7 @@ async fn nothing_is_left(home: &Database<'_>) {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("what was given up ends");
+    tokio::time::timeout(Duration::from_mins(1), ended).await.expect("what was given up ends");
 }
 
 #[tokio::test]
@@ -142,5 +142,5 @@ async fn statements_end_where_activity_is_not_tracked() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the statement ends");
+    tokio::time::timeout(Duration::from_mins(1), ended).await.expect("the statement ends");
 }

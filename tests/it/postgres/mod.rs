@@ -38,7 +38,7 @@ fn opened(database: &servers::Database<'_>, options: Options) -> Database {
 
 /// The machine may be busy with other tests.
 fn patient() -> Options {
-    let long = std::time::Duration::from_secs(60);
+    let long = std::time::Duration::from_mins(1);
     Options { connect_timeout: long, acquire_timeout: long, ..Options::default() }
 }
 

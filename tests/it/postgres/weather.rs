@@ -246,9 +246,9 @@ async fn a_restarted_server_costs_one_call_at_most() {
         let all = futures::future::join_all((0..3).map(|_| one(&database))).await;
         assert!(all.iter().all(Result::is_ok), "{all:?}");
         if kill {
-            server.kill().await
+            server.kill().await;
         } else {
-            server.stop().await
+            server.stop().await;
         }
         let error = one(&database).await.unwrap_err();
         assert!(matches!(error, Error::Unavailable(_) | Error::Unreachable(Unreachable::Refused)), "{error:?}");
