@@ -127,6 +127,11 @@ impl Meter {
         self.truncated.is_some()
     }
 
+    /// Rows that may still come.
+    pub fn rows_left(&self) -> u64 {
+        self.limits.max_rows - self.row_count
+    }
+
     /// An error when a cell of this size is too large for any result. `column` names it.
     pub fn cell(&self, size_bytes: usize, column: impl FnOnce() -> String) -> Result<(), Error> {
         let limit_bytes = self.limits.max_cell_bytes;

@@ -16,6 +16,7 @@ mod openai_engine;
 mod python_client;
 mod queries;
 mod schema;
+mod servers;
 mod shop_questions;
 mod stopping;
 mod support;

@@ -1,64 +1,19 @@
 //! PostgreSQL targets, through sqlx.
+//!
+//! A session is read-only from its first moment. Unary statements run over the extended protocol in one round trip and
+//! come back binary; streams, and results with types whose binary form only PostgreSQL itself can print, are read through
+//! a cursor as text. Both give the same values.
 
-use async_trait::async_trait;
+mod binary;
+mod bind;
+mod calendar;
+mod catalog;
+mod error;
+mod run;
+mod sample;
+mod session;
+mod target;
+mod text;
+mod types;
 
-use super::database::Backend;
-use super::server::ServerTarget;
-use super::sqlite::SampleBounds;
-use super::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Written};
-use crate::domain::{DatabaseKind, Schema, Value, ValueIndex};
-
-/// One PostgreSQL database.
-#[derive(Debug)]
-pub(super) struct Postgres {
-    server: ServerTarget,
-    options: Options,
-}
-
-impl Postgres {
-    pub fn new(server: ServerTarget, options: Options) -> Self {
-        Self { server, options }
-    }
-
-    fn not_there<T>(&self) -> Result<T, Error> {
-        let Self { server, options } = self;
-        Err(Error::Protocol(format!("not there yet: {server:?} {options:?}")))
-    }
-}
-
-#[async_trait]
-impl Backend for Postgres {
-    fn kind(&self) -> DatabaseKind {
-        DatabaseKind::Postgresql
-    }
-
-    async fn probe(&self) -> Result<ServerInfo, Error> {
-        self.not_there()
-    }
-
-    async fn schema(&self) -> Result<Schema, Error> {
-        self.not_there()
-    }
-
-    async fn values(&self, _schema: Schema, _bounds: SampleBounds) -> Result<ValueIndex, Error> {
-        self.not_there()
-    }
-
-    async fn explain(&self, _sql: GuardedSql, _parameters: Vec<Value>) -> Result<String, Error> {
-        self.not_there()
-    }
-
-    async fn execute(&self, _sql: GuardedSql, _parameters: Vec<Value>, _limits: Limits) -> Result<ResultSet, Error> {
-        self.not_there()
-    }
-
-    async fn stream(&self, _sql: GuardedSql, _parameters: Vec<Value>, _limits: Limits) -> Result<RowStream, Error> {
-        self.not_there()
-    }
-
-    async fn write(&self, _sql: GuardedSql, _parameters: Vec<Value>, _limits: Limits) -> Result<Written, Error> {
-        self.not_there()
-    }
-
-    async fn close(&self) {}
-}
+pub(super) use target::Postgres;

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{ResultColumn, Row};
 use crate::sql::result::{BATCH_BYTES, Meter};
-use crate::sql::{Error, Limits, ResultSet, Summary};
+use crate::sql::{Error, Limits, ResultSet, Summary, Truncation};
 
 /// Takes columns and rows, within limits.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(in crate::sql) struct Output {
     rows: Vec<Row>,
     waiting_bytes: u64,
     reader: Option<Reader>,
+    keeps_what_fits: bool,
 }
 
 #[derive(Debug)]
@@ -27,7 +28,20 @@ struct Reader {
 impl Output {
     /// Holds everything until [`Self::whole`].
     pub fn held(limits: Limits) -> Self {
-        Self { meter: Meter::new(limits), columns: Vec::new(), rows: Vec::new(), waiting_bytes: 0, reader: None }
+        Self {
+            meter: Meter::new(limits),
+            columns: Vec::new(),
+            rows: Vec::new(),
+            waiting_bytes: 0,
+            reader: None,
+            keeps_what_fits: false,
+        }
+    }
+
+    /// From here on rows that do not fit are left out, and the others wanted all the same: for a statement that writes,
+    /// which must run to its end.
+    pub fn keep_what_fits(&mut self) {
+        self.keeps_what_fits = true;
     }
 
     /// Sends columns and batches to a reader, and waits while it does not take them.
@@ -48,19 +62,30 @@ impl Output {
         }
     }
 
-    /// The name of a column, for errors.
-    pub fn name(&self, index: usize) -> String {
-        self.columns.get(index).map(|column| column.name.clone()).unwrap_or_default()
+    /// An error when a cell of this size is too large for any result; asked before the cell is copied.
+    pub fn admit(&self, size_bytes: usize, column: usize) -> Result<(), Error> {
+        if self.keeps_what_fits {
+            return Ok(());
+        }
+        self.meter.cell(size_bytes, || self.columns.get(column).map(|column| column.name.clone()).unwrap_or_default())
     }
 
     /// The next row; `false` when it does not fit, so that no further one is wanted.
     pub async fn row(&mut self, row: Row) -> Result<bool, Error> {
         if self.meter.is_full() {
-            return Ok(false);
+            return Ok(self.keeps_what_fits);
         }
         let columns = &self.columns;
         let name = |index: usize| columns.get(index).map(|column| column.name.clone()).unwrap_or_default();
-        let Some(size_bytes) = self.meter.row(&row, name)? else { return Ok(false) };
+        let size_bytes = match self.meter.row(&row, name) {
+            Ok(Some(size_bytes)) => size_bytes,
+            Ok(None) => return Ok(self.keeps_what_fits),
+            Err(Error::ResultTooLarge { .. }) if self.keeps_what_fits => {
+                self.meter.truncated = Some(Truncation::Bytes);
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
         self.rows.push(row);
         self.waiting_bytes += size_bytes;
         if self.reader.is_some() && self.waiting_bytes >= BATCH_BYTES {

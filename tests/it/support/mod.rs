@@ -1,4 +1,5 @@
-//! What the tests share: a whole server in this process or in a child, a scripted model, and waiting on conditions.
+//! What the tests share: a whole server in this process or in a child, a scripted model, real
+//! database servers, and waiting on conditions.
 
 pub mod calls;
 pub mod contract;
@@ -7,5 +8,7 @@ pub mod follow;
 pub mod http;
 pub mod model_server;
 pub mod process;
+pub mod proxy;
 pub mod script;
 pub mod server;
+pub mod servers;

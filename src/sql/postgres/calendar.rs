@@ -1,0 +1,265 @@
+//! Dates, times and spans as text. PostgreSQL's calendar is proleptic Gregorian and reaches from 4713 BC to beyond the
+//! year 290,000, which no crate of ours covers.
+
+use std::fmt::Write;
+
+/// Days between 1970-01-01 and 2000-01-01, where PostgreSQL counts from.
+const DAYS_TO_2000: i64 = 10_957;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+
+/// A date, `days` after 2000-01-01.
+pub(super) fn date(days: i32) -> String {
+    match days {
+        i32::MAX => "infinity".to_owned(),
+        i32::MIN => "-infinity".to_owned(),
+        days => {
+            let mut text = String::with_capacity(10);
+            let before_christ = push_date(&mut text, i64::from(days));
+            mark(text, before_christ)
+        }
+    }
+}
+
+/// A time of day, in microseconds; 24:00:00 is one.
+pub(super) fn time(micros: i64) -> String {
+    let mut text = String::with_capacity(15);
+    push_time(&mut text, micros);
+    text
+}
+
+/// A date and time, in microseconds after 2000-01-01; `zone` is appended to what is a point in time.
+pub(super) fn timestamp(micros: i64, zone: &str) -> String {
+    match micros {
+        i64::MAX => "infinity".to_owned(),
+        i64::MIN => "-infinity".to_owned(),
+        micros => {
+            let mut text = String::with_capacity(27);
+            let before_christ = push_date(&mut text, micros.div_euclid(MICROS_PER_DAY));
+            text.push('T');
+            push_time(&mut text, micros.rem_euclid(MICROS_PER_DAY));
+            text.push_str(zone);
+            mark(text, before_christ)
+        }
+    }
+}
+
+/// `+02:00` for an offset in seconds east of Greenwich.
+pub(super) fn offset(seconds: i32) -> String {
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let seconds = seconds.unsigned_abs();
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if rest == 0 {
+        format!("{sign}{hours:02}:{minutes:02}")
+    } else {
+        format!("{sign}{hours:02}:{minutes:02}:{rest:02}")
+    }
+}
+
+/// A span as PostgreSQL keeps it: months, days and microseconds are independent of each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub micros: i64,
+}
+
+impl Interval {
+    /// ISO 8601, each part with its own sign, as PostgreSQL's `iso_8601` style writes it: `P1Y2M3DT4H5M6.789S`.
+    pub fn iso(self) -> String {
+        match self {
+            Self { months: 0, days: 0, micros: 0 } => return "PT0S".to_owned(),
+            Self { months: i32::MAX, days: i32::MAX, micros: i64::MAX } => return "infinity".to_owned(),
+            Self { months: i32::MIN, days: i32::MIN, micros: i64::MIN } => return "-infinity".to_owned(),
+            _ => {}
+        }
+        let mut text = "P".to_owned();
+        let mut part = |number: i64, unit: char| {
+            if number != 0 {
+                // Writing into a String cannot fail.
+                let _ = write!(text, "{number}{unit}");
+            }
+        };
+        part((self.months / 12).into(), 'Y');
+        part((self.months % 12).into(), 'M');
+        part(self.days.into(), 'D');
+        if self.micros != 0 {
+            let seconds = self.micros / MICROS_PER_SECOND;
+            text.push('T');
+            let mut part = |number: i64, unit: char| {
+                if number != 0 {
+                    let _ = write!(text, "{number}{unit}");
+                }
+            };
+            part(seconds / 3_600, 'H');
+            part(seconds / 60 % 60, 'M');
+            let (rest, fraction) = (seconds % 60, self.micros % MICROS_PER_SECOND);
+            if rest != 0 || fraction != 0 {
+                let sign = if self.micros < 0 { "-" } else { "" };
+                let _ = write!(text, "{sign}{}", rest.unsigned_abs());
+                push_fraction(&mut text, fraction.unsigned_abs());
+                text.push('S');
+            }
+        }
+        text
+    }
+
+    /// Reads PostgreSQL's default style: `1 year 2 mons -3 days +04:05:06.789`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut interval = Self::default();
+        let mut words = text.split_ascii_whitespace();
+        while let Some(word) = words.next() {
+            if word.contains(':') {
+                interval.micros = clock(word)?;
+                continue;
+            }
+            let number: i32 = word.parse().ok()?;
+            match words.next()?.trim_end_matches('s') {
+                "year" => interval.months += number.checked_mul(12)?,
+                "mon" => interval.months += number,
+                "day" => interval.days += number,
+                _ => return None,
+            }
+        }
+        Some(interval)
+    }
+}
+
+/// Microseconds of `[-]H…:MM:SS[.ffffff]`.
+fn clock(text: &str) -> Option<i64> {
+    let negative = text.starts_with('-');
+    let mut parts = text.trim_start_matches(['-', '+']).split(':');
+    let hours: i64 = parts.next()?.parse().ok()?;
+    let minutes: i64 = parts.next()?.parse().ok()?;
+    let (seconds, fraction) = parts.next().map(|part| part.split_once('.').unwrap_or((part, "0")))?;
+    let seconds: i64 = seconds.parse().ok()?;
+    let fraction: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
+    let whole = hours.checked_mul(3_600)?.checked_add(minutes * 60 + seconds)?.checked_mul(MICROS_PER_SECOND)?;
+    let micros = whole.checked_add(fraction)?;
+    Some(if negative { -micros } else { micros })
+}
+
+/// Writes the date and says whether its year is before Christ.
+fn push_date(text: &mut String, days_after_2000: i64) -> bool {
+    let (year, month, day) = civil(days_after_2000 + DAYS_TO_2000);
+    // There is no year 0: the year before 1 is 1 BC.
+    let (shown, before_christ) = if year > 0 { (year, false) } else { (1 - year, true) };
+    push_padded(text, shown, 4);
+    text.push('-');
+    push_padded(text, month, 2);
+    text.push('-');
+    push_padded(text, day, 2);
+    before_christ
+}
+
+fn push_time(text: &mut String, micros: i64) {
+    let seconds = micros / MICROS_PER_SECOND;
+    push_padded(text, seconds / 3_600, 2);
+    text.push(':');
+    push_padded(text, seconds / 60 % 60, 2);
+    text.push(':');
+    push_padded(text, seconds % 60, 2);
+    push_fraction(text, (micros % MICROS_PER_SECOND).unsigned_abs());
+}
+
+/// `.25` for 250,000 microseconds; nothing for none.
+fn push_fraction(text: &mut String, micros: u64) {
+    if micros > 0 {
+        text.push('.');
+        let digits = format!("{micros:06}");
+        text.push_str(digits.trim_end_matches('0'));
+    }
+}
+
+/// Digits with zeros before them. Called for every cell of a long result, so it does without the formatter.
+fn push_padded(text: &mut String, number: i64, width: u32) {
+    let mut divisor = 10_i64.pow(width - 1);
+    while number / divisor >= 10 {
+        divisor *= 10;
+    }
+    while divisor > 0 {
+        let digit = u8::try_from(number / divisor % 10).unwrap_or_default();
+        text.push(char::from(b'0' + digit));
+        divisor /= 10;
+    }
+}
+
+fn mark(mut text: String, before_christ: bool) -> String {
+    if before_christ {
+        text.push_str(" BC");
+    }
+    text
+}
+
+/// Year, month and day, `days` after 1970-01-01 in the proleptic Gregorian calendar.
+///
+/// Counts in eras of 400 years that begin on the first of March, so that the leap day is the last day of its year
+/// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+fn civil(days: i64) -> (i64, i64, i64) {
+    const DAYS_PER_ERA: i64 = 146_097;
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(DAYS_PER_ERA);
+    let day_of_era = shifted.rem_euclid(DAYS_PER_ERA);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_over_the_whole_calendar() {
+        for (days, expected) in [
+            (0, "2000-01-01"),
+            (59, "2000-02-29"),
+            (-10_957, "1970-01-01"),
+            (-10_958, "1969-12-31"),
+            (8_825, "2024-02-29"),
+            (2_921_939, "9999-12-31"),
+            (2_921_940, "10000-01-01"),
+            (-730_119, "0001-01-01"),
+            (-730_120, "0001-12-31 BC"),
+            (-746_580, "0045-12-06 BC"),
+            (-2_451_545, "4714-11-24 BC"),
+            (i32::MAX, "infinity"),
+            (i32::MIN, "-infinity"),
+        ] {
+            assert_eq!(date(days), expected, "{days}");
+        }
+    }
+
+    #[test]
+    fn moments_before_and_after_2000() {
+        assert_eq!(timestamp(0, "Z"), "2000-01-01T00:00:00Z");
+        assert_eq!(timestamp(-1, ""), "1999-12-31T23:59:59.999999");
+        assert_eq!(timestamp(1_500_000, ""), "2000-01-01T00:00:01.5");
+        assert_eq!(timestamp(i64::MIN, "Z"), "-infinity");
+        assert_eq!(time(86_400_000_000), "24:00:00");
+        assert_eq!(
+            (offset(7_200).as_str(), offset(-19_800).as_str(), offset(1_172).as_str()),
+            ("+02:00", "-05:30", "+00:19:32")
+        );
+    }
+
+    #[test]
+    fn spans_keep_every_part_and_its_sign() {
+        for (text, iso) in [
+            ("00:00:00", "PT0S"),
+            ("1 year 2 mons 3 days 04:05:06.789", "P1Y2M3DT4H5M6.789S"),
+            ("-1 years -2 mons +3 days -04:05:06.7", "P-1Y-2M3DT-4H-5M-6.7S"),
+            ("-00:00:00.5", "PT-0.5S"),
+            ("100 days", "P100D"),
+            ("2562047788:00:54.775807", "PT2562047788H54.775807S"),
+        ] {
+            assert_eq!(Interval::parse(text).map(Interval::iso).as_deref(), Some(iso), "{text}");
+        }
+        assert_eq!(Interval::parse("P1Y"), None);
+        assert_eq!(Interval { months: i32::MAX, days: i32::MAX, micros: i64::MAX }.iso(), "infinity");
+    }
+}

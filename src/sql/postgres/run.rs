@@ -1,0 +1,330 @@
+//! Runs one guarded statement in one session.
+
+use std::time::Instant;
+
+use futures::TryStreamExt;
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo, PgValueRef};
+use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement, ValueRef};
+
+use super::session::Session;
+use super::types::{Form, Shape};
+use super::{binary, bind, error, text};
+use crate::domain::{Row, SqlError, Value};
+use crate::sql::result::BATCH_BYTES;
+use crate::sql::server::{Output, Rest};
+use crate::sql::{Error, GuardedSql, Summary};
+
+/// Rows of the first fetch from a cursor: few, so that a reader has something soon.
+const FIRST_FETCH: u64 = 100;
+/// Most rows of any fetch.
+const LARGEST_FETCH: u64 = 10_000;
+/// The server's words when a table changed under a prepared statement.
+const PLAN_CHANGED: &str = "0A000";
+
+/// A statement that PostgreSQL has parsed, and the values for it.
+struct Ready {
+    statement: PgStatement,
+    arguments: PgArguments,
+    shape: Shape,
+}
+
+/// Runs a statement for one answer: in one round trip once it is prepared, unless its types demand a cursor.
+pub(super) async fn unary(
+    session: &mut Session,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+) -> (Result<(), Error>, Rest) {
+    let connection = &mut session.connection;
+    let (result, rest) = match prepare(connection, sql.text(), parameters).await {
+        Ok(Some(ready)) if ready.shape.is_binary() || !sql.is_query() => direct(connection, ready, output).await,
+        Ok(ready) => return (through_cursor(connection, sql, parameters, ready, output).await, Rest::Nothing),
+        Err(error) => (Err(error), Rest::Nothing),
+    };
+    match result {
+        // A table changed under the prepared statement. Nothing has run: it is prepared anew, once.
+        Err(Error::Statement(error)) if error.sqlstate == PLAN_CHANGED && output.meter.row_count == 0 => {
+            if let Err(error) = forget_prepared(connection).await {
+                return (Err(error), Rest::Nothing);
+            }
+            match prepare(connection, sql.text(), parameters).await {
+                Ok(Some(ready)) => {
+                    let (result, rest) = direct(connection, ready, output).await;
+                    (result.map(drop), rest)
+                }
+                Ok(None) => (Err(Error::Statement(error)), Rest::Nothing),
+                Err(error) => (Err(error), Rest::Nothing),
+            }
+        }
+        result => (result.map(drop), rest),
+    }
+}
+
+/// Runs a statement whose rows somebody takes as they come.
+pub(super) async fn stream(
+    session: &mut Session,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+) -> (Result<Summary, Error>, Rest) {
+    let started = Instant::now();
+    let connection = &mut session.connection;
+    let (result, rest) = match prepare(connection, sql.text(), parameters).await {
+        Ok(Some(ready)) if !sql.is_query() => {
+            let (result, rest) = direct(connection, ready, output).await;
+            (result.map(drop), rest)
+        }
+        Ok(ready) => (through_cursor(connection, sql, parameters, ready, output).await, Rest::Nothing),
+        Err(error) => (Err(error), Rest::Nothing),
+    };
+    let flushed = match result {
+        Ok(()) => output.flush().await,
+        Err(error) => Err(error),
+    };
+    (flushed.map(|()| output.summary(started.elapsed())), rest)
+}
+
+/// Runs a statement that writes, and gives the rows it affected.
+pub(super) async fn write(
+    session: &mut Session,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+) -> (Result<u64, Error>, Rest) {
+    let connection = &mut session.connection;
+    match prepare(connection, sql.text(), parameters).await {
+        // Every row is read: stopping early would take the write back.
+        Ok(Some(ready)) if ready.shape.is_binary() => {
+            output.keep_what_fits();
+            direct(connection, ready, output).await
+        }
+        Ok(_) => {
+            let message = "RETURNING gives a type that only a SELECT can read here".to_owned();
+            let hint = "cast it, for example to text, or select the row afterwards".to_owned();
+            (Err(Error::Statement(SqlError { message, hint, ..SqlError::default() })), Rest::Nothing)
+        }
+        Err(error) => (Err(error), Rest::Nothing),
+    }
+}
+
+/// The plan as PostgreSQL prints it; empty for a statement that is no query.
+pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+    const EXPLAIN: &str = "EXPLAIN ";
+    let connection = &mut session.connection;
+    if !sql.is_query() {
+        return prepare(connection, sql.text(), parameters).await.map(|_| String::new());
+    }
+    let explained = prepare(connection, &format!("{EXPLAIN}{}", sql.text()), parameters).await;
+    let Some(Ready { statement, arguments, .. }) = explained.map_err(|error| behind(error, EXPLAIN))? else {
+        return Ok(String::new());
+    };
+    let lines = statement.query_with(arguments).fetch_all(connection).await;
+    let mut plan = String::new();
+    for line in &lines.map_err(|error| behind(error::running(error), EXPLAIN))? {
+        plan.push_str(line.try_get::<&str, _>(0).map_err(error::running)?);
+        plan.push('\n');
+    }
+    Ok(plan)
+}
+
+/// Has PostgreSQL parse the statement, once per session. `None` when its result has a type that the driver cannot look up,
+/// such as a multirange.
+async fn prepare(connection: &mut PgConnection, sql: &str, parameters: &[Value]) -> Result<Option<Ready>, Error> {
+    let prepared = (&mut *connection).prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await;
+    let statement = match prepared {
+        Ok(statement) => statement,
+        Err(error) if error::is_unknown_type(&error) => {
+            // The server has it prepared, but nobody remembers under which name.
+            simple(connection, "DEALLOCATE ALL").await?;
+            forget_prepared(connection).await?;
+            return Ok(None);
+        }
+        Err(error) => return Err(error::running(error)),
+    };
+    let arguments = bind::arguments(parameters, parameter_types(&statement))?;
+    let shape = Shape::of(statement.columns());
+    Ok(Some(Ready { statement, arguments, shape }))
+}
+
+fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
+    match statement.parameters() {
+        Some(Either::Left(types)) => types,
+        _ => &[],
+    }
+}
+
+async fn forget_prepared(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::Connection::clear_cached_statements(connection).await.map_err(error::running)
+}
+
+/// Runs the statement itself and reads binary cells; gives the rows that it affected.
+async fn direct(connection: &mut PgConnection, ready: Ready, output: &mut Output) -> (Result<u64, Error>, Rest) {
+    let Ready { statement, arguments, shape: Shape { columns, forms } } = ready;
+    if let Err(error) = output.columns(columns) {
+        return (Err(error), Rest::Nothing);
+    }
+    let mut affected = 0;
+    let mut stream = connection.fetch_many(statement.query_with(arguments));
+    loop {
+        let row = match stream.try_next().await {
+            Ok(Some(Either::Right(row))) => row,
+            Ok(Some(Either::Left(done))) => {
+                affected = done.rows_affected();
+                continue;
+            }
+            Ok(None) => return (Ok(affected), Rest::Nothing),
+            Err(error) => return (Err(error::running(error)), Rest::Nothing),
+        };
+        let read = |cell: PgValueRef<'_>, form: &Form| match cell.as_bytes() {
+            Ok(bytes) => binary::value(bytes, form),
+            Err(_) => Ok(Value::Null),
+        };
+        let taken = match cells(&row, &forms, output, read) {
+            Ok(row) => output.row(row).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(true) => {}
+            Ok(false) => return (Ok(affected), Rest::Rows),
+            Err(error) => return (Err(error), Rest::Rows),
+        }
+    }
+}
+
+/// Reads the statement through a cursor, as text, a batch at a time, in a read-only transaction.
+///
+/// The statement goes through the extended protocol like any other; only the fetches, whose text is ours, use the simple
+/// one, which is what makes PostgreSQL print the cells.
+async fn through_cursor(
+    connection: &mut PgConnection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    ready: Option<Ready>,
+    output: &mut Output,
+) -> Result<(), Error> {
+    simple(connection, "BEGIN READ ONLY").await?;
+    let read = fetch_all(connection, sql, parameters, ready, output).await;
+    // The transaction changed nothing; ending it also closes the cursor.
+    let ended = simple(connection, "ROLLBACK").await;
+    read?;
+    ended
+}
+
+async fn fetch_all(
+    connection: &mut PgConnection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    ready: Option<Ready>,
+    output: &mut Output,
+) -> Result<(), Error> {
+    let mut forms = match ready {
+        Some(Ready { shape: Shape { columns, forms }, .. }) => {
+            output.columns(columns)?;
+            Some(forms)
+        }
+        None => None,
+    };
+    declare(connection, sql.text(), parameters, "").await?;
+    let mut wanted = FIRST_FETCH;
+    loop {
+        let fetch = AssertSqlSafe(format!("FETCH FORWARD {wanted} FROM pulse"));
+        if forms.is_none() {
+            // The first rows tell what the columns are; of the rest of this fetch nothing is lost.
+            let rows = sqlx::raw_sql(fetch).fetch_all(&mut *connection).await.map_err(error::running)?;
+            let shape = match rows.first() {
+                Some(row) => Shape::named(connection, row.columns()).await?,
+                None => of_no_rows(connection, sql, parameters).await?,
+            };
+            output.columns(shape.columns)?;
+            for row in &rows {
+                if !output.row(printed(row, &shape.forms, output)?).await? {
+                    return Ok(());
+                }
+            }
+            if (rows.len() as u64) < wanted {
+                return Ok(());
+            }
+            forms = Some(shape.forms);
+        } else if let Some(forms) = &forms {
+            let mut rows = sqlx::raw_sql(fetch).fetch(&mut *connection);
+            let mut fetched = 0;
+            let mut full = false;
+            while let Some(row) = rows.try_next().await.map_err(error::running)? {
+                fetched += 1;
+                // The rest of a fetch is read even when it is not wanted: that leaves the session clean.
+                full = full || !output.row(printed(&row, forms, output)?).await?;
+            }
+            if full || fetched < wanted {
+                return Ok(());
+            }
+        }
+        wanted = next_fetch(output);
+    }
+}
+
+/// Opens the cursor; `suffix` follows the statement's text.
+async fn declare(connection: &mut PgConnection, sql: &str, parameters: &[Value], suffix: &str) -> Result<(), Error> {
+    const DECLARE: &str = "DECLARE pulse NO SCROLL CURSOR FOR ";
+    let text = format!("{DECLARE}{sql}{suffix}");
+    let declared = async {
+        let statement = (&mut *connection).prepare(AssertSqlSafe(text).into_sql_str()).await.map_err(error::running)?;
+        let arguments = bind::arguments(parameters, parameter_types(&statement))?;
+        statement.query_with(arguments).execute(&mut *connection).await.map_err(error::running)
+    };
+    declared.await.map(drop).map_err(|error| behind(error, DECLARE))
+}
+
+/// The columns of a result without rows whose types the driver cannot look up: read from a row of NULLs beside it.
+async fn of_no_rows(connection: &mut PgConnection, sql: &GuardedSql, parameters: &[Value]) -> Result<Shape, Error> {
+    simple(connection, "CLOSE pulse").await?;
+    let text = format!("SELECT q.* FROM (SELECT 1) one LEFT JOIN (\n{}\n", sql.text().trim_end().trim_end_matches(';'));
+    declare(connection, &text, parameters, ") q ON true LIMIT 1").await?;
+    let row = sqlx::raw_sql("FETCH FORWARD 1 FROM pulse").fetch_one(&mut *connection).await.map_err(error::running)?;
+    Shape::named(connection, row.columns()).await
+}
+
+fn printed(row: &PgRow, forms: &[Form], output: &Output) -> Result<Row, Error> {
+    cells(row, forms, output, |cell, form| Ok(cell.as_bytes().map_or(Value::Null, |bytes| text::value(bytes, form))))
+}
+
+/// As many rows as a batch of a stream holds, judged by those that came, and one more than may still come: it tells that
+/// there was more.
+fn next_fetch(output: &Output) -> u64 {
+    let meter = &output.meter;
+    let row_bytes = (meter.size_bytes / meter.row_count.max(1)).max(1);
+    (BATCH_BYTES / row_bytes).clamp(1, LARGEST_FETCH).min(meter.rows_left() + 1)
+}
+
+fn cells(
+    row: &PgRow,
+    forms: &[Form],
+    output: &Output,
+    read: impl Fn(PgValueRef<'_>, &Form) -> Result<Value, Error>,
+) -> Result<Row, Error> {
+    let cell = |(index, form)| {
+        let cell = row.try_get_raw(index).map_err(error::running)?;
+        if cell.is_null() {
+            return Ok(Value::Null);
+        }
+        let size_bytes = cell.as_bytes().map_or(0, <[u8]>::len);
+        output.admit(size_bytes, index)?;
+        read(cell, form)
+    };
+    forms.iter().enumerate().map(cell).collect()
+}
+
+/// Runs a statement of Pulse's own over the simple protocol.
+async fn simple(connection: &mut PgConnection, sql: &'static str) -> Result<(), Error> {
+    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(error::running)
+}
+
+/// The error with its position counted in the text that came behind a prefix of ours.
+fn behind(error: Error, prefix: &str) -> Error {
+    match error {
+        Error::Statement(mut sql) => {
+            sql.position = sql.position.saturating_sub(u32::try_from(prefix.len()).unwrap_or_default());
+            Error::Statement(sql)
+        }
+        error => error,
+    }
+}
