@@ -8,6 +8,7 @@ mod cli;
 mod connections;
 mod contract;
 mod crash;
+mod dialects;
 mod edge;
 mod feedback;
 mod identity;

@@ -47,7 +47,14 @@ fn shop(dialect: DatabaseKind) -> Lexicon {
         table("categories", &[("id", Integer), ("name", Text)], &[]),
         table(
             "customers",
-            &[("id", Integer), ("first_name", Text), ("last_name", Text), ("country", Text), ("phone", Text)],
+            &[
+                ("id", Integer),
+                ("first_name", Text),
+                ("last_name", Text),
+                ("country", Text),
+                ("phone", Text),
+                ("signup_date", Date),
+            ],
             &[],
         ),
         table(
@@ -223,6 +230,22 @@ fn turns_of_phrase_are_said_plainly() {
     check(
         "What is the most expensive product and what does it cost?",
         "SELECT name, price FROM products ORDER BY price DESC, id LIMIT 1",
+    );
+}
+
+#[test]
+fn who_did_something_first_has_the_earliest_date_of_it() {
+    let first = "SELECT first_name, last_name FROM customers WHERE signup_date IS NOT NULL \
+                 ORDER BY signup_date, id LIMIT 1";
+    check("Which customer signed up first?", first);
+    check("Which customer was the first to sign up?", first);
+    let last = "SELECT first_name, last_name FROM customers ORDER BY signup_date DESC, id LIMIT 1";
+    check("Which customer signed up last?", last);
+    check("Which customer was the last to sign up?", last);
+    check("Which order was placed last?", "SELECT id FROM orders ORDER BY order_date DESC, id LIMIT 1");
+    check(
+        "How many customers signed up in 2024?",
+        "SELECT COUNT(*) FROM customers WHERE (signup_date >= '2024-01-01' AND signup_date < '2025-01-01')",
     );
 }
 
