@@ -2,26 +2,32 @@
 
 use std::pin::Pin;
 
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
+use super::from_pb::{StreamFormat, StreamSource};
 use super::identity::caller;
 use super::{from_pb, to_pb};
 use crate::domain::outputs::{Check, CheckKind, Verdict};
 use crate::domain::{Failure, Reason, Scope};
 use crate::pb::v1 as pb;
 use crate::pb::v1::query_service_server as server;
+use crate::queries::arrow::Encoder;
 use crate::queries::{self, QueryStream, StreamItem, Validation};
+use crate::workflow::Handle;
 
 pub(super) struct QueryService {
     queries: queries::Service,
+    workflows: Handle,
 }
 
 impl QueryService {
-    pub(super) fn new(queries: queries::Service) -> Self {
-        Self { queries }
+    pub(super) fn new(queries: queries::Service, workflows: Handle) -> Self {
+        Self { queries, workflows }
     }
 }
+
+type Pieces = Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl server::QueryService for QueryService {
@@ -42,7 +48,7 @@ impl server::QueryService for QueryService {
         Ok(Response::new(to_pb::query_result(result)))
     }
 
-    type StreamQueryStream = Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>>;
+    type StreamQueryStream = Pieces;
 
     async fn stream_query(
         &self,
@@ -50,8 +56,12 @@ impl server::QueryService for QueryService {
     ) -> Result<Response<Self::StreamQueryStream>, Status> {
         let who = caller(&request, Scope::Run)?;
         let query = from_pb::stream_query(request.into_inner())?;
-        let rows = self.queries.stream(&who, query.connection, query.statement, query.limits).await?;
-        Ok(Response::new(pieces(rows)))
+        let (connection, statement) = match query.source {
+            StreamSource::Statement(connection, statement) => (connection, statement),
+            StreamSource::Workflow(id) => self.workflows.statement(&who, id).await?,
+        };
+        let rows = self.queries.stream(&who, connection, statement, query.limits).await?;
+        Ok(Response::new(pieces(rows, query.format)))
     }
 
     async fn validate_query(
@@ -66,20 +76,47 @@ impl server::QueryService for QueryService {
 }
 
 /// Header, batches, summary: each batch is read from the database once the client has taken the one before. A stream
-/// that is dropped drops its statement.
-fn pieces(result: QueryStream) -> Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>> {
-    let QueryStream { columns, items } = result;
-    let header = stream::once(std::future::ready(Ok(to_pb::header(columns))));
-    let mut sent_bytes = 0;
-    let rest = items.map(move |item| match item? {
-        StreamItem::Rows(rows) => {
-            let (batch, bytes) = to_pb::batch(rows);
-            sent_bytes += bytes;
-            Ok(batch)
+/// that is dropped, or whose rows cannot be written, drops its statement.
+fn pieces(result: QueryStream, format: StreamFormat) -> Pieces {
+    let QueryStream { database, columns, items } = result;
+    let (wire_format, arrow) = match format {
+        StreamFormat::Rows => (pb::StreamFormat::Rows, None),
+        StreamFormat::Arrow => (pb::StreamFormat::Arrow, Some(Encoder::new(database, columns.clone()))),
+    };
+    let header = stream::once(std::future::ready(Ok(to_pb::header(columns, wire_format))));
+    let writer = Writer { arrow, sent_bytes: 0 };
+    let rest = stream::unfold(Some((items, writer)), |state| async move {
+        let (mut items, mut writer) = state?;
+        match items.next().await?.and_then(|item| writer.write(item)) {
+            Ok(pieces) => Some((Ok(stream::iter(pieces.into_iter().map(Ok))), Some((items, writer)))),
+            Err(failure) => Some((Err(Status::from(failure)), None)),
         }
-        StreamItem::Summary(summary) => Ok(to_pb::summary(summary, sent_bytes)),
     });
-    header.chain(rest).boxed()
+    header.chain(rest.try_flatten()).boxed()
+}
+
+/// Turns batches into pieces: of an Arrow stream, or typed rows.
+struct Writer {
+    arrow: Option<Encoder>,
+    sent_bytes: usize,
+}
+
+impl Writer {
+    fn write(&mut self, item: StreamItem) -> Result<Vec<pb::StreamQueryResponse>, Failure> {
+        let (pieces, summary) = match (&mut self.arrow, item) {
+            (None, StreamItem::Rows(rows)) => (vec![to_pb::batch(rows)], None),
+            (None, StreamItem::Summary(summary)) => (Vec::new(), Some(summary)),
+            (Some(arrow), StreamItem::Rows(rows)) => {
+                (arrow.encode(&rows)?.into_iter().map(to_pb::arrow).collect(), None)
+            }
+            (Some(arrow), StreamItem::Summary(summary)) => {
+                (arrow.finish()?.into_iter().map(to_pb::arrow).collect(), Some(summary))
+            }
+        };
+        self.sent_bytes += pieces.iter().map(|(_, bytes)| bytes).sum::<usize>();
+        let summary = summary.map(|summary| to_pb::summary(summary, self.sent_bytes));
+        Ok(pieces.into_iter().map(|(piece, _)| piece).chain(summary).collect())
+    }
 }
 
 /// Why a statement would not run, as the call that runs it would say.
@@ -104,17 +141,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{ColumnType, ResultColumn, Value};
+    use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Value};
     use crate::queries::StreamSummary;
     use pb::stream_query_response::Part;
+
+    fn result(columns: Vec<ResultColumn>, items: Vec<Result<StreamItem, Failure>>) -> QueryStream {
+        QueryStream { database: DatabaseKind::Sqlite, columns, items: stream::iter(items).boxed() }
+    }
 
     #[tokio::test]
     async fn a_stream_is_header_batches_summary() {
         let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
         let rows = || Ok(StreamItem::Rows(vec![vec![Value::Int64(1)], vec![Value::Null]]));
         let end = StreamSummary { row_count: 4, size_bytes: 0, truncated: None, execution_time: Duration::ZERO };
-        let items = stream::iter([rows(), rows(), Ok(StreamItem::Summary(end))]).boxed();
-        let told: Vec<_> = pieces(QueryStream { columns: vec![column], items }).collect().await;
+        let items = vec![rows(), rows(), Ok(StreamItem::Summary(end))];
+        let told: Vec<_> = pieces(result(vec![column], items), StreamFormat::Rows).collect().await;
         let parts: Vec<_> = told.into_iter().map(|piece| piece.unwrap().part.unwrap()).collect();
         let [Part::Header(header), Part::Batch(first), Part::Batch(_), Part::Summary(end)] = parts.as_slice() else {
             panic!("{parts:?}")
@@ -126,10 +167,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_fails_has_no_summary() {
-        let items = stream::iter([Err(Failure::new(Reason::StatementTimeout, "too long"))]).boxed();
-        let told: Vec<_> = pieces(QueryStream { columns: Vec::new(), items }).collect().await;
+        let items = vec![Err(Failure::new(Reason::StatementTimeout, "too long"))];
+        let told: Vec<_> = pieces(result(Vec::new(), items), StreamFormat::Rows).collect().await;
         assert_eq!(told.len(), 2);
         assert_eq!(told[1].as_ref().unwrap_err().code(), tonic::Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_written_ends_the_stream() {
+        let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
+        let rows = |cell| Ok(StreamItem::Rows(vec![vec![cell]]));
+        let items = vec![rows(Value::Int64(1)), rows(Value::String("one".into())), rows(Value::Int64(2))];
+        let told: Vec<_> = pieces(result(vec![column], items), StreamFormat::Arrow).collect().await;
+        let [Ok(_), Ok(_), Err(refused)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains("row 2"), "{refused:?}");
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn router(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Resu
         };
     }
     let routes = Routes::new(limited!(ConnectionServiceServer, ConnectionService::new(directory, workflows.clone())))
-        .add_service(limited!(QueryServiceServer, QueryService::new(queries)))
+        .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone())))
         .add_service(limited!(WorkflowServiceServer, WorkflowService::new(workflows, &options, lifecycle.clone())))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
         .add_service(reflection().build_v1().map_err(io::Error::other)?)

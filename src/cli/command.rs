@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, demo, eval, health, serve};
+use super::{ask, demo, eval, guard, health, serve};
 use crate::config::Settings;
 
 /// Chat with SQL databases over gRPC.
@@ -31,6 +31,8 @@ enum Command {
     Health(ServerArguments),
     /// Run the builtin engine over a question set and write its SQL
     Eval(EvalArguments),
+    /// Say which SQL statements the guard lets through
+    Guard(GuardArguments),
 }
 
 /// Arguments of `pulse serve`.
@@ -116,6 +118,29 @@ pub(super) struct EvalArguments {
     pub(super) jobs: u8,
 }
 
+/// Arguments of `pulse guard`.
+///
+/// Standard input holds one statement a line, as a JSON string. Each line is answered with one line: `allow`, or `deny`,
+/// the rule, the reason and the position (a character counted from 1, 0 when unknown) with tabs between them. A line that
+/// is no JSON string is denied with the rule `input`. The exit code is 0 whatever the answers are.
+#[derive(Debug, Args)]
+pub(super) struct GuardArguments {
+    /// Which SQL the statements are written in
+    #[arg(long, value_enum)]
+    pub(super) dialect: Dialect,
+}
+
+/// Dialects as a person writes them.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB.
+    Mysql,
+    /// SQLite.
+    Sqlite,
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -152,6 +177,7 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Ask(arguments) => ask::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
         Command::Eval(arguments) => eval::run(arguments).await,
+        Command::Guard(arguments) => guard::run(&arguments),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ mod client;
 mod command;
 mod demo;
 mod eval;
-
+mod guard;
 mod health;
 mod json;
 mod progress;

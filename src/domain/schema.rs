@@ -82,6 +82,8 @@ pub enum ColumnType {
     Boolean,
     /// Whole numbers.
     Integer,
+    /// Whole numbers of 64 bits without sign.
+    Unsigned,
     /// Exact decimal numbers.
     Decimal,
     /// Binary floating-point numbers.
@@ -114,7 +116,7 @@ impl ColumnType {
     /// Whether sums and averages make sense.
     #[must_use]
     pub fn is_numeric(self) -> bool {
-        matches!(self, Self::Integer | Self::Decimal | Self::Float)
+        matches!(self, Self::Integer | Self::Unsigned | Self::Decimal | Self::Float)
     }
 
     /// Whether the values are points in time that have a calendar date.

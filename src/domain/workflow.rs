@@ -7,6 +7,7 @@ use super::event::{Event, EventKind, WorkflowStarted};
 use super::failure::Failure;
 use super::ids::WorkflowId;
 use super::outputs::{Clarification, Feedback, StepOutput, Usage, WorkflowResult};
+use super::value::Value;
 
 /// Where a workflow stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,6 +32,21 @@ pub enum WorkflowStatus {
 }
 
 impl WorkflowStatus {
+    /// The name as in the contract.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Retrying => "RETRYING",
+            Self::AwaitingInput => "AWAITING_INPUT",
+            Self::AwaitingApproval => "AWAITING_APPROVAL",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+
     /// Whether nothing can change any more.
     #[must_use]
     pub fn is_terminal(self) -> bool {
@@ -240,6 +256,15 @@ impl Workflow {
         match self.output("composer")? {
             StepOutput::Composer(output) => Some(&output.sql),
             _ => None,
+        }
+    }
+
+    /// The values of that statement's placeholders, in order.
+    #[must_use]
+    pub fn checked_parameters(&self) -> &[Value] {
+        match self.output("composer") {
+            Some(StepOutput::Composer(output)) => &output.parameters,
+            _ => &[],
         }
     }
 

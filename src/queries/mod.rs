@@ -1,5 +1,6 @@
 //! Use case: guard, limit, run, record. The one door through which statements reach a target database.
 
+pub mod arrow;
 mod evidence;
 mod service;
 #[cfg(test)]

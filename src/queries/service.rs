@@ -84,6 +84,7 @@ impl Service {
         let rows = prepared.database.stream(prepared.sql.clone(), prepared.parameters.clone(), limits).await;
         let mut rows = rows.map_err(|error| failure(error, &prepared.connection))?;
         let columns = std::mem::take(&mut rows.columns);
+        let database = prepared.connection.kind;
         // Batches, then the summary or the failure, then the end.
         let items = stream::unfold(Some((rows, prepared)), |state| async move {
             let (mut rows, prepared) = state?;
@@ -99,7 +100,7 @@ impl Service {
             };
             Some((item, None))
         });
-        Ok(QueryStream { columns, items: Box::pin(items) })
+        Ok(QueryStream { database, columns, items: Box::pin(items) })
     }
 
     /// What guard and planner think of a statement. Nothing runs; a refusal is an answer.
@@ -210,7 +211,7 @@ fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
 }
 
 fn policy(connection: &Connection) -> Policy {
-    Policy { kind: connection.kind, allowed_functions: connection.allowed_functions.clone() }
+    Policy { allowed_functions: connection.allowed_functions.clone(), ..Policy::reads(connection.kind) }
 }
 
 /// The failure with the connection it happened on.

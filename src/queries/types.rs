@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::Stream;
 
 use crate::domain::outputs::Check;
-use crate::domain::{Failure, ResultColumn, Row, SqlError, Value};
+use crate::domain::{DatabaseKind, Failure, ResultColumn, Row, SqlError, Value};
 pub use crate::sql::{Summary as StreamSummary, Truncation};
 
 /// One statement and the values of its placeholders.
@@ -85,6 +85,8 @@ pub struct QueryResult {
 
 /// A result in batches. Dropping it stops the statement.
 pub struct QueryStream {
+    /// What kind of database they come from.
+    pub database: DatabaseKind,
     /// Columns of every row.
     pub columns: Vec<ResultColumn>,
     /// Batches of about 256 KiB, then exactly one summary, or one failure.

@@ -169,6 +169,8 @@ fn from_code(error: rusqlite::ffi::Error, message: Option<String>) -> Error {
         ErrorCode::OperationInterrupted => Error::Interrupted,
         ErrorCode::OutOfMemory | ErrorCode::DiskFull => Error::TooExpensive(message),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::SystemIoFailure => Error::Unavailable(message),
+        ErrorCode::ConstraintViolation => Error::Constraint(refused(error, message)),
+        ErrorCode::ReadOnly => Error::ReadOnly(refused(error, message)),
         _ => Error::Statement(refused(error, message)),
     }
 }
@@ -177,8 +179,23 @@ fn refused(error: rusqlite::ffi::Error, message: String) -> SqlError {
     SqlError { sqlstate: code_name(error.extended_code), message, position: 0, hint: String::new() }
 }
 
-/// Name of a primary result code (<https://sqlite.org/rescode.html>); the low byte of an extended code.
+/// Name of a result code (<https://sqlite.org/rescode.html>): of constraints the extended one, which says which kind was
+/// broken, else the primary one, the low byte.
 fn code_name(extended_code: i32) -> String {
+    let constraint = match extended_code {
+        275 => "SQLITE_CONSTRAINT_CHECK",
+        787 => "SQLITE_CONSTRAINT_FOREIGNKEY",
+        1299 => "SQLITE_CONSTRAINT_NOTNULL",
+        1555 => "SQLITE_CONSTRAINT_PRIMARYKEY",
+        1811 => "SQLITE_CONSTRAINT_TRIGGER",
+        2067 => "SQLITE_CONSTRAINT_UNIQUE",
+        2579 => "SQLITE_CONSTRAINT_ROWID",
+        3091 => "SQLITE_CONSTRAINT_DATATYPE",
+        _ => "",
+    };
+    if !constraint.is_empty() {
+        return constraint.to_owned();
+    }
     let name = match extended_code & 0xff {
         1 => "SQLITE_ERROR",
         3 => "SQLITE_PERM",

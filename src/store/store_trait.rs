@@ -42,6 +42,13 @@ pub trait Store: Send + Sync {
         id: uuid::Uuid,
     ) -> Result<Claim, Error>;
 
+    /// Keeps what a claimed request was answered, so that a repeat can be answered the same without running again. It
+    /// goes with the claim; without a claim nothing is kept.
+    async fn keep_answer(&self, tenant: &TenantId, rpc: &str, request_id: &str, answer: &str) -> Result<(), Error>;
+
+    /// What [`Store::keep_answer`] kept.
+    async fn answer(&self, tenant: &TenantId, rpc: &str, request_id: &str) -> Result<Option<String>, Error>;
+
     /// Appends events to a workflow's log. The first must have sequence `expected_last + 1`, the rest follow without a
     /// gap; [`Error::OutOfSequence`] when the log's last sequence is not `expected_last`. All or none are stored.
     async fn append(

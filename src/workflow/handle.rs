@@ -16,6 +16,7 @@ use crate::domain::{
     Connection, ConnectionId, Event, EventKind, Failure, Page, PageRequest, PinnedConnection, Principal, Question,
     Reason, RequestKey, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
 };
+use crate::queries::Statement;
 use crate::store::{Claim, Error, ListFilter};
 
 /// How a workflow is started.
@@ -96,6 +97,29 @@ impl Handle {
         self.find(who, id).await?.ok_or_else(|| not_found(id))
     }
 
+    /// What a completed workflow ran, or would have run, and where; `WORKFLOW_NOT_FINISHED` before its end, and
+    /// `WORKFLOW_WITHOUT_SQL` when there is no checked statement on a connection.
+    pub async fn statement(&self, who: &Principal, id: WorkflowId) -> Result<(ConnectionId, Statement), Failure> {
+        let workflow = self.get(who, id).await?;
+        if !workflow.status.is_terminal() {
+            return Err(not_finished(id, workflow.status, "wait for its end"));
+        }
+        match (&workflow.started.question.source, workflow.checked_sql()) {
+            (Source::Connection(connection), Some(sql)) if workflow.status == WorkflowStatus::Completed => {
+                let parameters = workflow.checked_parameters().to_vec();
+                Ok((*connection, Statement { sql: sql.to_owned(), parameters }))
+            }
+            (source, _) => {
+                let why = match source {
+                    Source::InlineSchema(_) => "it was asked of an inline schema, which has no rows",
+                    Source::Connection(_) => "it did not complete",
+                };
+                let message = format!("workflow {id} has no SQL that could be run again: {why}");
+                Err(Failure::new(Reason::WorkflowWithoutSql, message).with("workflow_id", id))
+            }
+        }
+    }
+
     /// Workflows of the caller's tenant, newest first.
     pub async fn list(
         &self,
@@ -151,9 +175,9 @@ impl Handle {
 
     /// Removes a workflow that has ended, with its log; `WORKFLOW_NOT_FINISHED` before that.
     pub async fn delete(&self, who: &Principal, id: WorkflowId) -> Result<(), Failure> {
-        if !self.get(who, id).await?.status.is_terminal() {
-            let message = format!("workflow {id} has not ended; cancel it first");
-            return Err(Failure::new(Reason::WorkflowNotFinished, message).with("workflow_id", id));
+        let status = self.get(who, id).await?.status;
+        if !status.is_terminal() {
+            return Err(not_finished(id, status, "cancel it first"));
         }
         let deleted = self.shared.store.delete_workflow(&who.tenant, id).await;
         if deleted.map_err(|error| journal::failure(&error))? { Ok(()) } else { Err(not_found(id)) }
@@ -258,6 +282,12 @@ pub(super) fn cancelled(reason: &str) -> Failure {
 
 pub(super) fn not_found(id: WorkflowId) -> Failure {
     Failure::new(Reason::WorkflowNotFound, format!("there is no workflow {id}")).with("workflow_id", id)
+}
+
+fn not_finished(id: WorkflowId, status: WorkflowStatus, remedy: &str) -> Failure {
+    let status = status.as_str();
+    let failure = Failure::new(Reason::WorkflowNotFinished, format!("workflow {id} is {status}; {remedy}"));
+    failure.with("workflow_id", id).with("status", status)
 }
 
 fn reused(id: &str) -> Failure {

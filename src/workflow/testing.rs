@@ -418,6 +418,14 @@ impl Store for MemoryStore {
         Ok(known)
     }
 
+    async fn keep_answer(&self, _: &TenantId, _: &str, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn answer(&self, _: &TenantId, _: &str, _: &str) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
     async fn claim_request(
         &self,
         tenant: &TenantId,

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("eval", &["agents", "engines", "sql"]),
     ("api", &["pb", "connections", "queries", "workflow"]),
     ("config", &["telemetry"]),
-    ("cli", &["app", "config", "demo", "eval", "pb", "telemetry"]),
+    ("cli", &["app", "config", "demo", "eval", "pb", "sql", "telemetry"]),
     (
         "app",
         &[

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::process::Output;
 
+use arrow_ipc::reader::StreamReader;
+
 use crate::support::process::python;
 use crate::support::server::Server;
 
@@ -37,4 +39,16 @@ async fn exit_codes_tell_why() {
     server.stop().await;
     let (output, _) = ask(address, "How many customers?", "demo").await;
     assert_eq!(output.status.code(), Some(4), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_result_is_written_as_an_arrow_stream() {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/python/arrow.py");
+    let server = Server::demo(&[]).await;
+    let address = server.address.to_string();
+    let sql = "SELECT 1 AS n UNION ALL SELECT 2";
+    let output = python().args([SCRIPT, sql, "--connection", "demo", "--server", &address]).output().await.unwrap();
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b"2 rows\n"[..]), "{output:?}");
+    let reader = StreamReader::try_new(std::io::Cursor::new(output.stdout), None).unwrap();
+    assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
 }

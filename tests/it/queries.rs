@@ -1,17 +1,21 @@
 //! SQL on a saved connection: typed cells, limits, parameters, streams, and what the guard says.
 
 use prost::bytes::Bytes;
+use pulse::pb::v1::start_workflow_request::Source as StartSource;
 use pulse::pb::v1::value::Kind;
 use pulse::pb::v1::{
-    Check, CheckKind, CheckVerdict, DataType, ExecuteQueryRequest, SqlErrorDetail, StreamFormat, StreamQueryRequest,
-    StreamStatement, StreamSummary, TruncationReason, ValidateQueryRequest, ValidateQueryResponse, Value, stream_batch,
-    stream_query_request::Source, stream_query_response::Part,
+    Check, CheckKind, CheckVerdict, DataType, DeleteConnectionRequest, ExecuteQueryRequest, InlineSchema, InlineTable,
+    SqlErrorDetail, StartWorkflowRequest, StreamFormat, StreamQueryRequest, StreamSummary, TruncationReason,
+    ValidateQueryRequest, ValidateQueryResponse, Value, WorkflowStatus, stream_batch, stream_query_request::Source,
+    stream_query_response::Part,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::support::calls::{assert_error, question, run};
-use crate::support::databases::{cells, statement, value};
+use crate::support::calls::{assert_error, connection_id, question, run, start, watch};
+use crate::support::databases::{cells, statement, stream_of, value};
+use crate::support::follow::{Follower, workflow};
+use crate::support::script;
 use crate::support::server::Server;
 
 const NUMBERS: &str = "
@@ -188,11 +192,6 @@ async fn a_server_bounds_every_statement() {
     assert_error(&refused, Code::DeadlineExceeded, "STATEMENT_TIMEOUT", &[]);
 }
 
-fn stream_of(id: &str, sql: &str) -> StreamQueryRequest {
-    let source = StreamStatement { connection_id: id.to_owned(), sql: sql.to_owned(), parameters: Vec::new() };
-    StreamQueryRequest { source: Some(Source::Statement(source)), ..StreamQueryRequest::default() }
-}
-
 /// The parts of a stream: names of the columns, first cell of each row in each batch, and the summary.
 async fn read(
     server: &mut Server,
@@ -251,12 +250,94 @@ async fn a_stream_has_limits_too() {
     assert_error(&refused, Code::PermissionDenied, "SQL_NOT_ALLOWED", &[]);
 }
 
+// --- The rows of a workflow -----------------------------------------------------------------------------------------
+
+fn stream_of_workflow(id: &str) -> StreamQueryRequest {
+    StreamQueryRequest { source: Some(Source::WorkflowId(id.to_owned())), ..StreamQueryRequest::default() }
+}
+
+#[tokio::test]
+async fn a_workflow_gives_all_its_rows() {
+    let model =
+        script::model("SELECT order_id, count(*) AS items FROM order_items GROUP BY order_id ORDER BY order_id", None)
+            .await;
+    let mut server = script::server(&model, &[]).await;
+    let demo = connection_id(&server.channel, "demo").await;
+    let (id, _) = run(&mut server.workflows, question(&demo, script::QUESTION)).await;
+    let whole = workflow(&mut server.workflows, &id).await;
+    let kept = whole.result.unwrap_or_else(|| panic!("{:?}", whole.failure));
+    assert!(kept.truncated && kept.rows.len() < 1_000, "{} rows are kept", kept.rows.len());
+
+    let (columns, batches, summary) = read(&mut server, stream_of_workflow(&id)).await.unwrap();
+    assert_eq!(columns, ["order_id", "items"]);
+    let orders = server.execute(&demo, "SELECT count(DISTINCT order_id) FROM order_items").await.unwrap();
+    assert_eq!(cells(&orders), [[Kind::Int64Value(summary.row_count)]]);
+    assert!(!summary.truncated);
+    assert_eq!(batches.concat()[0], kept.rows[0].values[0].kind.clone().unwrap());
+    let few = StreamQueryRequest { max_rows: 3, ..stream_of_workflow(&id) };
+    let (_, _, summary) = read(&mut server, few).await.unwrap();
+    assert_eq!((summary.row_count, summary.truncation_reason()), (3, TruncationReason::MaxRows));
+}
+
+#[tokio::test]
+async fn a_workflow_that_was_not_to_run_can_be_run() {
+    let mut server = Server::demo(&[]).await;
+    let demo = connection_id(&server.channel, "demo").await;
+    let ask = StartWorkflowRequest { execute: Some(false), ..question(&demo, script::QUESTION) };
+    let (id, _) = run(&mut server.workflows, ask).await;
+    let (_, batches, summary) = read(&mut server, stream_of_workflow(&id)).await.unwrap();
+    let customers = server.execute(&demo, "SELECT count(*) FROM customers").await.unwrap();
+    assert_eq!((batches.concat(), summary.row_count), (cells(&customers).concat(), 1));
+
+    // Its connection is asked, not its memory: once that is gone, so are the rows.
+    let gone = DeleteConnectionRequest { id: demo, ..DeleteConnectionRequest::default() };
+    server.connections.delete_connection(gone).await.unwrap();
+    let refused = read(&mut server, stream_of_workflow(&id)).await.unwrap_err();
+    assert_error(&refused, Code::NotFound, "CONNECTION_NOT_FOUND", &[]);
+}
+
+#[tokio::test]
+async fn a_workflow_without_sql_has_no_rows() {
+    let mut server = Server::demo(&[]).await;
+    let demo = connection_id(&server.channel, "demo").await;
+    let planets = InlineTable {
+        columns: [("id", "INTEGER"), ("name", "TEXT")].map(|(name, kind)| (name.to_owned(), kind.to_owned())).into(),
+        ..InlineTable::default()
+    };
+    let schema = InlineSchema { tables: [("planets".to_owned(), planets)].into(), ..InlineSchema::default() };
+    let inline = StartWorkflowRequest {
+        source: Some(StartSource::InlineSchema(schema)),
+        ..question("", "How many planets are there?")
+    };
+    for (request, status) in
+        [(inline, WorkflowStatus::Completed), (question(&demo, "Blue yonder wherefore?"), WorkflowStatus::Failed)]
+    {
+        let (id, _) = run(&mut server.workflows, request).await;
+        assert_eq!(workflow(&mut server.workflows, &id).await.status(), status);
+        let refused = read(&mut server, stream_of_workflow(&id)).await.unwrap_err();
+        assert_error(&refused, Code::FailedPrecondition, "WORKFLOW_WITHOUT_SQL", &[]);
+        assert_eq!(refused.get_details_error_info().unwrap().metadata["workflow_id"], id);
+    }
+}
+
+#[tokio::test]
+async fn a_workflow_must_have_ended_before_its_rows_are_read() {
+    let model = script::model(script::ANSWER, Some("composer")).await;
+    let mut server = script::server(&model, &[]).await;
+    let demo = connection_id(&server.channel, "demo").await;
+    let id = start(&mut server.workflows, question(&demo, script::QUESTION)).await;
+    Follower::new(&mut server.workflows, &id, 0).await.until("step_started composer").await;
+    let refused = read(&mut server, stream_of_workflow(&id)).await.unwrap_err();
+    assert_error(&refused, Code::FailedPrecondition, "WORKFLOW_NOT_FINISHED", &[]);
+    assert_eq!(refused.get_details_error_info().unwrap().metadata["status"], "RUNNING");
+    model.release("composer");
+    watch(&mut server.workflows, &id, 0).await;
+    assert_eq!(read(&mut server, stream_of_workflow(&id)).await.unwrap().2.row_count, 1);
+}
+
 #[tokio::test]
 async fn what_comes_later_says_so() {
     let (mut server, id) = numbers().await;
-    let arrow = StreamQueryRequest { format: StreamFormat::Arrow.into(), ..stream_of(&id, "SELECT 1") };
-    let refused = server.queries.stream_query(arrow).await.unwrap_err();
-    assert_error(&refused, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
     let write = ExecuteQueryRequest { allow_write: true, ..statement(&id, "DELETE FROM numbers") };
     let refused = server.queries.execute_query(write).await.unwrap_err();
     assert_error(&refused, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);

@@ -10,7 +10,7 @@ pub(super) use connection::{
     GetSchema, ListConnections, create_connection, get_schema, list_connections, test_connection, update_connection,
 };
 pub(super) use fields::id;
-pub(super) use query::{execute_query, stream_query, validate_query};
+pub(super) use query::{StreamFormat, StreamSource, execute_query, stream_query, validate_query};
 pub(super) use workflow::{
     ListSteps, ListWorkflows, RunWorkflow, WatchWorkflow, cancel_workflow, list_steps, list_workflows, run_workflow,
     start_workflow, watch_workflow,

@@ -1,7 +1,7 @@
 //! Requests of `QueryService`.
 
 use super::fields::Fields;
-use crate::domain::{ConnectionId, Failure, Value};
+use crate::domain::{ConnectionId, Failure, Value, WorkflowId};
 use crate::pb::v1 as pb;
 use crate::pb::v1::value::Kind;
 use crate::queries::{RequestedLimits, Statement};
@@ -43,11 +43,24 @@ pub(in crate::api) fn execute_query(request: pb::ExecuteQueryRequest) -> Result<
     fields.finish(connection.map(|connection| ExecuteQuery { connection, statement, limits, validate_only }))
 }
 
-/// A statement whose rows are streamed.
+/// A result to stream.
 pub(in crate::api) struct StreamQuery {
-    pub(in crate::api) connection: ConnectionId,
-    pub(in crate::api) statement: Statement,
+    pub(in crate::api) source: StreamSource,
+    pub(in crate::api) format: StreamFormat,
     pub(in crate::api) limits: RequestedLimits,
+}
+
+/// What is run.
+pub(in crate::api) enum StreamSource {
+    Statement(ConnectionId, Statement),
+    Workflow(WorkflowId),
+}
+
+/// How rows are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::api) enum StreamFormat {
+    Rows,
+    Arrow,
 }
 
 pub(in crate::api) fn stream_query(request: pb::StreamQueryRequest) -> Result<StreamQuery, Failure> {
@@ -55,29 +68,28 @@ pub(in crate::api) fn stream_query(request: pb::StreamQueryRequest) -> Result<St
 
     let pb::StreamQueryRequest { source, format, max_rows, max_bytes, timeout } = request;
     let mut fields = Fields::default();
-    let format = fields.choice("format", format);
-    fields.unless_missing(format == Some(pb::StreamFormat::Arrow), "StreamQuery ARROW");
+    let format = match fields.choice("format", format) {
+        None | Some(pb::StreamFormat::Unspecified | pb::StreamFormat::Rows) => StreamFormat::Rows,
+        Some(pb::StreamFormat::Arrow) => StreamFormat::Arrow,
+    };
     let limits = RequestedLimits {
         max_rows: fields.limit("max_rows", max_rows),
         max_bytes: fields.limit("max_bytes", max_bytes),
         timeout: fields.duration("timeout", timeout),
     };
-    let query = match source {
+    let source = match source {
         Some(Source::Statement(pb::StreamStatement { connection_id, sql, parameters })) => {
             let connection = fields.id("statement.connection_id", &connection_id);
             let statement = statement(&mut fields, "statement.", sql, parameters);
-            connection.map(|connection| StreamQuery { connection, statement, limits })
+            connection.map(|connection| StreamSource::Statement(connection, statement))
         }
-        Some(Source::WorkflowId(_)) => {
-            fields.unless_missing(true, "StreamQuery of a workflow_id");
-            None
-        }
+        Some(Source::WorkflowId(id)) => fields.id("workflow_id", &id).map(StreamSource::Workflow),
         None => {
-            fields.bad("source", "is required: give `statement`");
+            fields.bad("source", "is required: give `statement` or `workflow_id`");
             None
         }
     };
-    fields.finish(query)
+    fields.finish(source.map(|source| StreamQuery { source, format, limits }))
 }
 
 pub(in crate::api) fn validate_query(request: pb::ValidateQueryRequest) -> Result<(ConnectionId, Statement), Failure> {
@@ -209,23 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn writes_and_arrow_are_not_there_yet() {
-        let connection_id = ConnectionId::generate().to_string();
+    fn writes_are_not_there_yet() {
         let write = pb::ExecuteQueryRequest {
-            connection_id: connection_id.clone(),
+            connection_id: ConnectionId::generate().to_string(),
             sql: "DELETE FROM t".into(),
             allow_write: true,
             ..Default::default()
         };
         let Err(failure) = execute_query(write) else { panic!("accepted") };
         assert_eq!(failure.reason, Reason::NotImplemented);
-        let statement = pb::StreamStatement { connection_id, sql: "SELECT 1".into(), parameters: Vec::new() };
-        let arrow = pb::StreamQueryRequest {
-            source: Some(pb::stream_query_request::Source::Statement(statement)),
-            format: pb::StreamFormat::Arrow.into(),
-            ..Default::default()
-        };
-        let Err(failure) = stream_query(arrow) else { panic!("accepted") };
-        assert_eq!(failure.metadata["feature"], "StreamQuery ARROW");
     }
 }

@@ -14,6 +14,6 @@ pub(super) use connection::{connection, table, tested, without_columns};
 pub(super) use event::cursor;
 pub(super) use event::{event, heartbeat, parse_cursor};
 pub(super) use failure::{reason, sql_error};
-pub(super) use query::{batch, header, query_result, summary, validation};
+pub(super) use query::{arrow, batch, header, query_result, summary, validation};
 pub(super) use value::duration;
 pub(super) use workflow::{steps, workflow, workflow_without_rows};

@@ -36,8 +36,8 @@ fn truncation(given: Option<Truncation>) -> pb::TruncationReason {
 }
 
 /// The first piece of a stream.
-pub(in crate::api) fn header(given: Vec<ResultColumn>) -> pb::StreamQueryResponse {
-    let header = pb::StreamHeader { columns: columns(given), format: pb::StreamFormat::Rows.into() };
+pub(in crate::api) fn header(given: Vec<ResultColumn>, format: pb::StreamFormat) -> pb::StreamQueryResponse {
+    let header = pb::StreamHeader { columns: columns(given), format: format.into() };
     pb::StreamQueryResponse { part: Some(Part::Header(header)) }
 }
 
@@ -48,7 +48,14 @@ pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize)
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }
 
-/// The last piece of a stream; `size_bytes` is what the batches took on the wire.
+/// The next bytes of an Arrow stream, and how many they are.
+pub(in crate::api) fn arrow(piece: Vec<u8>) -> (pb::StreamQueryResponse, usize) {
+    let bytes = piece.len();
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::ArrowIpc(piece.into())) };
+    (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
+}
+
+/// The last piece of a stream; `size_bytes` is what the batches or the Arrow stream took on the wire.
 pub(in crate::api) fn summary(given: StreamSummary, size_bytes: usize) -> pb::StreamQueryResponse {
     let StreamSummary { row_count, size_bytes: _, truncated, execution_time } = given;
     let summary = pb::StreamSummary {

@@ -74,6 +74,7 @@ pub(super) fn data_type(kind: ColumnType) -> pb::DataType {
     match kind {
         ColumnType::Boolean => pb::DataType::Bool,
         ColumnType::Integer => pb::DataType::Int64,
+        ColumnType::Unsigned => pb::DataType::Uint64,
         ColumnType::Decimal => pb::DataType::Decimal,
         ColumnType::Float => pb::DataType::Double,
         ColumnType::Text => pb::DataType::String,

@@ -1,15 +1,16 @@
 //! The guard's one door.
 
 use std::sync::Arc;
-use std::thread;
 
 use sqlparser::ast::Statement;
 use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
+use super::lexical::{self, Pieces};
 use super::refusal::{Finding, Refusal, Rule, position};
-use super::{lexical, pragma, show, tree};
+use super::workers::on_deep_stack;
+use super::{grammar, pragma, show, tree};
 use crate::domain::{DatabaseKind, SqlError};
 use crate::sql::analyse::{self, Analysis};
 
@@ -17,8 +18,30 @@ use crate::sql::analyse::{self, Analysis};
 const MOST_TOKENS: usize = 8_192;
 /// Deepest nesting that the parser follows.
 const DEEPEST_NESTING: usize = 50;
-/// Stack for the longest chain of operators that fits into the text: dropping its tree recurses once an operator.
-const STACK_BYTES: usize = 32 << 20;
+
+/// What a statement does to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// It reads: queries, plans, descriptions.
+    Read,
+    /// It changes rows: INSERT, REPLACE, UPDATE, DELETE, MERGE, with or without RETURNING.
+    Write,
+    /// It changes tables, indexes or views: CREATE, ALTER, DROP, TRUNCATE, COMMENT ON.
+    Ddl,
+}
+
+/// Which statements that write a policy admits. None of them admits privileges, files, functions, triggers, extensions,
+/// settings or transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writes {
+    /// None.
+    #[default]
+    No,
+    /// Those with [`Effect::Write`]. The outer statement writes, a CTE inside it only reads: so one call changes one table.
+    Dml,
+    /// Those with [`Effect::Ddl`] too.
+    Ddl,
+}
 
 /// What a statement may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +50,15 @@ pub struct Policy {
     pub kind: DatabaseKind,
     /// Names of user functions that may be called besides the dialect's own.
     pub allowed_functions: Vec<String>,
+    /// Whether it may write.
+    pub writes: Writes,
 }
 
 impl Policy {
     /// Reads only, with the dialect's own functions.
     #[must_use]
     pub fn reads(kind: DatabaseKind) -> Self {
-        Self { kind, allowed_functions: Vec::new() }
+        Self { kind, allowed_functions: Vec::new(), writes: Writes::No }
     }
 }
 
@@ -46,6 +71,7 @@ struct Inner {
     text: String,
     dialect: DatabaseKind,
     is_query: bool,
+    effect: Effect,
     analysis: Analysis,
 }
 
@@ -68,6 +94,12 @@ impl GuardedSql {
         self.0.is_query
     }
 
+    /// What it does to the database; never more than the policy it was checked against admits.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.0.effect
+    }
+
     pub(in crate::sql) fn analysis(&self) -> &Analysis {
         &self.0.analysis
     }
@@ -75,48 +107,56 @@ impl GuardedSql {
 
 /// Checks one statement against a policy.
 pub fn check(text: &str, policy: &Policy) -> Result<GuardedSql, Refusal> {
-    lexical::check(text, policy.kind)?;
-    // The tree is built, walked and dropped on a stack of known size.
-    let checked = thread::scope(|scope| {
-        thread::Builder::new()
-            .name("sql-guard".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || parse_and_walk(text, policy))
-            .map(thread::ScopedJoinHandle::join)
-    });
-    let Ok(Ok(checked)) = checked else {
-        // No thread to be had, or a bug in the parser: what was not checked is refused.
-        return Err(Refusal::NotUnderstood(SqlError {
-            message: "the statement could not be checked".to_owned(),
-            hint: "try again; if it happens again, simplify the statement".to_owned(),
-            ..SqlError::default()
-        }));
-    };
-    checked.map(|checked| GuardedSql(Arc::new(checked)))
+    let pieces = lexical::check(text, policy.kind)?;
+    let (text, policy) = (text.to_owned(), policy.clone());
+    let checked = on_deep_stack(move || parse_and_walk(&text, &pieces, &policy));
+    // No thread to be had, or a bug in the parser: what was not checked is refused.
+    checked
+        .unwrap_or_else(|| {
+            Err(Refusal::NotUnderstood(SqlError {
+                message: "the statement could not be checked".to_owned(),
+                hint: "try again; if it happens again, simplify the statement".to_owned(),
+                ..SqlError::default()
+            }))
+        })
+        .map(|checked| GuardedSql(Arc::new(checked)))
 }
 
-fn parse_and_walk(text: &str, policy: &Policy) -> Result<Inner, Refusal> {
-    let checked = |is_query, analysis| Inner { text: text.to_owned(), dialect: policy.kind, is_query, analysis };
+fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner, Refusal> {
+    let passed =
+        |effect, is_query, analysis| Inner { text: text.to_owned(), dialect: policy.kind, is_query, effect, analysis };
+    let placed = |finding: Finding| finding.in_text(text);
     let tokens = tokenize(text, policy.kind)?;
+    pieces.compare(text, &tokens)?;
     let meaningful: Vec<&TokenWithSpan> = tokens.iter().filter(|token| is_meaningful(token)).collect();
     if meaningful.len() > MOST_TOKENS {
         let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
-        return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text));
-    }
-    let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
-    if let Some(described) = pragma {
-        return described.map(|()| checked(false, Analysis::default())).map_err(|finding| finding.in_text(text));
+        return Err(placed(Finding::new(Rule::TooLarge, Span::empty(), message)));
     }
     let first = meaningful.first().map_or(Span::empty(), |token| token.span);
     let second = start_of_second_statement(&meaningful);
-    let statement = parse(text, tokens, second, policy.kind)?;
-    tree::check(&statement, first, policy).map_err(|finding| finding.in_text(text))?;
+    let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
+    if let Some(described) = pragma {
+        return described.map(|()| passed(Effect::Read, false, Analysis::default())).map_err(placed);
+    }
+    if second.is_none()
+        && let Some(shown) = show::check(&meaningful, policy)
+    {
+        if let Some(condition) = shown.map_err(placed)? {
+            let condition = parse(text, condition, None, policy.kind)?;
+            tree::check(&condition, first, policy).map_err(placed)?;
+        }
+        return Ok(passed(Effect::Read, false, Analysis::default()));
+    }
+    let statement = parse(text, grammar::readable(tokens, policy.kind), second, policy.kind)?;
+    let effect = tree::check(&statement, first, policy).map_err(placed)?;
     let query = (policy.kind == DatabaseKind::Sqlite).then(|| show::as_query(&statement)).flatten();
     if let Some(query) = query {
         // What runs instead is checked like any other text.
-        return parse_and_walk(&query, policy);
+        return parse_and_walk(&query, &lexical::check(&query, policy.kind)?, policy);
     }
-    Ok(checked(matches!(statement, Statement::Query(_)), analyse::describe(&statement, text, policy.kind)))
+    let is_query = effect == Effect::Read && matches!(statement, Statement::Query(_));
+    Ok(passed(effect, is_query, analyse::describe(&statement, text, policy.kind)))
 }
 
 fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {

@@ -1,8 +1,11 @@
 //! Refuses text that servers and parsers are known to read differently, before anything parses it.
+//!
+//! Where literals, quoted names and comments begin and end is read twice: here by each server's own rules, and by the
+//! parser's tokenizer. Where the two disagree, what is checked might not be what runs, so the text is refused.
 
-use sqlparser::tokenizer::Location;
-use sqlparser::tokenizer::Span;
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Whitespace};
 
+use super::functions::is_postgresql_operator;
 use super::refusal::{Finding, Refusal, Rule};
 use crate::domain::DatabaseKind;
 
@@ -10,15 +13,17 @@ use crate::domain::DatabaseKind;
 pub(super) const MOST_BYTES: usize = 32 << 10;
 
 /// Checks size and characters, and what is hidden in comments and names.
-pub(super) fn check(text: &str, kind: DatabaseKind) -> Result<(), Refusal> {
+pub(super) fn check(text: &str, kind: DatabaseKind) -> Result<Pieces, Refusal> {
     if text.len() > MOST_BYTES {
         let message = format!("the statement is {} bytes long, at most {MOST_BYTES} are allowed", text.len());
         return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(""));
     }
     if let Some(at) = text.find(is_forbidden) {
-        return Err(hidden(text, at, "the statement holds a control character"));
+        return Err(broken(Rule::HiddenText, text, at, "the statement holds a control character"));
     }
-    Scanner { text, kind, at: 0 }.run().map_err(|(at, message)| hidden(text, at, message))
+    Scanner { text, kind, at: 0, pieces: Vec::new() }
+        .run()
+        .map_err(|(rule, at, message)| broken(rule, text, at, message))
 }
 
 /// NUL, byte order marks and the control characters that are no white space.
@@ -27,95 +32,211 @@ fn is_forbidden(character: char) -> bool {
         || (character < ' ' && !matches!(character, '\t' | '\n' | '\r' | '\u{c}'))
 }
 
-fn hidden(text: &str, at: usize, message: &str) -> Refusal {
-    // One line as far as counting goes: the character offset is the position.
-    let column = text.get(..at).map_or(0, |before| before.chars().count() as u64 + 1);
-    let span = Span { start: Location { line: 1, column }, end: Location { line: 1, column } };
-    Finding::new(Rule::HiddenText, span, message).in_text("")
+/// White space for the parser and part of a name for the servers, or not to be seen at all.
+fn is_invisible(character: char) -> bool {
+    !character.is_ascii()
+        && (character.is_whitespace()
+            || character.is_control()
+            || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'))
 }
 
-type Hidden = (usize, &'static str);
+fn broken(rule: Rule, text: &str, at: usize, message: &str) -> Refusal {
+    broken_at(rule, text.get(..at).map_or(0, |before| before.chars().count()), message)
+}
 
-/// Walks over literals, quoted names and comments with the dialect's own quoting.
+/// One line as far as counting goes: the character offset is the position.
+fn broken_at(rule: Rule, character: usize, message: &str) -> Refusal {
+    let place = Location { line: 1, column: character as u64 + 1 };
+    Finding::new(rule, Span { start: place, end: place }, message).in_text("")
+}
+
+/// What is wrong, and at which byte.
+type Hidden = (Rule, usize, &'static str);
+
+/// Where literals, quoted names and comments stand: first character and the one after the last, quotes included.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Pieces(Vec<(usize, usize)>);
+
+impl Pieces {
+    /// Refuses a text that the parser's tokenizer parts in another way.
+    pub fn compare(&self, text: &str, tokens: &[TokenWithSpan]) -> Result<(), Refusal> {
+        let mut lines = vec![0];
+        lines.extend(text.chars().enumerate().filter(|(_, character)| *character == '\n').map(|(at, _)| at + 1));
+        let offset = |place: Location| {
+            let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
+            Some(lines.get(line)? + usize::try_from(place.column).ok()?.checked_sub(1)?)
+        };
+        let mut mine = self.0.iter();
+        for TokenWithSpan { token, span } in tokens {
+            let width = span.end.column.saturating_sub(span.start.column);
+            let Some(prefix) = characters_before_quote(token, width) else { continue };
+            let theirs = (offset(span.start).map(|start| start + prefix), offset(span.end));
+            let expected = mine.next().copied();
+            if expected.map(|(start, end)| (Some(start), Some(end))) != Some(theirs) {
+                let place = expected.map_or(theirs.0.unwrap_or(0), |(start, _)| start);
+                return Err(broken_at(Rule::HiddenText, place, AMBIGUOUS));
+            }
+        }
+        mine.next().map_or(Ok(()), |(start, _)| Err(broken_at(Rule::HiddenText, *start, AMBIGUOUS)))
+    }
+}
+
+const AMBIGUOUS: &str = "it is unclear where this literal, quoted name or comment begins or ends";
+
+/// How many characters a literal, quoted name or comment has before its quote; `None` for everything else. The width is that
+/// of the token in the text.
+fn characters_before_quote(token: &Token, width: u64) -> Option<usize> {
+    match token {
+        // `0x1F` comes as the same token as `x'1F'`.
+        Token::HexStringLiteral(digits) if width == digits.len() as u64 + 2 => None,
+        Token::Word(word) => word.quote_style.map(|_| 0),
+        Token::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_))
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::DollarQuotedString(_) => Some(0),
+        Token::NationalStringLiteral(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::HexStringLiteral(_)
+        | Token::SingleQuotedByteStringLiteral(_) => Some(1),
+        Token::UnicodeStringLiteral(_) => Some(2),
+        // Literals of other dialects have a quote too, which is then found to be unaccounted for.
+        _ => None,
+    }
+}
+
+/// Walks over a text with the server's own rules for quoting.
 struct Scanner<'a> {
     text: &'a str,
     kind: DatabaseKind,
     at: usize,
+    /// Bytes of the text.
+    pieces: Vec<(usize, usize)>,
 }
 
 impl Scanner<'_> {
-    fn run(mut self) -> Result<(), Hidden> {
+    fn run(mut self) -> Result<Pieces, Hidden> {
+        use DatabaseKind::{Mysql, Postgresql, Sqlite};
+        let mut word = "";
         while let Some(&byte) = self.rest().first() {
             let start = self.at;
+            let before = std::mem::take(&mut word);
             match byte {
-                b'\'' => self.quoted(b'\'', self.backslashes_escape()),
-                b'"' => {
-                    if self.kind == DatabaseKind::Postgresql && self.follows_unicode_mark() {
-                        return Err((start, "names in the form U&\"…\" are not allowed"));
-                    }
-                    self.quoted(b'"', self.kind == DatabaseKind::Mysql);
+                b'\'' => {
+                    let escapes = self.kind == Mysql || (self.kind == Postgresql && before.eq_ignore_ascii_case("e"));
+                    self.quoted(b'\'', escapes);
                 }
-                b'`' if self.kind != DatabaseKind::Postgresql => self.quoted(b'`', false),
-                b'[' if self.kind == DatabaseKind::Sqlite => self.quoted(b']', false),
-                b'$' if self.kind == DatabaseKind::Postgresql => self.dollar_quoted(),
+                b'"' => self.quoted(b'"', self.kind == Mysql),
+                b'`' if self.kind != Postgresql => self.quoted(b'`', false),
+                b'[' if self.kind == Sqlite => self.bracketed(),
+                b'$' if self.kind == Postgresql => self.dollar_quoted(),
                 b'-' if self.rest().starts_with(b"--") && self.starts_line_comment() => self.line_comment()?,
-                b'#' if self.kind == DatabaseKind::Mysql => self.line_comment()?,
+                b'#' if self.kind == Mysql => self.line_comment()?,
                 b'/' if self.rest().starts_with(b"/*") => self.block_comment()?,
+                b'&' if self.kind == Postgresql && before.eq_ignore_ascii_case("u") => {
+                    if self.rest().starts_with(b"&\"") {
+                        return Err((Rule::HiddenText, start, "names in the form U&\"…\" are not allowed"));
+                    }
+                    self.at += 1;
+                }
+                _ if is_word(byte) => word = self.word()?,
+                _ if self.kind == Postgresql && is_operator(byte) => self.operator()?,
                 _ => self.at += 1,
             }
         }
-        Ok(())
+        Ok(self.in_characters())
     }
 
     fn rest(&self) -> &[u8] {
         &self.text.as_bytes()[self.at..]
     }
 
-    /// MySQL strings, and PostgreSQL strings that begin with `E`.
-    fn backslashes_escape(&self) -> bool {
-        match self.kind {
-            DatabaseKind::Mysql => true,
-            DatabaseKind::Sqlite => false,
-            DatabaseKind::Postgresql => {
-                let before = &self.text.as_bytes()[..self.at];
-                let is_word =
-                    |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii();
-                match before {
-                    [earlier @ .., b'e' | b'E'] => !earlier.last().is_some_and(is_word),
-                    _ => false,
-                }
+    /// A name, keyword or number, to its end: `$` and quotes behind it do not begin anything new.
+    fn word(&mut self) -> Result<&'static str, Hidden> {
+        let start = self.at;
+        let number = self.rest()[0].is_ascii_digit();
+        while let Some(&byte) = self.rest().first() {
+            // In PostgreSQL a number ends before a dollar sign, which may begin a literal.
+            if !(is_word(byte) || (byte == b'$' && !(number && self.kind == DatabaseKind::Postgresql))) {
+                break;
+            }
+            self.at += 1;
+        }
+        let word = &self.text[start..self.at];
+        if let Some((offset, _)) = word.char_indices().find(|(_, character)| is_invisible(*character)) {
+            return Err((Rule::HiddenText, start + offset, "the statement holds a character that cannot be seen"));
+        }
+        Ok(match word {
+            "e" | "E" => "e",
+            "u" | "U" => "u",
+            _ => "",
+        })
+    }
+
+    /// PostgreSQL takes as many operator characters together as it can, and users may define what it does not know.
+    fn operator(&mut self) -> Result<(), Hidden> {
+        let start = self.at;
+        while let Some(&byte) = self.rest().first() {
+            let is_comment = self.rest().starts_with(b"--") || self.rest().starts_with(b"/*");
+            if !is_operator(byte) || is_comment {
+                break;
+            }
+            self.at += 1;
+        }
+        let mut operator = &self.text[start..self.at];
+        // A sign at the end belongs to what follows, unless a character says that it cannot be arithmetic.
+        if !operator.contains(|character| "~!@#%^&|`?".contains(character)) {
+            while operator.len() > 1 && operator.ends_with(['+', '-']) {
+                operator = &operator[..operator.len() - 1];
             }
         }
+        if is_postgresql_operator(operator) {
+            return Ok(());
+        }
+        Err((Rule::Construct, start, "this operator is not one of PostgreSQL's own"))
     }
 
-    fn follows_unicode_mark(&self) -> bool {
-        let before = &self.text.as_bytes()[..self.at];
-        before.ends_with(b"U&") || before.ends_with(b"u&")
+    fn piece(&mut self, start: usize) {
+        self.pieces.push((start, self.at));
     }
 
-    /// Moves behind the closing quote. A doubled quote ends one literal and begins another: the same to this scan.
+    /// Moves behind the closing quote; a doubled quote does not close.
     fn quoted(&mut self, quote: u8, backslashes: bool) {
+        let start = self.at;
         self.at += 1;
         while let Some(&byte) = self.rest().first() {
-            self.at += if backslashes && byte == b'\\' { 2.min(self.rest().len()) } else { 1 };
+            let next = self.rest().get(1).copied();
+            if (backslashes && byte == b'\\') || (byte == quote && next == Some(quote)) {
+                self.at += 2.min(self.rest().len());
+                continue;
+            }
+            self.at += 1;
             if byte == quote {
-                return;
+                break;
             }
         }
+        self.piece(start);
+    }
+
+    /// `[…]`, which knows no doubling.
+    fn bracketed(&mut self) {
+        let start = self.at;
+        self.at = self.text[start..].find(']').map_or(self.text.len(), |end| start + end + 1);
+        self.piece(start);
     }
 
     /// `$tag$ … $tag$`; a lone `$`, as in `$1`, is passed over.
     fn dollar_quoted(&mut self) {
-        let tag_bytes =
-            1 + self.rest()[1..].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+        let start = self.at;
+        let tag_bytes = 1 + self.rest()[1..].iter().take_while(|byte| is_word(**byte)).count();
         let is_tag = self.rest().get(tag_bytes) == Some(&b'$') && !self.rest()[1].is_ascii_digit();
         if !is_tag {
             self.at += tag_bytes;
             return;
         }
-        let tag = &self.text[self.at..=self.at + tag_bytes];
-        let body = self.at + tag.len();
+        let tag = &self.text[start..=start + tag_bytes];
+        let body = start + tag.len();
         self.at = self.text[body..].find(tag).map_or(self.text.len(), |end| body + end + tag.len());
+        self.piece(start);
     }
 
     /// In MySQL two dashes begin a comment only before white space.
@@ -124,27 +245,32 @@ impl Scanner<'_> {
     }
 
     fn line_comment(&mut self) -> Result<(), Hidden> {
-        let length = self.rest().iter().position(|byte| *byte == b'\n').unwrap_or(self.rest().len());
+        let start = self.at;
+        let length = self.rest().iter().position(|byte| *byte == b'\n').map_or(self.rest().len(), |end| end + 1);
         let comment = &self.rest()[..length];
+        let comment = comment.strip_suffix(b"\n").unwrap_or(comment);
         let comment = comment.strip_suffix(b"\r").unwrap_or(comment);
         if let Some(offset) = comment.iter().position(|byte| *byte == b'\r') {
             return Err((
+                Rule::HiddenText,
                 self.at + offset,
                 "a carriage return inside a comment is read differently by different servers",
             ));
         }
         self.at += length;
+        self.piece(start);
         Ok(())
     }
 
     fn block_comment(&mut self) -> Result<(), Hidden> {
         let start = self.at;
         if self.kind == DatabaseKind::Mysql {
-            if self.rest().starts_with(b"/*!") || self.rest().starts_with(b"/*M!") {
-                return Err((start, "executable comments are not allowed"));
+            let mark = &self.rest()[2..self.rest().len().min(4)];
+            if mark.starts_with(b"!") || mark.eq_ignore_ascii_case(b"m!") {
+                return Err((Rule::HiddenText, start, "executable comments are not allowed"));
             }
-            if self.rest().starts_with(b"/*+") {
-                return Err((start, "optimizer hints are not allowed"));
+            if mark.starts_with(b"+") {
+                return Err((Rule::HiddenText, start, "optimizer hints are not allowed"));
             }
         }
         let mut depth = 0_usize;
@@ -162,8 +288,28 @@ impl Scanner<'_> {
                 self.at += 1;
             }
         }
+        self.piece(start);
         Ok(())
     }
+
+    /// The pieces, counted in characters.
+    fn in_characters(self) -> Pieces {
+        let (mut byte, mut character) = (0, 0);
+        let mut count = |to: usize| {
+            character += self.text[byte..to].chars().count();
+            byte = to;
+            character
+        };
+        Pieces(self.pieces.iter().map(|(start, end)| (count(*start), count(*end))).collect())
+    }
+}
+
+fn is_operator(byte: u8) -> bool {
+    b"+-*/<>=~!@#%^&|`?".contains(&byte)
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
 }
 
 #[cfg(test)]
@@ -172,7 +318,7 @@ mod tests {
 
     fn check_all(kind: DatabaseKind, allowed: &[&str], refused: &[&str]) {
         for text in allowed {
-            assert_eq!(check(text, kind), Ok(()), "{text}");
+            assert!(check(text, kind).is_ok(), "{text}");
         }
         for text in refused {
             assert!(check(text, kind).is_err(), "{text}");

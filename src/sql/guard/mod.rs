@@ -5,17 +5,24 @@
 //! database itself is told to refuse writes too; neither layer replaces the other.
 
 mod check;
+mod expression;
 mod functions;
+mod grammar;
 mod lexical;
 mod pragma;
+mod query;
 mod refusal;
 mod relations;
+mod settings;
 mod show;
 mod sizes;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod workers;
+mod writes;
 
-pub use check::{GuardedSql, Policy, check};
+pub use check::{Effect, GuardedSql, Policy, Writes, check};
 pub(super) use refusal::position;
 pub use refusal::{Refusal, Rule};

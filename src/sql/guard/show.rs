@@ -1,12 +1,203 @@
-//! `SHOW` and `DESCRIBE` on SQLite, which has no such statements: the plain forms stand for queries of the catalog.
+//! `SHOW`, whose many forms are read from the tokens: the parser knows few of them. And `SHOW` and `DESCRIBE` on SQLite, which
+//! has no such statements: the plain forms stand for queries of the catalog.
 
 use sqlparser::ast::{ObjectName, ShowStatementOptions, Statement};
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::check::Policy;
+use super::refusal::{Finding, Rule};
+use super::{query, settings};
+use crate::domain::DatabaseKind;
 
 const TABLES: &str = r"SELECT name, type FROM sqlite_schema
 WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\_%' ESCAPE '\' ORDER BY name";
 
 /// A file is one database, and SQLite calls it so.
 const DATABASES: &str = "SELECT 'main' AS name";
+
+/// What `SHOW` may show on MySQL, and whether tables are named behind it. The longest come first.
+const MYSQL_FORMS: [(&[&str], Place); 30] = [
+    (&["CHARACTER", "SET"], Place::None),
+    (&["CHARSET"], Place::None),
+    (&["COLLATION"], Place::None),
+    (&["COUNT", "(", "*", ")", "WARNINGS"], Place::None),
+    (&["COUNT", "(", "*", ")", "ERRORS"], Place::None),
+    (&["CREATE", "DATABASE"], Place::Name),
+    (&["CREATE", "SCHEMA"], Place::Name),
+    (&["CREATE", "TABLE"], Place::Name),
+    (&["CREATE", "VIEW"], Place::Name),
+    (&["DATABASES"], Place::None),
+    (&["SCHEMAS"], Place::None),
+    (&["ENGINES"], Place::None),
+    (&["STORAGE", "ENGINES"], Place::None),
+    (&["WARNINGS"], Place::None),
+    (&["ERRORS"], Place::None),
+    (&["EVENTS"], Place::Schema),
+    (&["TRIGGERS"], Place::Schema),
+    (&["OPEN", "TABLES"], Place::Schema),
+    (&["TABLE", "STATUS"], Place::Schema),
+    (&["TABLES"], Place::Schema),
+    (&["COLUMNS"], Place::Table),
+    (&["FIELDS"], Place::Table),
+    (&["INDEX"], Place::Table),
+    (&["INDEXES"], Place::Table),
+    (&["KEYS"], Place::Table),
+    (&["VARIABLES"], Place::Setting),
+    (&["GLOBAL", "VARIABLES"], Place::Setting),
+    (&["SESSION", "VARIABLES"], Place::Setting),
+    (&["LOCAL", "VARIABLES"], Place::Setting),
+    (&["STATUS"], Place::Setting),
+];
+
+/// What stands behind the words of a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing but a filter.
+    None,
+    /// A name.
+    Name,
+    /// Perhaps `FROM schema`.
+    Schema,
+    /// `FROM table`, and perhaps `FROM schema`.
+    Table,
+    /// `LIKE` and a setting that anybody may read.
+    Setting,
+}
+
+/// Checks `SHOW …` of PostgreSQL and MySQL; `None` when the statement is something else. White space and comments are already
+/// left out of the tokens. What comes back is the condition of a filter, as a query to be checked.
+pub(super) fn check(tokens: &[&TokenWithSpan], policy: &Policy) -> Option<Result<Option<Vec<TokenWithSpan>>, Finding>> {
+    let (first, rest) = tokens.split_first()?;
+    if !is_word(&first.token, "SHOW") || policy.kind == DatabaseKind::Sqlite {
+        return None;
+    }
+    let rest = match rest {
+        [rest @ .., last] if last.token == Token::SemiColon => rest,
+        rest => rest,
+    };
+    let refusal = || {
+        Finding::new(Rule::ReadsOnly, first.span, "this SHOW is not allowed").hint(match policy.kind {
+            DatabaseKind::Postgresql => {
+                "only settings that tell nothing about files, addresses or secrets may be shown"
+            }
+            _ => "tables, columns, indexes, databases, character sets and how tables were created may be shown",
+        })
+    };
+    let filter = match policy.kind {
+        DatabaseKind::Postgresql => postgresql(rest).then_some(Ok(None)),
+        _ => mysql(rest, policy),
+    };
+    Some(filter.unwrap_or_else(|| Err(refusal())))
+}
+
+/// `SHOW setting`.
+fn postgresql(rest: &[&TokenWithSpan]) -> bool {
+    match rest {
+        [name] => matches!(&name.token, Token::Word(name) if settings::is_public(&name.value)),
+        [time, zone] => is_word(&time.token, "TIME") && is_word(&zone.token, "ZONE"),
+        _ => false,
+    }
+}
+
+/// `None` for what is not allowed.
+fn mysql(rest: &[&TokenWithSpan], policy: &Policy) -> Option<Result<Option<Vec<TokenWithSpan>>, Finding>> {
+    let rest = match rest {
+        [word, rest @ ..] if is_word(&word.token, "FULL") || is_word(&word.token, "EXTENDED") => rest,
+        rest => rest,
+    };
+    let (words, place) = MYSQL_FORMS.iter().find(|(words, _)| {
+        rest.len() >= words.len() && words.iter().zip(rest).all(|(word, token)| is_word_or_symbol(&token.token, word))
+    })?;
+    let mut rest = &rest[words.len()..];
+    match place {
+        Place::None => {}
+        Place::Name => rest = name(rest, policy)?.ok()?,
+        Place::Schema | Place::Table => {
+            let most = if *place == Place::Table { 2 } else { 1 };
+            let mut named = Vec::new();
+            while named.len() < most
+                && let [from, after @ ..] = rest
+                && (is_word(&from.token, "FROM") || is_word(&from.token, "IN"))
+            {
+                let behind = match name(after, policy)? {
+                    Ok(behind) => behind,
+                    Err(finding) => return Some(Err(finding)),
+                };
+                named.insert(0, &after[..after.len() - behind.len()]);
+                rest = behind;
+            }
+            if *place == Place::Table && named.is_empty() {
+                return None;
+            }
+            // FROM table FROM schema names schema.table.
+            let parts: Vec<&str> =
+                named.iter().flat_map(|name| name.iter()).filter_map(|token| word(&token.token)).collect();
+            if *place == Place::Table
+                && let Err(finding) = query::allowed_relation(&parts, named[0][0].span, policy)
+            {
+                return Some(Err(finding));
+            }
+        }
+        Place::Setting => {
+            return match rest {
+                [like, pattern] if is_word(&like.token, "LIKE") => {
+                    literal(&pattern.token).filter(|pattern| settings::is_public_pattern(pattern)).map(|_| Ok(None))
+                }
+                _ => None,
+            };
+        }
+    }
+    filter(rest).map(Ok)
+}
+
+/// A name of one or two parts, and what stands behind it.
+fn name<'a, 'b>(rest: &'b [&'a TokenWithSpan], policy: &Policy) -> Option<Result<&'b [&'a TokenWithSpan], Finding>> {
+    let (parts, span, behind) = match rest {
+        [first, dot, second, behind @ ..] if dot.token == Token::Period => {
+            (vec![word(&first.token)?, word(&second.token)?], first.span, behind)
+        }
+        [first, behind @ ..] => (vec![word(&first.token)?], first.span, behind),
+        [] => return None,
+    };
+    Some(query::allowed_relation(&parts, span, policy).map(|()| behind))
+}
+
+/// `LIKE 'pattern'`, `WHERE condition`, `LIMIT count`, or nothing. A condition comes back as a query.
+fn filter(rest: &[&TokenWithSpan]) -> Option<Option<Vec<TokenWithSpan>>> {
+    match rest {
+        [] => Some(None),
+        [like, pattern] if is_word(&like.token, "LIKE") => literal(&pattern.token).map(|_| None),
+        [limit, count] if is_word(&limit.token, "LIMIT") => matches!(count.token, Token::Number(..)).then_some(None),
+        [condition, _, ..] if is_word(&condition.token, "WHERE") => {
+            let select = [Token::make_keyword("SELECT"), Token::Number("1".to_owned(), false)];
+            let select = select.into_iter().map(|token| TokenWithSpan::new(token, condition.span));
+            Some(Some(select.chain(rest.iter().map(|token| (*token).clone())).collect()))
+        }
+        _ => None,
+    }
+}
+
+fn is_word(token: &Token, expected: &str) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
+}
+
+fn is_word_or_symbol(token: &Token, expected: &str) -> bool {
+    is_word(token, expected) || (!matches!(token, Token::Word(_)) && token.to_string() == expected)
+}
+
+fn word(token: &Token) -> Option<&str> {
+    match token {
+        Token::Word(word) => Some(&word.value),
+        _ => None,
+    }
+}
+
+fn literal(token: &Token) -> Option<&str> {
+    match token {
+        Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) => Some(text),
+        _ => None,
+    }
+}
 
 /// The query that a statement stands for; `None` for everything that SQLite should answer for itself.
 pub(super) fn as_query(statement: &Statement) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Opens a SQLite file so that nothing it is asked can change anything.
+//! Opens a SQLite file so that nothing it is asked can change anything, or nothing more than rows and tables.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -10,6 +10,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::domain::AccessMode;
 use crate::sql::Error;
 
 /// First bytes of every SQLite database file (<https://sqlite.org/fileformat2.html>, 1.3.1).
@@ -32,15 +33,24 @@ const DESCRIBING_PRAGMAS: [&str; 8] = [
 /// Layers, each of which holds alone: the open mode, `query_only`, an authorizer, limits, and no trust in what the schema
 /// itself calls. The guard stands above all of them.
 pub fn open(path: &Path, lock_timeout: Duration) -> Result<Connection, Error> {
+    open_for(path, lock_timeout, AccessMode::ReadOnly)
+}
+
+/// As [`open`], for statements that write too: rows, and with [`AccessMode::Ddl`] tables, indexes and views. Foreign keys
+/// are enforced and triggers fire, as whoever made them expects.
+pub(super) fn open_for(path: &Path, lock_timeout: Duration, access: AccessMode) -> Result<Connection, Error> {
     check_file(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let writes = access != AccessMode::ReadOnly;
+    let mode = if writes { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(lock_timeout)?;
-    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "query_only", !writes)?;
+    connection.pragma_update(None, "foreign_keys", writes)?;
     for (setting, value) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
-        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, writes),
         (DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA, false),
     ] {
         connection.set_db_config(setting, value)?;
@@ -60,7 +70,9 @@ pub fn open(path: &Path, lock_timeout: Duration) -> Result<Connection, Error> {
     }
     // The first read shows a file whose header is right but whose pages are not.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    connection.authorizer(Some(authorize))?;
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        if reads(&context.action) || changes(&context.action, access) { Authorization::Allow } else { Authorization::Deny }
+    }))?;
     Ok(connection)
 }
 
@@ -88,9 +100,9 @@ fn unreadable(error: &std::io::Error) -> Error {
     }
 }
 
-/// Allows reading, calling functions and describing; called while a statement is prepared.
-fn authorize(context: AuthContext<'_>) -> Authorization {
-    let allowed = match context.action {
+/// Reading, calling functions and describing; asked while a statement is prepared.
+fn reads(action: &AuthAction<'_>) -> bool {
+    match action {
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => true,
         AuthAction::Function { function_name } => {
             !["load_extension", "fts3_tokenizer"].iter().any(|name| name.eq_ignore_ascii_case(function_name))
@@ -98,11 +110,38 @@ fn authorize(context: AuthContext<'_>) -> Authorization {
         AuthAction::Pragma { pragma_name, .. } => {
             DESCRIBING_PRAGMAS.iter().any(|name| name.eq_ignore_ascii_case(pragma_name))
         }
-        // Virtual tables such as `json_each` declare themselves this way; the open mode stops a real write.
-        AuthAction::Update { table_name, .. } => ["sqlite_master", "sqlite_schema"].contains(&table_name),
+        // Virtual tables such as `json_each` declare themselves this way; the open mode stops a real write, and where
+        // that allows writing, the defensive mode does.
+        AuthAction::Update { table_name, .. } => is_schema_table(table_name),
         _ => false,
-    };
-    if allowed { Authorization::Allow } else { Authorization::Deny }
+    }
+}
+
+/// What may be changed beyond that.
+fn changes(action: &AuthAction<'_>, access: AccessMode) -> bool {
+    match action {
+        AuthAction::Insert { table_name } | AuthAction::Update { table_name, .. } | AuthAction::Delete { table_name } => {
+            match access {
+                AccessMode::ReadOnly => false,
+                AccessMode::ReadWrite => !is_schema_table(table_name),
+                // A table is created by a row in the table of tables.
+                AccessMode::Ddl => true,
+            }
+        }
+        AuthAction::CreateTable { .. }
+        | AuthAction::CreateIndex { .. }
+        | AuthAction::CreateView { .. }
+        | AuthAction::DropTable { .. }
+        | AuthAction::DropIndex { .. }
+        | AuthAction::DropView { .. }
+        | AuthAction::AlterTable { .. }
+        | AuthAction::Reindex { .. } => access == AccessMode::Ddl,
+        _ => false,
+    }
+}
+
+fn is_schema_table(name: &str) -> bool {
+    ["sqlite_master", "sqlite_schema"].contains(&name)
 }
 
 #[cfg(test)]
@@ -171,5 +210,33 @@ mod tests {
         }
         assert_eq!(fs::read(&path).unwrap(), before);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn writing_stays_within_its_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = database(folder.path());
+        let rows = open_for(&path, Duration::ZERO, AccessMode::ReadWrite).unwrap();
+        let tables = open_for(&path, Duration::ZERO, AccessMode::Ddl).unwrap();
+        for sql in ["INSERT INTO t VALUES (1)", "UPDATE t SET a = 2", "DELETE FROM t WHERE a = 2"] {
+            rows.execute_batch(sql).unwrap();
+        }
+        for sql in ["CREATE TABLE u(a)", "CREATE INDEX i ON u(a)", "ALTER TABLE u ADD COLUMN b", "DROP TABLE u"] {
+            assert!(rows.execute_batch(sql).is_err(), "{sql}");
+            tables.execute_batch(sql).unwrap();
+        }
+        for sql in [
+            "ATTACH ':memory:' AS other",
+            "PRAGMA journal_mode = WAL",
+            "VACUUM INTO 'copy.sqlite'",
+            "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
+            "CREATE TEMP TABLE x(a)",
+            "UPDATE sqlite_schema SET sql = ''",
+            "SELECT load_extension('x')",
+            "BEGIN",
+        ] {
+            assert!(rows.execute_batch(sql).is_err(), "{sql}");
+            assert!(tables.execute_batch(sql).is_err(), "{sql}");
+        }
     }
 }

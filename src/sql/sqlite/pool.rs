@@ -14,22 +14,28 @@ use tokio::time::timeout;
 
 use super::run::{self, Sink};
 use super::watch::Watch;
-use super::{SampleBounds, catalog, open, sample};
-use crate::domain::{DatabaseKind, ResultColumn, Row, Schema, Value, ValueIndex};
+use super::open::open_for;
+use super::{SampleBounds, catalog, sample};
+use crate::domain::{AccessMode, DatabaseKind, ResultColumn, Row, Schema, Value, ValueIndex};
 use crate::sql::database::Backend;
+use crate::sql::guard::Effect;
 use crate::sql::result::{BATCH_BYTES, WAITING_BATCHES};
 use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary, Written};
 
-/// Connections to one file; clones share them.
-#[derive(Debug, Clone)]
+/// Connections to one file.
+#[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
+    /// The one connection that may write; none when the connection only reads.
+    writing: Option<Arc<Shared>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
     options: Options,
+    /// What its connections may do.
+    access: AccessMode,
     /// One permit a connection; closed when the pool is.
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Session>>,
@@ -44,8 +50,13 @@ struct Session {
 
 impl Pool {
     pub fn new(path: PathBuf, options: Options) -> Self {
-        let permits = Arc::new(Semaphore::new(options.connections));
-        Self { shared: Arc::new(Shared { path, options, permits, idle: Mutex::default() }) }
+        let shared = |access, connections| {
+            let permits = Arc::new(Semaphore::new(connections));
+            Arc::new(Shared { path: path.clone(), options, access, permits, idle: Mutex::default() })
+        };
+        // SQLite has one writer at a time; a second connection would only wait.
+        let writing = (options.access != AccessMode::ReadOnly).then(|| shared(options.access, 1));
+        Self { shared: shared(AccessMode::ReadOnly, options.connections), writing }
     }
 
     /// Runs one of Pulse's own statements.
@@ -53,33 +64,7 @@ impl Pool {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.run(self.shared.options.own_timeout, work).await
-    }
-
-    /// Runs work on a free connection and a blocking thread; dropping the future stops it.
-    async fn run<T: Send + 'static>(
-        &self,
-        longest: Duration,
-        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let permit = self.acquire().await?;
-        let (watch, _stop) = Watch::start(longest);
-        let shared = Arc::clone(&self.shared);
-        let task = spawn_blocking(move || {
-            let result = shared.session(|connection| watch.over(connection, work));
-            drop(permit);
-            result
-        });
-        task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
-    }
-
-    async fn acquire(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
-        let permit = Arc::clone(&self.shared.permits).acquire_owned();
-        match timeout(self.shared.options.acquire_timeout, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_closed)) => Err(Error::Unavailable("the connection was closed or changed".to_owned())),
-            Err(_elapsed) => Err(Error::Busy("all its connections are in use".to_owned())),
-        }
+        self.shared.run(self.shared.options.own_timeout, work).await
     }
 }
 
@@ -103,19 +88,26 @@ impl Backend for Pool {
     async fn values(&self, schema: Schema, bounds: SampleBounds) -> Result<ValueIndex, Error> {
         // The bounds end the collecting early and keep what there is; the watch is for a single endless read.
         let longest = bounds.time.saturating_add(self.shared.options.own_timeout);
-        self.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
+        self.shared.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
     }
 
     async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
-        self.own(move |connection| run::explain(connection, &sql, &parameters)).await
+        let writes = sql.effect() != Effect::Read;
+        let explain = move |connection: &Connection| run::explain(connection, &sql, &parameters);
+        match &self.writing {
+            // Only a connection that may write can prepare a statement that does.
+            Some(writing) if writes => writing.run(self.shared.options.own_timeout, explain).await,
+            _ => self.own(explain).await,
+        }
     }
 
     async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error> {
-        self.run(limits.timeout, move |connection| run::execute(connection, &sql, &parameters, limits)).await
+        let execute = move |connection: &Connection| run::execute(connection, &sql, &parameters, limits);
+        self.shared.run(limits.timeout, execute).await
     }
 
     async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error> {
-        let permit = self.acquire().await?;
+        let permit = self.shared.acquire().await?;
         let (watch, stop) = Watch::start(limits.timeout);
         let (batch_sender, batches) = mpsc::channel(WAITING_BATCHES);
         let (header_sender, header) = oneshot::channel();
@@ -145,23 +137,57 @@ impl Backend for Pool {
         }
     }
 
-    async fn write(&self, _sql: GuardedSql, _parameters: Vec<Value>, _limits: Limits) -> Result<Written, Error> {
-        Err(Error::NotWritable)
+    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error> {
+        let writing = self.writing.as_ref().ok_or(Error::NotWritable)?;
+        writing.run(limits.timeout, move |connection| run::write(connection, &sql, &parameters, limits)).await
     }
 
     async fn close(&self) {
-        let all = u32::try_from(self.shared.options.connections).unwrap_or(u32::MAX);
-        // Waiting is first come, first served: whoever asks from now on comes after the closing and is refused.
-        let permits = self.shared.permits.acquire_many(all).await;
-        self.shared.permits.close();
-        drop(permits);
-        let shared = Arc::clone(&self.shared);
-        // Closing a file may block; that it panics instead is nothing anyone could act on.
-        let _ = spawn_blocking(move || shared.idle().clear()).await;
+        self.shared.close().await;
+        if let Some(writing) = &self.writing {
+            writing.close().await;
+        }
     }
 }
 
 impl Shared {
+    /// Runs work on a free connection and a blocking thread; dropping the future stops it.
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        longest: Duration,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = self.acquire().await?;
+        let (watch, _stop) = Watch::start(longest);
+        let shared = Arc::clone(self);
+        let task = spawn_blocking(move || {
+            let result = shared.session(|connection| watch.over(connection, work));
+            drop(permit);
+            result
+        });
+        task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
+    }
+
+    async fn acquire(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        match timeout(self.options.acquire_timeout, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(Error::Unavailable("the connection was closed or changed".to_owned())),
+            Err(_elapsed) => Err(Error::Busy("all its connections are in use".to_owned())),
+        }
+    }
+
+    async fn close(self: &Arc<Self>) {
+        let all = if self.access == AccessMode::ReadOnly { self.options.connections } else { 1 };
+        // Waiting is first come, first served: whoever asks from now on comes after the closing and is refused.
+        let permits = self.permits.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await;
+        self.permits.close();
+        drop(permits);
+        let shared = Arc::clone(self);
+        // Closing a file may block; that it panics instead is nothing anyone could act on.
+        let _ = spawn_blocking(move || shared.idle().clear()).await;
+    }
+
     /// Work on an idle connection, or on a new one; called on a blocking thread with a permit in hand.
     fn session<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
         let file = FileIdentity::of(&self.path);
@@ -169,7 +195,7 @@ impl Shared {
         let idle = self.idle().pop().filter(|session| session.file == file && file.is_some());
         let session = match idle {
             Some(session) => session,
-            None => Session { connection: open(&self.path, self.options.lock_timeout)?, file },
+            None => Session { connection: open_for(&self.path, self.options.lock_timeout, self.access)?, file },
         };
         let result = work(&session.connection);
         if !self.permits.is_closed() && !matches!(result, Err(Error::FileNotDatabase | Error::Unavailable(_))) {

@@ -9,7 +9,7 @@ use super::cell;
 use super::declared::column_type;
 use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Row, Value};
 use crate::sql::result::Meter;
-use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary};
+use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation, Written};
 
 /// Where the rows of a running statement go.
 pub(super) trait Sink {
@@ -71,6 +71,42 @@ pub(super) fn run(
         sink.row(row, size_bytes)?;
     }
     Ok(meter.summary(started.elapsed()))
+}
+
+/// Runs a statement that writes to its end; rows of its RETURNING beyond the limits are left out.
+pub(super) fn write(
+    connection: &Connection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    limits: Limits,
+) -> Result<Written, Error> {
+    let started = Instant::now();
+    let changed_before = connection.total_changes();
+    let mut statement = prepare(connection, sql, parameters)?;
+    let columns = columns(&statement);
+    let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
+    let mut meter = Meter::new(limits);
+    let mut kept = Vec::new();
+    let mut rows = statement.raw_query();
+    while let Some(stored) = rows.next()? {
+        if meter.is_full() {
+            continue;
+        }
+        let row = read(stored, &kinds, &meter);
+        match row.and_then(|row| Ok(meter.row(&row, |index| column_name(stored, index))?.map(|_| row))) {
+            Ok(Some(row)) => kept.push(row),
+            Ok(None) => {}
+            Err(Error::ResultTooLarge { .. }) => meter.truncated = Some(Truncation::Bytes),
+            Err(error) => return Err(error),
+        }
+    }
+    drop(rows);
+    drop(statement);
+    // Without a change the count is still that of the statement before.
+    let affected_rows = if connection.total_changes() == changed_before { 0 } else { connection.changes() };
+    let returned =
+        ResultSet { columns, rows: kept, truncated: meter.truncated, execution_time: started.elapsed() };
+    Ok(Written { affected_rows, returned })
 }
 
 /// What the planner would do, a line each, indented by depth; empty for a statement that is no query.

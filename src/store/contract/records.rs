@@ -134,3 +134,20 @@ pub(crate) async fn request_ids_expire(store: Arc<dyn Store>) {
     let anew = store.claim_request(&local(), "Create", "request", &hash, second).await.unwrap();
     assert_eq!(anew, Claim::New);
 }
+
+pub(crate) async fn answers_go_with_their_claim(store: Arc<dyn Store>) {
+    let claim = async |tenant: &TenantId| {
+        store.claim_request(tenant, "Execute", "request", &[7; 32], Uuid::now_v7()).await.unwrap();
+    };
+    store.keep_answer(&local(), "Execute", "request", "lost").await.unwrap();
+    assert_eq!(store.answer(&local(), "Execute", "request").await.unwrap(), None, "nobody claimed it");
+    claim(&local()).await;
+    claim(&other()).await;
+    assert_eq!(store.answer(&local(), "Execute", "request").await.unwrap(), None);
+    store.keep_answer(&local(), "Execute", "request", "{\"rows\": 1}").await.unwrap();
+    assert_eq!(store.answer(&local(), "Execute", "request").await.unwrap().as_deref(), Some("{\"rows\": 1}"));
+    assert_eq!(store.answer(&other(), "Execute", "request").await.unwrap(), None);
+    assert_eq!(store.answer(&local(), "Start", "request").await.unwrap(), None);
+    store.expire(time(0), 10, jiff::Timestamp::MAX).await.unwrap();
+    assert_eq!(store.answer(&local(), "Execute", "request").await.unwrap(), None);
+}

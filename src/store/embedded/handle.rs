@@ -176,6 +176,17 @@ impl Store for Embedded {
         self.write(move |database| Box::pin(requests::claim(database, request, now))).await
     }
 
+    async fn keep_answer(&self, tenant: &TenantId, rpc: &str, request_id: &str, answer: &str) -> Result<(), Error> {
+        let request = (tenant.clone(), rpc.to_owned(), request_id.to_owned());
+        let answer = answer.to_owned();
+        self.write(|database| Box::pin(requests::keep_answer(database, request, answer))).await
+    }
+
+    async fn answer(&self, tenant: &TenantId, rpc: &str, request_id: &str) -> Result<Option<String>, Error> {
+        let request = (tenant.clone(), rpc.to_owned(), request_id.to_owned());
+        self.read_with(|database| Box::pin(requests::answer(database, request))).await
+    }
+
     async fn append(
         &self,
         tenant: &TenantId,

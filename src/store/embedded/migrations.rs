@@ -8,26 +8,29 @@ use super::error::OpenError;
 use crate::store::Error;
 
 /// Step n takes a file from format n to n + 1. Steps are never edited once released, only added.
-const STEPS: &[&[&str]] = &[&[
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
-    "INSERT INTO meta (key, value) VALUES ('epoch', 0)",
-    "CREATE TABLE connections (
-        tenant TEXT NOT NULL, id TEXT NOT NULL, name_key TEXT NOT NULL, etag TEXT NOT NULL, record TEXT NOT NULL,
-        PRIMARY KEY (tenant, id), UNIQUE (tenant, name_key)) STRICT",
-    "CREATE TABLE requests (
-        tenant TEXT NOT NULL, rpc TEXT NOT NULL, request_id TEXT NOT NULL,
-        id TEXT NOT NULL, hash BLOB NOT NULL, claim_time INTEGER NOT NULL,
-        PRIMARY KEY (tenant, rpc, request_id)) STRICT",
-    // Derived from the events in the transaction that appends them; the log stays the truth.
-    "CREATE TABLE workflows (
-        id TEXT PRIMARY KEY, tenant TEXT NOT NULL, status TEXT NOT NULL, connection TEXT, user_id TEXT NOT NULL,
-        last_sequence INTEGER NOT NULL, create_time INTEGER NOT NULL, update_time INTEGER NOT NULL) STRICT",
-    "CREATE INDEX workflows_by_tenant ON workflows (tenant, id)",
-    "CREATE INDEX workflows_unfinished ON workflows (id) WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
-    "CREATE TABLE events (
-        workflow_id TEXT NOT NULL, sequence INTEGER NOT NULL, min_reader INTEGER NOT NULL, event TEXT NOT NULL,
-        PRIMARY KEY (workflow_id, sequence)) STRICT",
-]];
+const STEPS: &[&[&str]] = &[
+    &[
+        "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
+        "INSERT INTO meta (key, value) VALUES ('epoch', 0)",
+        "CREATE TABLE connections (
+            tenant TEXT NOT NULL, id TEXT NOT NULL, name_key TEXT NOT NULL, etag TEXT NOT NULL, record TEXT NOT NULL,
+            PRIMARY KEY (tenant, id), UNIQUE (tenant, name_key)) STRICT",
+        "CREATE TABLE requests (
+            tenant TEXT NOT NULL, rpc TEXT NOT NULL, request_id TEXT NOT NULL,
+            id TEXT NOT NULL, hash BLOB NOT NULL, claim_time INTEGER NOT NULL,
+            PRIMARY KEY (tenant, rpc, request_id)) STRICT",
+        // Derived from the events in the transaction that appends them; the log stays the truth.
+        "CREATE TABLE workflows (
+            id TEXT PRIMARY KEY, tenant TEXT NOT NULL, status TEXT NOT NULL, connection TEXT, user_id TEXT NOT NULL,
+            last_sequence INTEGER NOT NULL, create_time INTEGER NOT NULL, update_time INTEGER NOT NULL) STRICT",
+        "CREATE INDEX workflows_by_tenant ON workflows (tenant, id)",
+        "CREATE INDEX workflows_unfinished ON workflows (id) WHERE status NOT IN ('COMPLETED', 'FAILED', 'CANCELLED')",
+        "CREATE TABLE events (
+            workflow_id TEXT NOT NULL, sequence INTEGER NOT NULL, min_reader INTEGER NOT NULL, event TEXT NOT NULL,
+            PRIMARY KEY (workflow_id, sequence)) STRICT",
+    ],
+    &["ALTER TABLE requests ADD COLUMN answer TEXT"],
+];
 
 /// Brings the file to the newest format and counts this opening; returns the new epoch.
 pub(super) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<u64, Error> {

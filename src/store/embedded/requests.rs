@@ -44,6 +44,37 @@ pub(super) async fn claim(database: &mut SqliteConnection, request: Request, now
     Ok(Claim::New)
 }
 
+/// Keeps the answer beside its claim.
+pub(super) async fn keep_answer(
+    database: &mut SqliteConnection,
+    (tenant, rpc, key): (TenantId, String, String),
+    answer: String,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE requests SET answer = ? WHERE tenant = ? AND rpc = ? AND request_id = ?")
+        .bind(answer)
+        .bind(tenant.as_str())
+        .bind(rpc)
+        .bind(key)
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
+/// The answer beside a claim.
+pub(super) async fn answer(
+    database: &mut SqliteConnection,
+    (tenant, rpc, key): (TenantId, String, String),
+) -> Result<Option<String>, Error> {
+    let answer: Option<Option<String>> =
+        sqlx::query_scalar("SELECT answer FROM requests WHERE tenant = ? AND rpc = ? AND request_id = ?")
+            .bind(tenant.as_str())
+            .bind(rpc)
+            .bind(key)
+            .fetch_optional(database)
+            .await?;
+    Ok(answer.flatten())
+}
+
 /// Forgets request ids claimed before `older_than`.
 pub(super) async fn expire(database: &mut SqliteConnection, older_than: Timestamp) -> Result<(), Error> {
     sqlx::query("DELETE FROM requests WHERE claim_time < ?")

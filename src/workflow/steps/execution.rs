@@ -33,7 +33,7 @@ impl Agent for Execution {
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         let Source::Connection(connection) = task.question.source else { return Err(missing("a connection").into()) };
         let sql = task.workflow.checked_sql().ok_or_else(|| missing("a checked statement"))?.to_owned();
-        let parameters = task.composer().map_or(&[] as &[Value], |proposal| &proposal.parameters);
+        let parameters = task.workflow.checked_parameters();
         let who = &task.workflow.started.principal;
         let answered = self.databases.execute(who, connection, &sql, parameters).await?;
         let output = keep(sql, answered);

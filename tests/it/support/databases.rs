@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pulse::pb::v1::{
     Connection, ConnectionSpec, CreateConnectionRequest, DatabaseKind, ExecuteQueryRequest, ExecuteQueryResponse,
-    Value, value::Kind,
+    StreamQueryRequest, StreamStatement, Value, stream_query_request::Source, value::Kind,
 };
 use tonic::Status;
 
@@ -43,6 +43,13 @@ pub fn statement(connection_id: &str, sql: &str) -> ExecuteQueryRequest {
         sql: sql.to_owned(),
         ..ExecuteQueryRequest::default()
     }
+}
+
+/// A statement whose result is streamed, everything else at its default.
+pub fn stream_of(connection_id: &str, sql: &str) -> StreamQueryRequest {
+    let (connection_id, sql) = (connection_id.to_owned(), sql.to_owned());
+    let statement = StreamStatement { connection_id, sql, parameters: Vec::new() };
+    StreamQueryRequest { source: Some(Source::Statement(statement)), ..StreamQueryRequest::default() }
 }
 
 impl Server {

@@ -1,0 +1,260 @@
+//! The cells of a column as an Arrow array: straight from the rows, each copied once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_array::builder::{BinaryBuilder, BooleanBuilder, FixedSizeBinaryBuilder, PrimitiveBuilder, StringBuilder};
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType,
+    TimestampMicrosecondType, UInt64Type,
+};
+
+use super::moment;
+use super::shape::Shape;
+use crate::domain::{Row, Value};
+
+/// One column of some rows.
+#[derive(Clone, Copy)]
+pub(super) struct Cells<'a> {
+    pub(super) rows: &'a [Row],
+    pub(super) column: usize,
+}
+
+impl<'a> Cells<'a> {
+    /// Whether no cell says of what type it is.
+    pub(super) fn are_null(self) -> bool {
+        self.iter().all(|cell| *cell == Value::Null)
+    }
+
+    /// A row has a cell for each column.
+    fn iter(self) -> impl Iterator<Item = &'a Value> {
+        self.rows.iter().map(move |row| &row[self.column])
+    }
+
+    /// About how many bytes the cells take as text.
+    fn text_bytes(self) -> usize {
+        self.iter().map(Value::size_bytes).sum()
+    }
+}
+
+impl Shape {
+    /// The cells in this shape, or the index of the first one that it cannot hold exactly.
+    pub(super) fn array(self, cells: Cells<'_>) -> Result<ArrayRef, usize> {
+        match self {
+            Self::Boolean => booleans(cells),
+            Self::Int64 => primitives::<Int64Type>(self, cells, int64),
+            Self::UInt64 => primitives::<UInt64Type>(self, cells, uint64),
+            Self::Float64 => primitives::<Float64Type>(self, cells, float64),
+            Self::Decimal { precision, scale } => primitives::<Decimal128Type>(self, cells, |cell| match cell {
+                Value::Decimal(text) => decimal128(text, precision, scale),
+                _ => None,
+            }),
+            Self::Date => primitives::<Date32Type>(self, cells, |cell| match cell {
+                Value::Date(text) => moment::date(text),
+                _ => None,
+            }),
+            Self::Time => primitives::<Time64MicrosecondType>(self, cells, |cell| match cell {
+                Value::Time(text) => moment::time(text),
+                _ => None,
+            }),
+            Self::Timestamp => primitives::<TimestampMicrosecondType>(self, cells, |cell| match cell {
+                Value::Timestamp(text) => moment::timestamp(text),
+                _ => None,
+            }),
+            Self::Instant => primitives::<TimestampMicrosecondType>(self, cells, |cell| match cell {
+                Value::TimestampTz(text) => moment::instant(text),
+                _ => None,
+            }),
+            Self::Uuid => uuids(cells),
+            Self::Json => texts(cells, json),
+            Self::Text => texts(cells, text),
+            Self::Binary => binaries(cells),
+        }
+    }
+}
+
+fn booleans(cells: Cells<'_>) -> Result<ArrayRef, usize> {
+    let mut builder = BooleanBuilder::with_capacity(cells.rows.len());
+    for (row, cell) in cells.iter().enumerate() {
+        match cell {
+            Value::Null => builder.append_null(),
+            Value::Bool(value) => builder.append_value(*value),
+            _ => return Err(row),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn primitives<T: ArrowPrimitiveType>(
+    shape: Shape,
+    cells: Cells<'_>,
+    convert: impl Fn(&Value) -> Option<T::Native>,
+) -> Result<ArrayRef, usize> {
+    // Zone, precision and scale are the shape's; `T` is the Rust type of the same shape, so the two always agree.
+    let mut builder = PrimitiveBuilder::<T>::with_capacity(cells.rows.len()).with_data_type(shape.data_type());
+    for (row, cell) in cells.iter().enumerate() {
+        match cell {
+            Value::Null => builder.append_null(),
+            cell => builder.append_value(convert(cell).ok_or(row)?),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn uuids(cells: Cells<'_>) -> Result<ArrayRef, usize> {
+    const BYTES: i32 = 16;
+    let mut builder = FixedSizeBinaryBuilder::with_capacity(cells.rows.len(), BYTES);
+    for (row, cell) in cells.iter().enumerate() {
+        match cell {
+            Value::Null => builder.append_null(),
+            Value::Uuid(text) => builder.append_value(uuid(text).ok_or(row)?.as_bytes()).map_err(|_| row)?,
+            _ => return Err(row),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn texts<'a>(cells: Cells<'a>, convert: impl Fn(&'a Value) -> Option<Cow<'a, str>>) -> Result<ArrayRef, usize> {
+    let mut builder = StringBuilder::with_capacity(cells.rows.len(), cells.text_bytes());
+    for (row, cell) in cells.iter().enumerate() {
+        match cell {
+            Value::Null => builder.append_null(),
+            cell => builder.append_value(convert(cell).ok_or(row)?),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn binaries(cells: Cells<'_>) -> Result<ArrayRef, usize> {
+    let mut builder = BinaryBuilder::with_capacity(cells.rows.len(), cells.text_bytes());
+    for (row, cell) in cells.iter().enumerate() {
+        match cell {
+            Value::Null => builder.append_null(),
+            Value::Bytes(bytes) => builder.append_value(bytes),
+            cell => builder.append_value(text(cell).ok_or(row)?.as_bytes()),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn int64(cell: &Value) -> Option<i64> {
+    match cell {
+        Value::Int64(number) => Some(*number),
+        Value::Uint64(number) => i64::try_from(*number).ok(),
+        // A column of truth values that also holds other numbers.
+        Value::Bool(value) => Some((*value).into()),
+        _ => None,
+    }
+}
+
+fn uint64(cell: &Value) -> Option<u64> {
+    match cell {
+        Value::Uint64(number) => Some(*number),
+        Value::Int64(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// Integers too, as far as a double counts them one by one.
+fn float64(cell: &Value) -> Option<f64> {
+    const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+    match cell {
+        Value::Double(number) => Some(*number),
+        Value::Int64(number) if number.unsigned_abs() <= EXACT => Some(*number as f64),
+        Value::Uint64(number) if *number <= EXACT => Some(*number as f64),
+        _ => None,
+    }
+}
+
+/// The digits of a decimal in plain notation, its point moved to `scale`; `None` when there are more of them.
+fn decimal128(text: &str, precision: u8, scale: u8) -> Option<i128> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let missing = usize::from(scale).checked_sub(fraction.len())?;
+    let zeros = std::iter::repeat_n('0', missing);
+    let value = whole
+        .chars()
+        .chain(fraction.chars())
+        .chain(zeros)
+        .try_fold(0_i128, |value, digit| value.checked_mul(10)?.checked_add(digit.to_digit(10)?.into()))?;
+    (!whole.is_empty() && value < 10_i128.pow(precision.into())).then_some(sign * value)
+}
+
+/// Only in the one form that 16 bytes read back as.
+fn uuid(text: &str) -> Option<uuid::Uuid> {
+    let uuid = uuid::Uuid::try_parse(text).ok()?;
+    (uuid.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()) == text).then_some(uuid)
+}
+
+/// Any cell as text but bytes: as ROWS spells it, numbers as short as they read back the same, arrays as JSON.
+fn text(cell: &Value) -> Option<Cow<'_, str>> {
+    Some(match cell {
+        Value::Decimal(text)
+        | Value::String(text)
+        | Value::Date(text)
+        | Value::Time(text)
+        | Value::Timestamp(text)
+        | Value::TimestampTz(text)
+        | Value::Interval(text)
+        | Value::Uuid(text)
+        | Value::Json(text)
+        | Value::Other(text) => Cow::Borrowed(text),
+        Value::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+        Value::Int64(number) => Cow::Owned(number.to_string()),
+        Value::Uint64(number) => Cow::Owned(number.to_string()),
+        Value::Double(number) => Cow::Owned(double_text(*number)),
+        Value::Array(_) => return json(cell),
+        Value::Bytes(_) | Value::Null => return None,
+    })
+}
+
+/// JSON, and what SQLite makes of JSON that is a mere number; arrays element by element.
+fn json(cell: &Value) -> Option<Cow<'_, str>> {
+    match cell {
+        Value::Json(text) => Some(Cow::Borrowed(text)),
+        Value::Double(number) if !number.is_finite() => None,
+        Value::Bool(_) | Value::Int64(_) | Value::Uint64(_) | Value::Double(_) => text(cell),
+        Value::Array(items) => {
+            let mut array = String::new();
+            write_array(&mut array, items);
+            Some(Cow::Owned(array))
+        }
+        _ => None,
+    }
+}
+
+/// Numbers stay numbers; what JSON has no type for is a string, decimals too, so that no reader rounds them.
+fn write_array(out: &mut String, items: &[Value]) {
+    out.push('[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        match item {
+            Value::Null => out.push_str("null"),
+            Value::Array(items) => write_array(out, items),
+            Value::Bytes(bytes) => write_string(out, &hex::encode(bytes)),
+            item => match json(item) {
+                Some(json) => out.push_str(&json),
+                None => write_string(out, &text(item).unwrap_or_default()),
+            },
+        }
+    }
+    out.push(']');
+}
+
+fn write_string(out: &mut String, text: &str) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+fn double_text(number: f64) -> String {
+    match number {
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        number => format!("{number:?}"),
+    }
+}

@@ -1,0 +1,170 @@
+//! The stream itself.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_buffer::Buffer;
+use arrow_ipc::writer::StreamEncoder;
+use arrow_schema::{ArrowError, Schema, SchemaRef};
+
+use super::array::Cells;
+use super::shape::Shape;
+use crate::domain::{DatabaseKind, Failure, Reason, ResultColumn, Row, Value};
+
+/// Most bytes of one piece: what is longer is cut, anywhere.
+const MAX_PIECE_BYTES: usize = 1 << 20;
+
+/// Turns the batches of one result into the bytes of one Arrow IPC stream, uncompressed. All pieces, joined, are the
+/// stream; it holds no rows between calls.
+pub struct Encoder {
+    database: DatabaseKind,
+    columns: Vec<ResultColumn>,
+    /// Known from the first batch on.
+    stream: Option<Stream>,
+    row_count: u64,
+}
+
+struct Stream {
+    shapes: Vec<Shape>,
+    schema: SchemaRef,
+    encoder: StreamEncoder,
+}
+
+impl Encoder {
+    /// An encoder for a result of a database of this kind with these columns.
+    #[must_use]
+    pub fn new(database: DatabaseKind, columns: Vec<ResultColumn>) -> Self {
+        Self { database, columns, stream: None, row_count: 0 }
+    }
+
+    /// The next bytes: one record batch, before the first one the schema. `FIELD_INVALID` of `format` when a cell does
+    /// not fit the type that its column got from the first batch.
+    pub fn encode(&mut self, rows: &[Row]) -> Result<Vec<Vec<u8>>, Failure> {
+        let (stream, arrays) = match &mut self.stream {
+            Some(stream) => {
+                let arrays = arrays(&stream.shapes, &self.columns, rows, self.row_count)?;
+                (stream, arrays)
+            }
+            None => {
+                let (shapes, arrays) = choose(self.database, &self.columns, rows)?;
+                (self.stream.insert(Stream::open(&self.columns, shapes)?), arrays)
+            }
+        };
+        self.row_count += rows.len() as u64;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let batch = RecordBatch::try_new_with_options(stream.schema.clone(), arrays, &options).map_err(internal)?;
+        Ok(pieces(&stream.encoder.encode(&batch).map_err(internal)?))
+    }
+
+    /// The last bytes: the end of the stream, and its schema when there were no rows.
+    pub fn finish(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
+        let stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => {
+                let (shapes, _) = choose(self.database, &self.columns, &[])?;
+                Stream::open(&self.columns, shapes)?
+            }
+        };
+        Ok(pieces(&stream.encoder.finish().map_err(internal)?))
+    }
+}
+
+impl Stream {
+    fn open(columns: &[ResultColumn], shapes: Vec<Shape>) -> Result<Self, Failure> {
+        let fields: Vec<_> = columns.iter().zip(&shapes).map(|(column, shape)| shape.field(column)).collect();
+        let schema = Schema::new(fields);
+        let encoder = StreamEncoder::try_new(&schema).map_err(internal)?;
+        Ok(Self { shapes, schema: Arc::new(schema), encoder })
+    }
+}
+
+/// For each column the first shape that holds all its cells, and the cells in it.
+fn choose(
+    database: DatabaseKind,
+    columns: &[ResultColumn],
+    rows: &[Row],
+) -> Result<(Vec<Shape>, Vec<ArrayRef>), Failure> {
+    let mut chosen = Vec::with_capacity(columns.len());
+    for (index, column) in columns.iter().enumerate() {
+        let cells = Cells { rows, column: index };
+        let mut fitting = Err((Shape::Binary, 0));
+        for shape in Shape::candidates(database, column, cells.are_null()) {
+            fitting = shape.array(cells).map(|array| (shape, array)).map_err(|row| (shape, row));
+            if fitting.is_ok() {
+                break;
+            }
+        }
+        chosen.push(fitting.map_err(|(shape, row)| misfit(columns, shape, cells, row, 0))?);
+    }
+    Ok(chosen.into_iter().unzip())
+}
+
+/// The cells of each column in its shape; `before` is how many rows came earlier.
+fn arrays(shapes: &[Shape], columns: &[ResultColumn], rows: &[Row], before: u64) -> Result<Vec<ArrayRef>, Failure> {
+    let array = |(index, shape): (usize, &Shape)| {
+        let cells = Cells { rows, column: index };
+        shape.array(cells).map_err(|row| misfit(columns, *shape, cells, row, before))
+    };
+    shapes.iter().enumerate().map(array).collect()
+}
+
+/// Says of a cell where it is, and never what it holds.
+fn misfit(columns: &[ResultColumn], shape: Shape, cells: Cells<'_>, row: usize, before: u64) -> Failure {
+    let name = &columns[cells.column].name;
+    let (ordinal, number) = (cells.column + 1, before + row as u64 + 1);
+    let (announced, found) = (shape.data_type(), noun(&cells.rows[row][cells.column]));
+    let problem = format!(
+        "column {ordinal} `{name}` was announced to Arrow as {announced}, and row {number} holds {found} that does not \
+         fit it; CAST the column to one type in the SQL, such as text, or ask for ROWS"
+    );
+    Failure::field("format", problem).with("column", name).with("row", number)
+}
+
+fn noun(cell: &Value) -> &'static str {
+    match cell {
+        Value::Null => "a NULL",
+        Value::Bool(_) => "a boolean",
+        Value::Int64(_) | Value::Uint64(_) => "an integer",
+        Value::Double(_) => "a floating point number",
+        Value::Decimal(_) => "a decimal",
+        Value::String(_) | Value::Other(_) => "a text",
+        Value::Bytes(_) => "bytes",
+        Value::Date(_) => "a date",
+        Value::Time(_) => "a time",
+        Value::Timestamp(_) => "a date and time",
+        Value::TimestampTz(_) => "an instant",
+        Value::Interval(_) => "an interval",
+        Value::Uuid(_) => "a UUID",
+        Value::Json(_) => "JSON",
+        Value::Array(_) => "an array",
+    }
+}
+
+/// The buffers one after the other, cut where a piece is full.
+fn pieces(buffers: &[Buffer]) -> Vec<Vec<u8>> {
+    let mut left: usize = buffers.iter().map(Buffer::len).sum();
+    let mut pieces = Vec::with_capacity(left.div_ceil(MAX_PIECE_BYTES));
+    let mut piece = Vec::with_capacity(left.min(MAX_PIECE_BYTES));
+    for buffer in buffers {
+        let mut rest = buffer.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(MAX_PIECE_BYTES - piece.len()));
+            piece.extend_from_slice(now);
+            left -= now.len();
+            rest = later;
+            if piece.len() == MAX_PIECE_BYTES {
+                pieces.push(std::mem::replace(&mut piece, Vec::with_capacity(left.min(MAX_PIECE_BYTES))));
+            }
+        }
+    }
+    if !piece.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn internal(error: ArrowError) -> Failure {
+    tracing::error!(cause = %error, "query.arrow");
+    Failure::new(Reason::Internal, "The result could not be written as Arrow because of a fault in Pulse.")
+}
