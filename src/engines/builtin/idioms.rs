@@ -76,29 +76,39 @@ fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
         && is(at + 2, &["to"])
     {
         let (moment, length) = moment(tokens, at + 3, names)?;
-        return ends(at + 3 + length).then(|| (format!("with the {rank} {moment}"), 3 + length));
+        return ends(at + 3 + length).then(|| (format!("with the {rank} {}", moment.column), 3 + length));
     }
     if !tokens[at].folded.ends_with("ed") {
         return None;
     }
     let done = moment(tokens, at, names);
     let length = done.as_ref().map_or(1, |(_, length)| *length);
+    // "Who was hired first": somebody of the table with that date.
+    let somebody =
+        is(0, &["who"]) && tokens.get(1..at).is_some_and(|between| between.iter().all(|token| token.lemma == "be"));
     match (rank(at + length), done) {
         (Some(rank), Some((moment, _))) if ends(at + length + 1) => {
-            Some((format!("with the {rank} {moment}"), length + 1))
+            let who = if somebody { format!("the {} ", moment.table) } else { String::new() };
+            Some((format!("{who}with the {rank} {}", moment.column), length + 1))
         }
         (Some(rank), None) if ends(at + length + 1) => Some((rank.to_owned(), length + 1)),
         (None, Some((moment, _)))
             if is(at + length, &["in", "after", "before", "since", "between", "during", "on"]) =>
         {
-            Some((format!("with {moment}"), length))
+            Some((format!("with {}", moment.column), length))
         }
         _ => None,
     }
 }
 
-/// The date column that a verb names, in words, and how many tokens the verb takes: "hired", "signed up".
-fn moment(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
+/// A date column in words, with its table.
+struct Moment {
+    column: String,
+    table: String,
+}
+
+/// The date column that a verb names, and how many tokens the verb takes: "hired", "signed up".
+fn moment(tokens: &[Token], at: usize, names: &Names) -> Option<(Moment, usize)> {
     let verb = tokens.get(at).filter(|token| token.kind == TokenKind::Word && cues::at(tokens, at).is_none())?;
     let column = |word: &str| {
         let links = names.links(&[word]);
@@ -106,7 +116,7 @@ fn moment(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)>
             Target::Column(col) if link.score >= 0.6 && is_date(names, col) => Some(col),
             _ => None,
         })?;
-        Some(names.words(col).join(" "))
+        Some(Moment { column: names.words(col).join(" "), table: names.table_words(col.table).join(" ") })
     };
     if let Some(particle) = tokens.get(at + 1).filter(|token| matches!(token.folded.as_str(), "up" | "in" | "out")) {
         let stem = verb.folded.strip_suffix("ed").unwrap_or(&verb.folded);

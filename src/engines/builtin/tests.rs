@@ -239,6 +239,7 @@ fn who_did_something_first_has_the_earliest_date_of_it() {
                  ORDER BY signup_date, id LIMIT 1";
     check("Which customer signed up first?", first);
     check("Which customer was the first to sign up?", first);
+    check("Who signed up first?", first);
     let last = "SELECT first_name, last_name FROM customers ORDER BY signup_date DESC, id LIMIT 1";
     check("Which customer signed up last?", last);
     check("Which customer was the last to sign up?", last);

@@ -71,7 +71,11 @@ pub(super) fn open_for(path: &Path, lock_timeout: Duration, access: AccessMode) 
     // The first read shows a file whose header is right but whose pages are not.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
-        if reads(&context.action) || changes(&context.action, access) { Authorization::Allow } else { Authorization::Deny }
+        if reads(&context.action) || changes(&context.action, access) {
+            Authorization::Allow
+        } else {
+            Authorization::Deny
+        }
     }))?;
     Ok(connection)
 }
@@ -120,7 +124,9 @@ fn reads(action: &AuthAction<'_>) -> bool {
 /// What may be changed beyond that.
 fn changes(action: &AuthAction<'_>, access: AccessMode) -> bool {
     match action {
-        AuthAction::Insert { table_name } | AuthAction::Update { table_name, .. } | AuthAction::Delete { table_name } => {
+        AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name } => {
             match access {
                 AccessMode::ReadOnly => false,
                 AccessMode::ReadWrite => !is_schema_table(table_name),

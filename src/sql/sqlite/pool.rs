@@ -12,9 +12,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::open::open_for;
 use super::run::{self, Sink};
 use super::watch::Watch;
-use super::open::open_for;
 use super::{SampleBounds, catalog, sample};
 use crate::domain::{AccessMode, DatabaseKind, ResultColumn, Row, Schema, Value, ValueIndex};
 use crate::sql::database::Backend;

@@ -104,8 +104,7 @@ pub(super) fn write(
     drop(statement);
     // Without a change the count is still that of the statement before.
     let affected_rows = if connection.total_changes() == changed_before { 0 } else { connection.changes() };
-    let returned =
-        ResultSet { columns, rows: kept, truncated: meter.truncated, execution_time: started.elapsed() };
+    let returned = ResultSet { columns, rows: kept, truncated: meter.truncated, execution_time: started.elapsed() };
     Ok(Written { affected_rows, returned })
 }
 
