@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -17,10 +18,13 @@ use crate::llm;
 use crate::store::embedded::Embedded;
 use crate::store::{self, Store};
 use crate::workflow::{self, Engine, Handle, Teams};
-use crate::{agents, api, demo, queries};
+use crate::{agents, api, demo, queries, sql};
 
 /// Name of the connection to the demo database.
 pub const DEMO_CONNECTION: &str = "demo";
+
+/// Longest that closing the databases of connections may take when the server ends.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A composed server that does not listen yet.
 pub struct App {
@@ -54,8 +58,8 @@ impl App {
         let store: Arc<dyn Store> = embedded.clone();
 
         let vault = open_vault(&config)?;
-        let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config));
-        let queries = queries::Service::new(directory.clone(), query_options(&config));
+        let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config)?);
+        let queries = queries::Service::new(directory.clone(), store.clone(), query_options(&config));
         let library = Library::new(directory.clone());
         let teams =
             Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
@@ -73,6 +77,7 @@ impl App {
         let soft = lifecycle.soft.clone();
         lifecycle.tasks.spawn(async move { engine.run(soft).await });
         let ready = watch_readiness(store, lifecycle);
+        tidy_now_and_then(directory.clone(), lifecycle);
         Ok(Self { config, store: embedded, directory, queries, workflows, keys, ready })
     }
 
@@ -104,7 +109,7 @@ impl App {
     pub async fn serve(self, listener: TcpListener, lifecycle: &Lifecycle) -> std::io::Result<()> {
         let address = listener.local_addr()?;
         let parts = api::Parts {
-            directory: self.directory,
+            directory: self.directory.clone(),
             queries: self.queries,
             workflows: self.workflows,
             keys: self.keys,
@@ -121,6 +126,8 @@ impl App {
         let served = api::serve(listener, parts, options, lifecycle).await;
         lifecycle.soft.cancel();
         lifecycle.ended().await;
+        // Takes leave of database servers; one that does not answer is not waited for.
+        let _ = tokio::time::timeout(LEAVE_TIMEOUT, self.directory.close()).await;
         // Releases the folder before anybody is told that the server has ended.
         self.store.close().await;
         served
@@ -175,13 +182,46 @@ fn open_vault(config: &Config) -> Result<Vault, Error> {
     vault.map_err(|error| Error(format!("PULSE_ENCRYPTION_KEY: {error}")))
 }
 
-fn directory_options(config: &Config) -> connections::Options {
-    connections::Options { sqlite_dir: config.sqlite_dir.clone(), ..connections::Options::default() }
+fn directory_options(config: &Config) -> Result<connections::Options, Error> {
+    let databases = &config.databases;
+    let hosts = |setting: &str, text: &str| {
+        text.parse::<sql::HostList>().map_err(|problem| Error(format!("{setting}: {problem}")))
+    };
+    let hosts = sql::HostPolicy {
+        // Whoever can call such a server is on this machine and reaches these hosts without it.
+        private: config.listen.ip().is_loopback(),
+        allow: hosts("PULSE_ALLOW_HOSTS", &databases.allow_hosts)?,
+        deny: hosts("PULSE_DENY_HOSTS", &databases.deny_hosts)?,
+        low_ports: databases.allow_ports.clone(),
+        socket_folders: databases.socket_dirs.clone(),
+    };
+    let database = sql::Options {
+        connections: databases.pool_size as usize,
+        statement_timeout: databases.max_statement_timeout,
+        ..sql::Options::default()
+    };
+    Ok(connections::Options {
+        sqlite_dir: config.sqlite_dir.clone(),
+        hosts,
+        database,
+        schema_max_age: databases.schema_max_age,
+        // The embedded store belongs to this process alone.
+        record_max_age: Duration::MAX,
+        ..connections::Options::default()
+    })
 }
 
 fn query_options(config: &Config) -> queries::Options {
-    let timeout = config.statement_timeout;
-    queries::Options { default_timeout: timeout, max_timeout: timeout, ..queries::Options::default() }
+    let databases = &config.databases;
+    queries::Options {
+        max_rows: databases.max_rows,
+        max_bytes: databases.max_bytes,
+        stream_max_rows: databases.stream_max_rows,
+        stream_max_bytes: databases.stream_max_bytes,
+        default_timeout: config.statement_timeout,
+        max_timeout: databases.max_statement_timeout,
+        ..queries::Options::default()
+    }
 }
 
 fn workflow_options(config: &Config) -> workflow::Options {
@@ -194,9 +234,21 @@ fn workflow_options(config: &Config) -> workflow::Options {
     }
 }
 
+/// Databases that nobody uses are closed also when nobody uses any.
+fn tidy_now_and_then(directory: Directory, lifecycle: &Lifecycle) {
+    const INTERVAL: Duration = Duration::from_mins(1);
+    let soft = lifecycle.soft.clone();
+    lifecycle.tasks.spawn(async move {
+        loop {
+            tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => break }
+            directory.tidy().await;
+        }
+    });
+}
+
 /// Readiness follows the store: false while it does not answer.
 fn watch_readiness(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
-    const INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+    const INTERVAL: Duration = Duration::from_secs(1);
     let (ready, receiver) = watch::channel(true);
     let soft = lifecycle.soft.clone();
     lifecycle.tasks.spawn(async move {

@@ -59,7 +59,7 @@ pub struct Settings {
     #[arg(long, env = "PULSE_WORKFLOW_TIMEOUT", default_value = "5m", value_parser = duration, value_name = "TIME")]
     pub workflow_timeout: Duration,
 
-    /// Longest a statement may run unless its call says less
+    /// Longest a statement may run unless its call says otherwise
     #[arg(long, env = "PULSE_STATEMENT_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
     pub statement_timeout: Duration,
 
@@ -79,9 +79,66 @@ pub struct Settings {
     #[arg(long, env = "PULSE_LOG_FORMAT", default_value = "text", value_name = "FORM")]
     pub log_format: telemetry::LogFormat,
 
+    /// The databases of connections.
+    #[command(flatten)]
+    pub databases: DatabaseSettings,
+
     /// The language model.
     #[command(flatten)]
     pub model: ModelSettings,
+}
+
+#[expect(clippy::doc_markdown, reason = "doc comments of settings are the text of --help")]
+/// Settings of the databases that connections lead to.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database settings")]
+pub struct DatabaseSettings {
+    /// Hosts that connections may lead to although they are on loopback or a private network: names (`*.example.org`
+    /// for all below one), addresses and networks, comma-separated [default: all of them when PULSE_LISTEN is
+    /// loopback, else none]
+    #[arg(long, env = "PULSE_ALLOW_HOSTS", value_name = "HOSTS")]
+    pub allow_hosts: Option<String>,
+
+    /// Hosts that connections may not lead to, in the same form; wins over PULSE_ALLOW_HOSTS, but `*` forbids only what
+    /// is not listed there
+    #[arg(long, env = "PULSE_DENY_HOSTS", value_name = "HOSTS")]
+    pub deny_hosts: Option<String>,
+
+    /// Ports below 1024 that connections may lead to, comma-separated
+    #[arg(long, env = "PULSE_ALLOW_PORTS", value_name = "PORTS")]
+    pub allow_ports: Option<String>,
+
+    /// Folders below which connections may use Unix sockets, comma-separated
+    #[arg(long, env = "PULSE_SOCKET_DIRS", value_name = "DIRS")]
+    pub socket_dirs: Option<String>,
+
+    /// Most sessions with one database; a connection may say less
+    #[arg(long, env = "PULSE_POOL_SIZE", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "COUNT")]
+    pub pool_size: u32,
+
+    /// Longest a statement may run, whatever its call says
+    #[arg(long, env = "PULSE_MAX_STATEMENT_TIMEOUT", default_value = "10m", value_parser = duration, value_name = "TIME")]
+    pub max_statement_timeout: Duration,
+
+    /// Most rows of a unary result; a call or a connection may say less
+    #[arg(long, env = "PULSE_MAX_ROWS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000), value_name = "COUNT")]
+    pub max_rows: u32,
+
+    /// Most bytes of a unary result; a call or a connection may say less. At most 3MiB, for stock clients refuse 4
+    #[arg(long, env = "PULSE_MAX_BYTES", default_value = "3MiB", value_parser = bytes, value_name = "SIZE")]
+    pub max_bytes: u32,
+
+    /// Most rows of a stream; a call may say less
+    #[arg(long, env = "PULSE_STREAM_MAX_ROWS", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
+    pub stream_max_rows: u32,
+
+    /// Most bytes of a stream; a call may say less
+    #[arg(long, env = "PULSE_STREAM_MAX_BYTES", default_value = "1GiB", value_parser = bytes, value_name = "SIZE")]
+    pub stream_max_bytes: u32,
+
+    /// How old a schema may be before the catalog is read again
+    #[arg(long, env = "PULSE_SCHEMA_MAX_AGE", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub schema_max_age: Duration,
 }
 
 /// Settings of the language model.
@@ -167,10 +224,39 @@ pub struct Config {
     pub heartbeat: Duration,
     /// Workflows that run at the same time.
     pub max_workflows: u32,
+    /// The databases of connections.
+    pub databases: DatabaseConfig,
     /// Log lines.
     pub telemetry: telemetry::Options,
     /// The language model, when one is configured.
     pub model: Option<ModelConfig>,
+}
+
+/// Bounds of the databases that connections lead to.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// Hosts that may be connected to although they are private, as written.
+    pub allow_hosts: String,
+    /// Hosts that may not be connected to, as written.
+    pub deny_hosts: String,
+    /// Ports below 1024 that may be connected to.
+    pub allow_ports: Vec<u16>,
+    /// Absolute folders below which Unix sockets may be used.
+    pub socket_dirs: Vec<PathBuf>,
+    /// Most sessions with one database.
+    pub pool_size: u32,
+    /// Longest a statement may run, whatever its call says.
+    pub max_statement_timeout: Duration,
+    /// Most rows of a unary result.
+    pub max_rows: u32,
+    /// Most bytes of a unary result.
+    pub max_bytes: u32,
+    /// Most rows of a stream.
+    pub stream_max_rows: u32,
+    /// Most bytes of a stream.
+    pub stream_max_bytes: u32,
+    /// How old a schema may be before it is read again.
+    pub schema_max_age: Duration,
 }
 
 /// A configured language model.
@@ -232,6 +318,12 @@ impl Settings {
         let data_dir = self.data_dir.unwrap_or_else(default_data_dir);
         let api_keys = self.api_keys_file.as_deref().map(read_api_keys).transpose()?;
         let cors_origins = self.cors_origins.iter().map(|origin| check_origin(origin)).collect::<Result<_, _>>()?;
+        let statement_timeout = at_least_a_millisecond("PULSE_STATEMENT_TIMEOUT", self.statement_timeout)?;
+        let databases = self.databases.check()?;
+        if statement_timeout > databases.max_statement_timeout {
+            let problem = "is longer than PULSE_MAX_STATEMENT_TIMEOUT; lower it, or raise that".to_owned();
+            return Err(Error { setting: "PULSE_STATEMENT_TIMEOUT", problem });
+        }
         Ok(Config {
             listen: self.listen,
             sqlite_dir: self.sqlite_dir.unwrap_or_else(|| data_dir.join("databases")),
@@ -241,11 +333,49 @@ impl Settings {
             cors_origins,
             step_timeout: at_least_a_millisecond("PULSE_STEP_TIMEOUT", self.step_timeout)?,
             workflow_timeout: at_least_a_millisecond("PULSE_WORKFLOW_TIMEOUT", self.workflow_timeout)?,
-            statement_timeout: at_least_a_millisecond("PULSE_STATEMENT_TIMEOUT", self.statement_timeout)?,
+            statement_timeout,
             heartbeat: at_least_a_millisecond("PULSE_HEARTBEAT", self.heartbeat)?,
             max_workflows: self.max_workflows,
+            databases,
             telemetry: telemetry::Options { filter: self.log, format: self.log_format },
             model: self.model.check()?,
+        })
+    }
+}
+
+impl DatabaseSettings {
+    fn check(self) -> Result<DatabaseConfig, Error> {
+        const LARGEST_RESPONSE_BYTES: u32 = 3 << 20;
+        let refused = |setting, problem: String| Error { setting, problem };
+        if self.max_bytes > LARGEST_RESPONSE_BYTES {
+            return Err(refused(
+                "PULSE_MAX_BYTES",
+                "must be at most 3MiB; larger results go by StreamQuery".to_owned(),
+            ));
+        }
+        let ports = entries(self.allow_ports.as_deref()).map(|port| match port.parse::<u16>() {
+            Ok(number) if (1..1024).contains(&number) => Ok(number),
+            _ => {
+                let problem = format!("`{port}` is no port from 1 to 1023; the others are allowed anyway");
+                Err(refused("PULSE_ALLOW_PORTS", problem))
+            }
+        });
+        let folders = entries(self.socket_dirs.as_deref()).map(|folder| match Path::new(folder) {
+            folder if folder.is_absolute() => Ok(folder.to_owned()),
+            _ => Err(refused("PULSE_SOCKET_DIRS", format!("`{folder}` must be an absolute path"))),
+        });
+        Ok(DatabaseConfig {
+            allow_ports: ports.collect::<Result<_, _>>()?,
+            socket_dirs: folders.collect::<Result<_, _>>()?,
+            allow_hosts: self.allow_hosts.unwrap_or_default(),
+            deny_hosts: self.deny_hosts.unwrap_or_default(),
+            pool_size: self.pool_size,
+            max_statement_timeout: at_least_a_millisecond("PULSE_MAX_STATEMENT_TIMEOUT", self.max_statement_timeout)?,
+            max_rows: self.max_rows,
+            max_bytes: self.max_bytes,
+            stream_max_rows: self.stream_max_rows,
+            stream_max_bytes: self.stream_max_bytes,
+            schema_max_age: self.schema_max_age,
         })
     }
 }
@@ -302,6 +432,26 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| "not a span of time such as 500ms, 30s or 5m".to_owned())?;
     Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+/// Reads a size such as `3MiB`, `64KiB`, `1GiB` or a number of bytes.
+fn bytes(text: &str) -> Result<u32, String> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|one: char| one.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => Some(1),
+        "kib" => Some(1 << 10),
+        "mib" => Some(1 << 20),
+        "gib" => Some(1 << 30),
+        _ => None,
+    };
+    let size = unit.zip(digits.parse::<u32>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
+    size.filter(|size| *size > 0).ok_or_else(|| "not a size such as 64KiB, 3MiB or 1GiB, below 4GiB".to_owned())
+}
+
+/// The entries of a comma-separated list.
+fn entries(list: Option<&str>) -> impl Iterator<Item = &str> {
+    list.unwrap_or_default().split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
 fn at_least_a_millisecond(setting: &'static str, span: Duration) -> Result<Duration, Error> {
@@ -372,6 +522,28 @@ mod tests {
         check(&["--cors-origins", "https://a.example,http://localhost:5173"], Ok(()));
         check(&["--api-keys-file", "/does/not/exist"], Err("PULSE_API_KEYS_FILE"));
         check(&["--max-workflows", "0"], Err("--max-workflows"));
+        check(&["--allow-ports", "443, 80,"], Ok(()));
+        check(&["--allow-ports", "5432"], Err("PULSE_ALLOW_PORTS: `5432` is no port from 1 to 1023"));
+        check(&["--socket-dirs", "/run/postgresql,/tmp"], Ok(()));
+        check(&["--socket-dirs", "run"], Err("PULSE_SOCKET_DIRS: `run` must be an absolute path"));
+        check(&["--statement-timeout", "11m"], Err("PULSE_STATEMENT_TIMEOUT: is longer than PULSE_MAX_STATEMENT_TIME"));
+        check(&["--statement-timeout", "11m", "--max-statement-timeout", "1h"], Ok(()));
+        check(&["--pool-size", "0"], Err("--pool-size"));
+        check(&["--max-rows", "10001"], Err("--max-rows"));
+        check(&["--max-bytes", "4MiB"], Err("PULSE_MAX_BYTES: must be at most 3MiB"));
+        check(&["--max-bytes", "3 MB"], Err("such as 64KiB, 3MiB or 1GiB"));
+        check(&["--stream-max-bytes", "8GiB"], Err("below 4GiB"));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, size) in [("1", 1), ("7b", 7), ("64KiB", 65_536), ("3 MiB", 0), ("3mib", 3 << 20), ("1GiB", 1 << 30)]
+        {
+            assert_eq!(bytes(text).unwrap_or(0), size, "{text}");
+        }
+        for text in ["", "0", "MiB", "-1", "1.5MiB", "3MB", "4GiB", "1GiBs"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::identity::caller;
 use super::{from_pb, to_pb};
-use crate::connections::Directory;
+use crate::connections::{Directory, Saved};
 use crate::domain::{Connection, ConnectionId, PageRequest, Principal, Scope, Table};
 use crate::pb::v1 as pb;
 use crate::pb::v1::connection_service_server as server;
@@ -34,9 +34,9 @@ impl server::ConnectionService for ConnectionService {
         let who = caller(&request, Scope::Manage)?;
         let (spec, options) = from_pb::create_connection(request.into_inner())?;
         let saved = !options.validate_only;
-        let connection = self.directory.create(&who, spec, options).await?;
+        let Saved { connection, warnings } = self.directory.create(&who, spec, options).await?;
         let connection = Some(to_pb::connection(connection, saved));
-        Ok(Response::new(pb::CreateConnectionResponse { connection, warnings: Vec::new() }))
+        Ok(Response::new(pb::CreateConnectionResponse { connection, warnings }))
     }
 
     async fn get_connection(
@@ -72,9 +72,9 @@ impl server::ConnectionService for ConnectionService {
     ) -> Result<Response<pb::UpdateConnectionResponse>, Status> {
         let who = caller(&request, Scope::Manage)?;
         let (id, change) = from_pb::update_connection(request.into_inner())?;
-        let connection = self.directory.update(&who, id, change).await?;
+        let Saved { connection, warnings } = self.directory.update(&who, id, change).await?;
         let connection = Some(to_pb::connection(connection, true));
-        Ok(Response::new(pb::UpdateConnectionResponse { connection, warnings: Vec::new() }))
+        Ok(Response::new(pb::UpdateConnectionResponse { connection, warnings }))
     }
 
     async fn delete_connection(
@@ -105,8 +105,9 @@ impl server::ConnectionService for ConnectionService {
     ) -> Result<Response<pb::GetSchemaResponse>, Status> {
         let who = caller(&request, Scope::Read)?;
         let wanted = from_pb::get_schema(request.into_inner())?;
-        let schema = self.directory.schema(&who, wanted.id, wanted.refresh).await?;
-        Ok(Response::new(schema_page(&schema, &wanted)))
+        let found = self.directory.describe(&who, wanted.id, wanted.refresh).await?;
+        let read_time = Some(to_pb::timestamp(found.read_time));
+        Ok(Response::new(pb::GetSchemaResponse { read_time, ..schema_page(&found.schema, &wanted) }))
     }
 }
 

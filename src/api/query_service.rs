@@ -38,13 +38,13 @@ impl server::QueryService for QueryService {
         let who = caller(&request, Scope::Run)?;
         let query = from_pb::execute_query(request.into_inner())?;
         if query.validate_only {
-            let validation = self.queries.validate(&who, query.connection, query.statement).await?;
+            let validation = self.queries.validate(&who, query.connection, query.statement, query.intent).await?;
             if !validation.is_valid {
                 return Err(refusal(validation).into());
             }
             return Ok(Response::new(pb::ExecuteQueryResponse::default()));
         }
-        let result = self.queries.execute(&who, query.connection, query.statement, query.limits).await?;
+        let result = self.queries.execute(&who, query.connection, query.statement, query.limits, query.intent).await?;
         Ok(Response::new(to_pb::query_result(result)))
     }
 
@@ -69,8 +69,8 @@ impl server::QueryService for QueryService {
         request: Request<pb::ValidateQueryRequest>,
     ) -> Result<Response<pb::ValidateQueryResponse>, Status> {
         let who = caller(&request, Scope::Run)?;
-        let (connection, statement) = from_pb::validate_query(request.into_inner())?;
-        let validation = self.queries.validate(&who, connection, statement).await?;
+        let (connection, statement, intent) = from_pb::validate_query(request.into_inner())?;
+        let validation = self.queries.validate(&who, connection, statement, intent).await?;
         Ok(Response::new(to_pb::validation(validation)))
     }
 }

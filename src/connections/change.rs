@@ -30,6 +30,7 @@ pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spe
             tls: spec.tls,
             access_mode: spec.access_mode,
             allowed_functions: spec.allowed_functions,
+            excluded_columns: spec.excluded_columns,
             limits: spec.limits,
             ..Spec::default()
         };
@@ -56,10 +57,12 @@ pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spe
             "tls.client_key" => spec.client_key_pem.clone_from(&change.client_key_pem),
             "access_mode" => spec.access_mode = change.access_mode,
             "allowed_functions" => spec.allowed_functions.clone_from(&change.allowed_functions),
+            "excluded_columns" => spec.excluded_columns.clone_from(&change.excluded_columns),
             "limits" => spec.limits = change.limits,
             "limits.max_rows" => spec.limits.max_rows = change.limits.max_rows,
             "limits.max_bytes" => spec.limits.max_bytes = change.limits.max_bytes,
             "limits.statement_timeout" => spec.limits.statement_timeout = change.limits.statement_timeout,
+            "limits.max_pool_size" => spec.limits.max_pool_size = change.limits.max_pool_size,
             unknown => {
                 return Err(Failure::field("update_mask", format!("`{unknown}` is no field of a connection")));
             }

@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use moka::future::Cache;
-use uuid::Uuid;
+use moka::ops::compute::{CompResult, Op};
 
 use super::change::{self, Change};
+use super::open::{self, Open, OpenDatabases};
 use super::spec::{Checked, Spec};
 use super::vault::Vault;
-use super::{failures, folder};
+use super::{failures, target};
 use crate::domain::connection::ConnectionSecrets;
 use crate::domain::{
     Clock, Connection, ConnectionId, Failure, Page, PageRequest, Principal, Reason, RequestKey, Schema, ValueIndex,
 };
-use crate::sql::{self, Database, SampleBounds, Target};
+use crate::sql::{self, Database, HostPolicy, SampleBounds};
 use crate::store::record::ConnectionRecord;
 use crate::store::{self, Claim, Store};
 
@@ -26,19 +28,24 @@ const CREATE_RPC: &str = "CreateConnection";
 const UPDATE_TRIES: u32 = 5;
 
 /// Paths of a change after which the database is not tried again: they do not say where it is.
-const BESIDE_THE_TARGET: [&str; 4] = ["name", "access_mode", "allowed_functions", "limits"];
+const BESIDE_THE_TARGET: [&str; 5] = ["name", "access_mode", "allowed_functions", "excluded_columns", "limits"];
 
 /// How the directory behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder that SQLite files must lie in; relative paths start there.
     pub sqlite_dir: PathBuf,
-    /// Bounds of each open database.
+    /// Which servers may be connected to.
+    pub hosts: HostPolicy,
+    /// Bounds of each open database; a connection's own limits may only lower them.
     pub database: sql::Options,
     /// Databases kept open, over all tenants; the one unused longest is closed first.
     pub open_databases: u64,
     /// How long an unused database stays open.
     pub idle: Duration,
+    /// How long a connection that is in use is taken to be as the store last had it. What this process itself changes
+    /// counts at once, so this matters only where other processes write to the same store.
+    pub record_max_age: Duration,
     /// How old a schema may be before it is read again.
     pub schema_max_age: Duration,
     /// How much [`Directory::values`] reads.
@@ -51,9 +58,11 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             sqlite_dir: PathBuf::from("databases"),
+            hosts: HostPolicy::default(),
             database: sql::Options::default(),
             open_databases: 256,
             idle: Duration::from_mins(10),
+            record_max_age: Duration::from_secs(1),
             schema_max_age: Duration::from_secs(30),
             sample: SampleBounds::default(),
             test_timeout: Duration::from_secs(10),
@@ -72,6 +81,15 @@ pub struct CreateOptions {
     pub validate_only: bool,
 }
 
+/// A connection that was saved, or would be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Saved {
+    /// As it is saved.
+    pub connection: Connection,
+    /// What trying it found worth saying; empty when it was not tried.
+    pub warnings: Vec<String>,
+}
+
 /// What is to be tried.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "lives for one call, on the stack")]
@@ -80,6 +98,15 @@ pub enum Tested {
     Saved(ConnectionId),
     /// One that may be saved later.
     Unsaved(Spec),
+    /// A saved connection as it would be after a change.
+    Changed {
+        /// Which connection.
+        id: ConnectionId,
+        /// Holds the new values.
+        spec: Spec,
+        /// The fields that change, as in [`Change::paths`].
+        paths: Vec<String>,
+    },
 }
 
 /// What trying a database showed.
@@ -95,6 +122,17 @@ pub struct TestReport {
     pub warnings: Vec<String>,
 }
 
+/// A connection and what its database looks like.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The connection in the very state that the schema was read through.
+    pub connection: Connection,
+    /// Every schema that its user may read.
+    pub schema: Arc<Schema>,
+    /// When it was read.
+    pub read_time: Timestamp,
+}
+
 /// Registers, tries, describes and removes connections. Cheap to clone. Every call sees the caller's tenant only: the id
 /// of another tenant's connection is `CONNECTION_NOT_FOUND`.
 #[derive(Clone)]
@@ -107,45 +145,46 @@ struct Parts {
     vault: Vault,
     clock: Arc<dyn Clock>,
     options: Options,
-    /// The open database of each connection, with the etag it was opened for.
-    databases: Cache<ConnectionId, (String, Database)>,
-    /// Schemas by connection and etag. Building one is shared by all who ask meanwhile.
-    schemas: Cache<(ConnectionId, String), Arc<Schema>>,
+    databases: OpenDatabases,
+    /// Schemas by connection and etag, and when they were read. Reading one is shared by all who ask meanwhile.
+    schemas: Cache<(ConnectionId, String), (Arc<Schema>, Timestamp)>,
 }
 
 impl Directory {
     /// A directory over the records of the store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, vault: Vault, clock: Arc<dyn Clock>, options: Options) -> Self {
-        let databases = Cache::builder().max_capacity(options.open_databases).time_to_idle(options.idle).build();
-        let schemas =
-            Cache::builder().max_capacity(options.open_databases).time_to_live(options.schema_max_age).build();
+        let databases = open::databases(options.open_databases, options.idle);
+        // A longer life than the cache knows of is as good as for ever.
+        let max_age = options.schema_max_age.min(Duration::from_hours(24 * 365));
+        let schemas = Cache::builder().max_capacity(options.open_databases).time_to_live(max_age).build();
         Self { parts: Arc::new(Parts { store, vault, clock, options, databases, schemas }) }
     }
 
     /// Checks the spec, tries the database unless told not to, and saves the connection.
-    pub async fn create(&self, who: &Principal, spec: Spec, options: CreateOptions) -> Result<Connection, Failure> {
+    pub async fn create(&self, who: &Principal, spec: Spec, options: CreateOptions) -> Result<Saved, Failure> {
         let checked = spec.check()?;
         let mut id = ConnectionId::generate();
         let request = options.request.filter(|_| !options.validate_only);
         if let Some(request) = &request {
             id = self.claim(who, request, id).await?;
             if let Some(done) = self.record(who, id).await? {
-                return Ok(done.connection);
+                return Ok(Saved { connection: done.connection, warnings: Vec::new() });
             }
         }
-        self.try_target(&checked, options.skip_test).await?;
-        let record = self.new_record(who, id, checked)?;
+        let (connection, secrets) = self.connection(who, id, checked);
+        let warnings = self.try_target(&connection, &secrets, options.skip_test).await?;
         if options.validate_only {
-            self.refuse_taken_name(who, &record.connection).await?;
-            return Ok(record.connection);
+            self.refuse_taken_name(who, &connection).await?;
+            return Ok(Saved { connection, warnings });
         }
-        match self.parts.store.create_connection(record.clone()).await {
-            Ok(()) => Ok(record.connection),
+        let record = self.sealed(connection.clone(), &secrets)?;
+        match self.parts.store.create_connection(record).await {
+            Ok(()) => Ok(Saved { connection, warnings }),
             // A repeat of this request may have been faster.
             Err(store::Error::NameTaken) => match self.record(who, id).await? {
-                Some(done) => Ok(done.connection),
-                None => Err(failures::name_taken(&record.connection.name)),
+                Some(done) => Ok(Saved { connection: done.connection, warnings }),
+                None => Err(failures::name_taken(&connection.name)),
             },
             Err(error) => Err(failures::from_store(&error)),
         }
@@ -182,7 +221,7 @@ impl Directory {
     }
 
     /// Changes the named fields, trying the database first when they say where it is.
-    pub async fn update(&self, who: &Principal, id: ConnectionId, change: Change) -> Result<Connection, Failure> {
+    pub async fn update(&self, who: &Principal, id: ConnectionId, change: Change) -> Result<Saved, Failure> {
         let Change { spec, paths, etag, skip_test, validate_only } = change;
         let same_target =
             paths.iter().all(|path| BESIDE_THE_TARGET.iter().any(|field| path == field) || path.starts_with("limits."));
@@ -193,24 +232,21 @@ impl Directory {
             }
             let stored_etag = before.connection.etag.clone();
             let create_time = before.connection.create_time;
-            let secrets = self.secrets(who, &before)?;
-            let wanted = change::apply(Spec::of(before.connection, secrets), &spec, &paths)?.check()?;
-            if !same_target {
-                self.try_target(&wanted, skip_test).await?;
-            }
-            let mut record = self.new_record(who, id, wanted)?;
-            record.connection.create_time = create_time;
+            let (mut connection, secrets) = self.changed(who, before, &spec, &paths)?;
+            connection.create_time = create_time;
+            let warnings = match same_target {
+                true => Vec::new(),
+                false => self.try_target(&connection, &secrets, skip_test).await?,
+            };
             if validate_only {
-                self.refuse_taken_name(who, &record.connection).await?;
-                return Ok(record.connection);
+                self.refuse_taken_name(who, &connection).await?;
+                return Ok(Saved { connection, warnings });
             }
-            match self.parts.store.update_connection(record.clone(), &stored_etag).await {
-                Ok(true) => {
-                    self.forget(id, &stored_etag).await;
-                    return Ok(record.connection);
-                }
+            let record = self.sealed(connection.clone(), &secrets)?;
+            match self.store_update(record, stored_etag).await? {
+                Ok(true) => return Ok(Saved { connection, warnings }),
                 Ok(false) => return Err(failures::not_found(id)),
-                Err(store::Error::NameTaken) => return Err(failures::name_taken(&record.connection.name)),
+                Err(store::Error::NameTaken) => return Err(failures::name_taken(&connection.name)),
                 Err(store::Error::EtagMismatch) => {}
                 Err(error) => return Err(failures::from_store(&error)),
             }
@@ -224,76 +260,118 @@ impl Directory {
         if etag.is_some_and(|etag| etag != record.connection.etag) {
             return Err(failures::changed(id));
         }
-        let deleted = self.parts.store.delete_connection(&who.tenant, id).await;
-        let deleted = deleted.map_err(|error| failures::from_store(&error))?;
-        self.forget(id, &record.connection.etag).await;
+        let (this, tenant) = (self.clone(), who.tenant.clone());
+        let deleted = to_the_end(async move {
+            let deleted = this.parts.store.delete_connection(&tenant, id).await;
+            this.forget(id, &record.connection.etag).await;
+            deleted
+        });
+        let deleted = deleted.await?.map_err(|error| failures::from_store(&error))?;
         if deleted { Ok(()) } else { Err(failures::not_found(id)) }
     }
 
-    /// Tries a database over connections of its own. That it cannot be used is a report, not an error.
+    /// Tries a database over a session of its own. That it cannot be used is a report, not an error.
     pub async fn test(&self, who: &Principal, tested: Tested) -> Result<TestReport, Failure> {
-        let checked = match tested {
-            Tested::Unsaved(spec) => spec.check()?,
+        let (connection, secrets) = match tested {
+            Tested::Unsaved(spec) => self.connection(who, ConnectionId::generate(), spec.check()?),
             Tested::Saved(id) => {
                 let record = self.existing(who, id).await?;
-                let secrets = self.secrets(who, &record)?;
-                Spec::of(record.connection, secrets).check()?
+                let secrets = self.secrets(&record)?;
+                (record.connection, secrets)
+            }
+            Tested::Changed { id, spec, paths } => {
+                let record = self.existing(who, id).await?;
+                self.changed(who, record, &spec, &paths)?
             }
         };
         let begin = Instant::now();
-        let outcome = self.probe(&checked.database).await;
+        let outcome = target::probe(&self.parts.options, &connection, secrets).await;
         let latency = begin.elapsed();
-        let (failure, server_version) = match outcome {
-            Ok(version) => (None, version),
-            Err(failure) => (Some(failure), String::new()),
-        };
-        Ok(TestReport { failure, latency, server_version, warnings: Vec::new() })
+        Ok(match outcome {
+            Ok(info) => TestReport { failure: None, latency, server_version: info.version, warnings: info.warnings },
+            Err(failure) => {
+                TestReport { failure: Some(failure), latency, server_version: String::new(), warnings: Vec::new() }
+            }
+        })
     }
 
     /// The connection and its open database, shared by all callers until the connection changes.
     pub async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
-        let connection = self.get(who, id).await?;
-        let open = self.parts.databases.get(&id).await;
-        if let Some((_, database)) = open.filter(|(etag, _)| *etag == connection.etag) {
-            return Ok((connection, database));
+        let max_age = self.parts.options.record_max_age;
+        if let Some(open) = self.parts.databases.get(&id).await
+            && open.is_current(max_age)
+        {
+            // Ids are never given twice, so the tenant of one never changes.
+            return if open.connection.tenant == who.tenant { Ok(open.parts()) } else { Err(failures::not_found(id)) };
         }
-        let database = self.connect(&connection.database).await.map_err(|failure| failure.with("connection_id", id))?;
-        self.parts.databases.insert(id, (connection.etag.clone(), database.clone())).await;
-        Ok((connection, database))
+        // One at a time for a connection, also with `forget`: nobody puts back what was just forgotten.
+        let looked_up = self.parts.databases.entry(id).and_try_compute_with(async |open| {
+            let open = open.map(moka::Entry::into_value);
+            let open = open.filter(|open| open.connection.tenant == who.tenant);
+            if open.as_ref().is_some_and(|open| open.is_current(max_age)) {
+                return Ok(Op::Nop);
+            }
+            let Some(record) = self.record(who, id).await? else {
+                return if open.is_some() { Ok(Op::Remove) } else { Err(failures::not_found(id)) };
+            };
+            if let Some(open) = open.filter(|open| open.connection.etag == record.connection.etag) {
+                open.confirm();
+                return Ok(Op::Nop);
+            }
+            let secrets = self.secrets(&record)?;
+            let database = target::open(&self.parts.options, &record.connection, secrets).await;
+            let database = database.map_err(|failure| failure.with("connection_id", id))?;
+            Ok(Op::Put(Arc::new(Open::new(record.connection, database))))
+        });
+        match looked_up.await? {
+            CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
+                Ok(entry.into_value().parts())
+            }
+            CompResult::Removed(_) | CompResult::StillNone(_) => Err(failures::not_found(id)),
+        }
+    }
+
+    /// Closes what was not used for long; for an owner that calls this now and then.
+    pub async fn tidy(&self) {
+        self.parts.databases.run_pending_tasks().await;
+    }
+
+    /// Closes every database after its running statements. The directory can go on being used.
+    pub async fn close(&self) {
+        let open: Vec<_> = self.parts.databases.iter().map(|(_, open)| open.database.clone()).collect();
+        self.parts.databases.invalidate_all();
+        futures::future::join_all(open.iter().map(Database::close)).await;
     }
 
     /// The schema, at most [`Options::schema_max_age`] old; `refresh` reads it now.
     pub async fn schema(&self, who: &Principal, id: ConnectionId, refresh: bool) -> Result<Arc<Schema>, Failure> {
-        Ok(self.describe(who, id, refresh).await?.1)
+        Ok(self.describe(who, id, refresh).await?.schema)
     }
 
-    /// The schema as [`Directory::schema`] gives it, with the very state of the connection that it was read through.
-    pub async fn describe(
-        &self,
-        who: &Principal,
-        id: ConnectionId,
-        refresh: bool,
-    ) -> Result<(Connection, Arc<Schema>), Failure> {
+    /// The schema as [`Directory::schema`] gives it, with the connection that it was read through.
+    pub async fn describe(&self, who: &Principal, id: ConnectionId, refresh: bool) -> Result<Description, Failure> {
         let (connection, database) = self.database(who, id).await?;
         let key = (id, connection.etag.clone());
         if refresh {
             self.parts.schemas.invalidate(&key).await;
         }
         let read = async {
+            let read_time = self.parts.clock.now();
             let schema = database.schema().await;
-            let schema = schema.map_err(|error| failures::from_target(&error, &connection.database))?;
-            Ok(Arc::new(schema))
+            let schema = schema.map_err(|error| failures::from_target(error, &connection.database))?;
+            Ok((Arc::new(schema), read_time))
         };
         let shared = self.parts.schemas.try_get_with(key, read).await;
-        let schema = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure).with("connection_id", id))?;
-        Ok((connection, schema))
+        let (schema, read_time) =
+            shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure).with("connection_id", id))?;
+        Ok(Description { connection, schema, read_time })
     }
 
     /// Distinct text values of the database, read now and within [`Options::sample`].
     pub async fn values(&self, who: &Principal, id: ConnectionId, schema: &Schema) -> Result<ValueIndex, Failure> {
         let (connection, database) = self.database(who, id).await?;
         let values = database.values(schema, self.parts.options.sample).await;
-        values.map_err(|error| failures::from_target(&error, &connection.database).with("connection_id", id))
+        values.map_err(|error| failures::from_target(error, &connection.database).with("connection_id", id))
     }
 
     async fn record(&self, who: &Principal, id: ConnectionId) -> Result<Option<ConnectionRecord>, Failure> {
@@ -340,81 +418,79 @@ impl Directory {
         }
     }
 
-    fn new_record(&self, who: &Principal, id: ConnectionId, checked: Checked) -> Result<ConnectionRecord, Failure> {
-        let now = self.parts.clock.now();
-        let sealed = self.parts.vault.seal(&who.tenant, id, &checked.secrets);
+    fn connection(&self, who: &Principal, id: ConnectionId, checked: Checked) -> (Connection, ConnectionSecrets) {
+        checked.into_connection(id, who.tenant.clone(), self.parts.clock.now())
+    }
+
+    /// The connection as it would be after the change.
+    fn changed(
+        &self,
+        who: &Principal,
+        before: ConnectionRecord,
+        spec: &Spec,
+        paths: &[String],
+    ) -> Result<(Connection, ConnectionSecrets), Failure> {
+        let id = before.connection.id;
+        let secrets = self.secrets(&before)?;
+        let wanted = change::apply(Spec::of(before.connection, secrets), spec, paths)?.check()?;
+        Ok(self.connection(who, id, wanted))
+    }
+
+    fn sealed(&self, connection: Connection, secrets: &ConnectionSecrets) -> Result<ConnectionRecord, Failure> {
+        let sealed = self.parts.vault.seal(&connection.tenant, connection.id, secrets);
         let sealed = sealed.map_err(|error| Failure::new(Reason::Internal, error.to_string()))?;
-        let connection = Connection {
-            id,
-            tenant: who.tenant.clone(),
-            name: checked.name,
-            kind: checked.kind,
-            host: checked.host,
-            port: checked.port,
-            database: checked.database,
-            username: checked.username,
-            tls: checked.tls,
-            access_mode: checked.access_mode,
-            allowed_functions: checked.allowed_functions,
-            limits: checked.limits,
-            has_password: checked.secrets.password.is_some(),
-            create_time: now,
-            update_time: now,
-            etag: Uuid::now_v7().simple().to_string(),
-        };
         Ok(ConnectionRecord { min_reader: ConnectionRecord::VERSION, connection, sealed })
     }
 
-    fn secrets(&self, who: &Principal, record: &ConnectionRecord) -> Result<ConnectionSecrets, Failure> {
+    fn secrets(&self, record: &ConnectionRecord) -> Result<ConnectionSecrets, Failure> {
         let Some(sealed) = &record.sealed else { return Ok(ConnectionSecrets::default()) };
-        let id = record.connection.id;
-        self.parts.vault.open(&who.tenant, id, sealed).map_err(|unreadable| {
+        let Connection { id, tenant, .. } = &record.connection;
+        self.parts.vault.open(tenant, *id, sealed).map_err(|unreadable| {
             Failure::new(Reason::SecretUnreadable, unreadable.to_string())
                 .with("connection_id", id)
                 .with("key_id", unreadable.key_id)
         })
     }
 
-    /// Refuses a target that does not answer. Without a test only a path outside the folder is refused: the file may
-    /// come later.
-    async fn try_target(&self, checked: &Checked, skip_test: bool) -> Result<(), Failure> {
-        if !skip_test {
-            return self.probe(&checked.database).await.map(|_| ());
+    /// Refuses a target that does not answer; without a test only one that policy forbids. Hands back warnings.
+    async fn try_target(
+        &self,
+        connection: &Connection,
+        secrets: &ConnectionSecrets,
+        skip_test: bool,
+    ) -> Result<Vec<String>, Failure> {
+        let options = &self.parts.options;
+        if skip_test {
+            return target::check_place(options, connection).await.map(|()| Vec::new());
         }
-        match self.resolve(&checked.database).await {
-            Err(failure) if failure.reason == Reason::FileOutsideFolder => Err(failure),
-            _ => Ok(()),
-        }
+        Ok(target::probe(options, connection, secrets.clone()).await?.warnings)
     }
 
-    /// Opens the database anew, asks its version and closes it again.
-    async fn probe(&self, path: &str) -> Result<String, Failure> {
-        let limit = self.parts.options.test_timeout;
-        let asked = async {
-            let database = self.connect(path).await?;
-            let info = database.probe().await;
-            database.close().await;
-            info.map(|info| info.version).map_err(|error| failures::from_target(&error, path))
-        };
-        tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| Err(failures::timed_out(limit)))
+    async fn store_update(
+        &self,
+        record: ConnectionRecord,
+        stored_etag: String,
+    ) -> Result<Result<bool, store::Error>, Failure> {
+        let this = self.clone();
+        to_the_end(async move {
+            let id = record.connection.id;
+            let updated = this.parts.store.update_connection(record, &stored_etag).await;
+            this.forget(id, &stored_etag).await;
+            updated
+        })
+        .await
     }
 
-    async fn connect(&self, path: &str) -> Result<Database, Failure> {
-        let path = self.resolve(path).await?;
-        Ok(Database::new(Target::Sqlite { path }, self.parts.options.database))
-    }
-
-    async fn resolve(&self, path: &str) -> Result<PathBuf, Failure> {
-        let (folder, path) = (self.parts.options.sqlite_dir.clone(), path.to_owned());
-        let resolved = tokio::task::spawn_blocking(move || folder::resolve(&folder, &path)).await;
-        resolved.unwrap_or_else(|error| Err(Failure::new(Reason::Internal, error.to_string())))
-    }
-
-    /// Drops what is cached of a connection that changed; its database closes once the running statements end.
+    /// Drops what is remembered of a connection that may have changed; its database closes once the running statements
+    /// end.
     async fn forget(&self, id: ConnectionId, etag: &str) {
         self.parts.schemas.invalidate(&(id, etag.to_owned())).await;
-        if let Some((_, database)) = self.parts.databases.remove(&id).await {
-            tokio::spawn(async move { database.close().await });
-        }
+        self.parts.databases.entry(id).and_compute_with(async |_| Op::Remove).await;
     }
+}
+
+/// Does something to its end, also when the caller goes away meanwhile: what is stored and what is remembered of it must
+/// not differ.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Failure> {
+    tokio::spawn(work).await.map_err(|died| Failure::new(Reason::Internal, died.to_string()))
 }

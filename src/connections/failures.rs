@@ -40,40 +40,30 @@ pub(super) fn from_store(error: &store::Error) -> Failure {
     }
 }
 
-/// Why a target database cannot be described or tried. `path` is the file as the caller named it.
-pub(super) fn from_target(error: &sql::Error, path: &str) -> Failure {
-    let file = |reason, message: String| Failure::new(reason, message).with("path", path);
-    match error {
-        sql::Error::FileMissing => file(Reason::FileNotFound, format!("there is no file {path}")),
-        sql::Error::FileIsDirectory => file(Reason::FileIsDirectory, format!("{path} is a folder, not a SQLite file")),
-        sql::Error::FileUnreadable(why) => file(Reason::FileUnreadable, format!("{path} cannot be read: {why}")),
-        sql::Error::FileNotDatabase => file(Reason::FileNotADatabase, format!("{path} is not a SQLite database")),
-        sql::Error::Busy(why) => {
-            Failure::new(Reason::TargetBusy, format!("the database is busy: {why}")).retry_after(WAIT)
-        }
-        sql::Error::Timeout(after) => timed_out(*after),
-        sql::Error::Interrupted => Failure::new(Reason::CallCancelled, "the statement was interrupted"),
-        sql::Error::Statement(error) => {
-            Failure::new(Reason::SqlFailed, format!("the database refuses: {}", error.message)).with_sql(error.clone())
-        }
-        sql::Error::Unavailable(why) => unavailable("LOST", format!("the database cannot be read: {why}")),
-        sql::Error::TooExpensive(why) => Failure::new(
-            Reason::StatementTooExpensive,
-            format!("the database needs too much memory or temporary space: {why}"),
-        ),
-        other => {
-            tracing::error!(error = other as &dyn std::error::Error, "a target database failed");
-            Failure::new(Reason::Internal, "the database could not be used, because of a fault of this server")
-        }
-    }
+/// Why a target database did not do what it was asked; `database` is the database or file as the connection
+/// names it.
+#[must_use]
+pub fn from_target(error: sql::Error, database: &str) -> Failure {
+    let of_file = matches!(
+        error,
+        sql::Error::FileMissing
+            | sql::Error::FileIsDirectory
+            | sql::Error::FileUnreadable(_)
+            | sql::Error::FileNotDatabase
+    );
+    let failure = match error {
+        // Servers say it in a sentence of their own; what helps is the name.
+        sql::Error::DatabaseUnknown(_) => Failure::from(sql::Error::DatabaseUnknown(database.to_owned())),
+        error => Failure::from(error),
+    };
+    if of_file { failure.with("path", database) } else { failure }
 }
 
 /// The database did not answer in time.
 pub(super) fn timed_out(after: Duration) -> Failure {
-    unavailable("TIMEOUT", format!("the database did not answer within {} ms", after.as_millis()))
+    let message = format!("the database did not answer within {} ms", after.as_millis());
+    Failure::new(Reason::TargetUnavailable, message)
+        .with("failure", "TIMEOUT")
         .with("timeout_ms", after.as_millis())
-}
-
-fn unavailable(how: &str, message: String) -> Failure {
-    Failure::new(Reason::TargetUnavailable, message).with("failure", how).retry_after(WAIT)
+        .retry_after(WAIT)
 }

@@ -1,13 +1,18 @@
 //! What a person writes of a connection, and the checked form of it.
 
 use std::net::Ipv6Addr;
+use std::path::Path;
 
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
+use super::pem;
 use super::url::{self, Parts};
 use crate::domain::connection::ConnectionSecrets;
 use crate::domain::{
-    AccessMode, Connection, ConnectionLimits, DatabaseKind, Failure, FieldViolation, Reason, Tls, TlsMode,
+    AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, Failure, FieldViolation, TenantId, Tls,
+    TlsMode,
 };
 
 /// Longest name, in characters.
@@ -22,13 +27,13 @@ pub struct Spec {
     pub url: Option<SecretString>,
     /// Required unless the URL says it.
     pub kind: Option<DatabaseKind>,
-    /// Host name or address; not for SQLite.
+    /// Host name or address, or the folder of a Unix socket; not for SQLite.
     pub host: String,
     /// Port; 0 for the usual one. Not for SQLite.
     pub port: u16,
-    /// Database name; for SQLite the path of the file.
+    /// Database name; for SQLite the path of the file. PostgreSQL takes the user's name when it is left out, MySQL none.
     pub database: String,
-    /// User name; not for SQLite.
+    /// User name; required, but not for SQLite.
     pub username: String,
     /// Password; not for SQLite.
     pub password: Option<SecretString>,
@@ -40,6 +45,8 @@ pub struct Spec {
     pub access_mode: AccessMode,
     /// Names of user functions that its statements may call.
     pub allowed_functions: Vec<String>,
+    /// Columns that agents do not see, as `schema.table.column` or `table.column`.
+    pub excluded_columns: Vec<String>,
     /// Its own limits.
     pub limits: ConnectionLimits,
 }
@@ -56,8 +63,40 @@ pub(super) struct Checked {
     pub(super) tls: Tls,
     pub(super) access_mode: AccessMode,
     pub(super) allowed_functions: Vec<String>,
+    pub(super) excluded_columns: Vec<String>,
     pub(super) limits: ConnectionLimits,
     pub(super) secrets: ConnectionSecrets,
+}
+
+impl Checked {
+    /// The connection as it would be saved now, and its secrets.
+    pub(super) fn into_connection(
+        self,
+        id: ConnectionId,
+        tenant: TenantId,
+        now: Timestamp,
+    ) -> (Connection, ConnectionSecrets) {
+        let connection = Connection {
+            id,
+            tenant,
+            name: self.name,
+            kind: self.kind,
+            host: self.host,
+            port: self.port,
+            database: self.database,
+            username: self.username,
+            tls: self.tls,
+            access_mode: self.access_mode,
+            allowed_functions: self.allowed_functions,
+            excluded_columns: self.excluded_columns,
+            limits: self.limits,
+            has_password: self.secrets.password.is_some(),
+            create_time: now,
+            update_time: now,
+            etag: Uuid::now_v7().simple().to_string(),
+        };
+        (connection, self.secrets)
+    }
 }
 
 impl Spec {
@@ -76,6 +115,7 @@ impl Spec {
             tls: connection.tls,
             access_mode: connection.access_mode,
             allowed_functions: connection.allowed_functions,
+            excluded_columns: connection.excluded_columns,
             limits: connection.limits,
         }
     }
@@ -93,23 +133,21 @@ impl Spec {
         }
         match self.kind {
             Some(DatabaseKind::Sqlite) => self.check_sqlite(&mut problems),
-            Some(DatabaseKind::Postgresql | DatabaseKind::Mysql) => self.check_server(&mut problems),
+            Some(kind @ (DatabaseKind::Postgresql | DatabaseKind::Mysql)) => self.check_server(kind, &mut problems),
             None => {}
         }
         self.check_name(&mut problems);
-        for function in &self.allowed_functions {
-            if function.trim().is_empty() || function.chars().any(char::is_control) {
-                problems.add("allowed_functions", "must hold names of functions");
-                break;
-            }
+        let is_no_name = |name: &String| name.trim().is_empty() || name.chars().any(char::is_control);
+        if self.allowed_functions.iter().any(is_no_name) {
+            problems.add("allowed_functions", "must hold names of functions");
+        }
+        let is_no_path = |path: &String| is_no_name(path) || !path.trim_matches('.').contains('.');
+        if self.excluded_columns.iter().any(is_no_path) {
+            problems.add("excluded_columns", "must hold columns as `schema.table.column` or `table.column`");
         }
         problems.finish()?;
         // Without a kind there was a problem.
         let kind = self.kind.unwrap_or(DatabaseKind::Sqlite);
-        if kind != DatabaseKind::Sqlite {
-            let message = format!("{} connections arrive with a later version; SQLite works today", kind.label());
-            return Err(Failure::new(Reason::NotImplemented, message).with("feature", kind.label()));
-        }
         Ok(Checked {
             name: self.name.trim().to_owned(),
             kind,
@@ -120,6 +158,7 @@ impl Spec {
             tls: self.tls,
             access_mode: self.access_mode,
             allowed_functions: self.allowed_functions,
+            excluded_columns: self.excluded_columns,
             limits: self.limits,
             secrets: ConnectionSecrets { password: self.password, client_key_pem: self.client_key_pem },
         })
@@ -168,31 +207,67 @@ impl Spec {
         }
     }
 
-    fn check_server(&mut self, problems: &mut Problems) {
+    fn check_server(&mut self, kind: DatabaseKind, problems: &mut Problems) {
         if self.host.is_empty() {
             "localhost".clone_into(&mut self.host);
         }
-        // These end the host in a URL: with them a host could rewrite the rest of it.
-        let splits = |character: char| {
-            matches!(character, '/' | ':' | '@' | '#' | '?' | '\\')
-                || character.is_control()
-                || character.is_whitespace()
-        };
-        if self.host.contains(splits) && self.host.parse::<Ipv6Addr>().is_err() {
-            problems.add("host", "must be a host name or an address, without any of / : @ # ? \\ and spaces");
+        if self.port == 0 {
+            self.port = if kind == DatabaseKind::Mysql { 3306 } else { 5432 };
+        }
+        if !is_host(&self.host) {
+            problems.add(
+                "host",
+                "must be a host name, an address, or the absolute path of a folder with Unix sockets, \
+                 without any of : @ # ? \\ , and spaces",
+            );
+        }
+        if self.username.is_empty() {
+            problems.add("username", "is required: the user to log in as");
+        }
+        if self.database.is_empty() && kind == DatabaseKind::Postgresql {
+            self.database.clone_from(&self.username);
         }
         for (field, text) in [("database", &self.database), ("username", &self.username)] {
             if text.chars().any(char::is_control) {
                 problems.add(field, "must not contain control characters");
             }
         }
+        if self.password.as_ref().is_some_and(|password| password.expose_secret().contains('\0')) {
+            problems.add("password", "must not contain NUL");
+        }
+        self.check_tls(problems);
     }
 
-    /// A missing name is the database's: `shop` for `shop.sqlite`.
+    fn check_tls(&self, problems: &mut Problems) {
+        let Tls { mode: _, ca_pem, client_certificate_pem } = &self.tls;
+        if let Some(problem) = ca_pem.as_deref().and_then(pem::authorities_problem) {
+            problems.add("tls.ca_certificate", problem);
+        }
+        if let Some(problem) = client_certificate_pem.as_deref().and_then(pem::certificate_problem) {
+            problems.add("tls.client_certificate", problem);
+        }
+        match (client_certificate_pem, &self.client_key_pem) {
+            (Some(certificate), Some(key)) => {
+                if let Some(problem) = pem::key_problem(key.expose_secret(), certificate) {
+                    problems.add("tls.client_key", problem);
+                }
+            }
+            (Some(_), None) => problems.add("tls.client_key", "is required with `tls.client_certificate`"),
+            (None, Some(_)) => problems.add("tls.client_certificate", "is required with `tls.client_key`"),
+            (None, None) => {}
+        }
+    }
+
+    /// A missing name is the database's: `shop` for `shop.sqlite`; the host's when that is missing too.
     fn check_name(&mut self, problems: &mut Problems) {
         if self.name.trim().is_empty() {
-            let file = std::path::Path::new(&self.database);
-            let name = file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+            let name = match self.kind {
+                Some(DatabaseKind::Sqlite) | None => {
+                    Path::new(&self.database).file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default()
+                }
+                Some(_) if self.database.is_empty() => self.host.as_str().into(),
+                Some(_) => self.database.as_str().into(),
+            };
             self.name = name.trim().chars().take(MAX_NAME_CHARS).collect();
         }
         let length = self.name.trim().chars().count();
@@ -204,6 +279,21 @@ impl Spec {
             problems.add("name", "is required, for the database's name gives none");
         }
     }
+}
+
+/// Whether a text can be nothing but a host: with other characters it could rewrite what follows it in a URL, or name
+/// several hosts.
+fn is_host(text: &str) -> bool {
+    if text.starts_with('/') {
+        let ends_host = |character: char| {
+            matches!(character, ':' | '@' | '#' | '?' | '\\' | ',')
+                || character.is_control()
+                || character.is_whitespace()
+        };
+        return !text.contains(ends_host);
+    }
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    text.parse::<Ipv6Addr>().is_ok() || text.bytes().all(of_name)
 }
 
 /// Bad fields, collected.
@@ -223,6 +313,7 @@ impl Problems {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Reason;
 
     fn bad_fields(spec: Spec) -> Vec<String> {
         let failure = spec.check().unwrap_err();
@@ -271,25 +362,122 @@ mod tests {
         assert_eq!(bad_fields(sqlite("a\0b")), ["connection.database", "connection.name"]);
     }
 
-    #[test]
-    fn hosts_cannot_rewrite_what_follows() {
-        for host in ["a/b", "a:1", "u@a", "a#", "a?x", "a\\b", "a\nb", "a b"] {
-            let spec = Spec {
-                kind: Some(DatabaseKind::Postgresql),
-                host: host.to_owned(),
-                database: "d".into(),
-                ..Spec::default()
-            };
-            assert_eq!(bad_fields(spec), ["connection.host"], "{host:?}");
+    fn server(host: &str) -> Spec {
+        Spec {
+            kind: Some(DatabaseKind::Postgresql),
+            host: host.to_owned(),
+            database: "shop".to_owned(),
+            username: "ann".to_owned(),
+            ..Spec::default()
         }
     }
 
     #[test]
-    fn servers_arrive_later() {
-        for url in ["postgres://ann:hunter2@db/shop", "mysql://ann:hunter2@[::1]/shop"] {
-            let failure = by_url(url).check().unwrap_err();
-            assert_eq!(failure.reason, Reason::NotImplemented, "{failure}");
-            assert!(!format!("{failure:?}").contains("hunter2"));
+    fn hosts_cannot_rewrite_what_follows() {
+        for host in [
+            "a/b",
+            "a:1",
+            "u@a",
+            "a#",
+            "a?x",
+            "a\\b",
+            "a\nb",
+            "a b",
+            "a,b",
+            "[::1]",
+            "fe80::1%eth0",
+            "h\u{f6}st",
+            "/run x",
+        ] {
+            assert_eq!(bad_fields(server(host)), ["connection.host"], "{host:?}");
         }
+        for host in ["db", "db.example.org.", "my_db-1", "10.0.0.1", "::1", "fd00::1", "/var/run/postgresql"] {
+            assert_eq!(server(host).check().unwrap().host, host);
+        }
+    }
+
+    #[test]
+    fn a_server_is_given_by_url_or_by_fields() {
+        let checked = by_url("postgres://ann:hunter2@db.example.org:6432/shop?sslmode=verify-full").check().unwrap();
+        assert_eq!((checked.host.as_str(), checked.port, checked.database.as_str()), ("db.example.org", 6432, "shop"));
+        assert_eq!((checked.name.as_str(), checked.username.as_str()), ("shop", "ann"));
+        assert_eq!(checked.tls.mode, TlsMode::VerifyFull);
+        assert_eq!(checked.secrets.password.unwrap().expose_secret(), "hunter2");
+
+        let mixed = Spec {
+            host: "other".to_owned(),
+            port: 1234,
+            password: Some("new".into()),
+            ..by_url("mysql://ann:old@db/shop")
+        };
+        let checked = mixed.check().unwrap();
+        assert_eq!((checked.kind, checked.host.as_str(), checked.port), (DatabaseKind::Mysql, "other", 1234));
+        assert_eq!(checked.secrets.password.unwrap().expose_secret(), "new", "a field wins");
+
+        let socket = by_url("postgresql://ann@%2Fvar%2Frun%2Fpostgresql/shop").check().unwrap();
+        assert_eq!((socket.host.as_str(), socket.port), ("/var/run/postgresql", 5432));
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_server_is_the_usual() {
+        let fields = Spec { host: String::new(), database: String::new(), ..server("") };
+        let checked = fields.check().unwrap();
+        assert_eq!((checked.host.as_str(), checked.port, checked.database.as_str()), ("localhost", 5432, "ann"));
+        let checked = by_url("mariadb://ann@localhost").check().unwrap();
+        assert_eq!((checked.kind, checked.port, checked.database.as_str()), (DatabaseKind::Mysql, 3306, ""));
+        assert_eq!(checked.name, "localhost", "the database's name gives none");
+        assert_eq!(bad_fields(by_url("mysql://db/shop")), ["connection.username"]);
+        let versioned = Spec { database: "shop.v2".to_owned(), ..server("db") };
+        assert_eq!(versioned.check().unwrap().name, "shop.v2");
+    }
+
+    #[test]
+    fn control_characters_go_nowhere() {
+        for url in ["postgres://a%0ann@db/shop", "postgres://ann@db/sh%00op", "postgres://ann:a%00b@db/shop"] {
+            assert_eq!(by_url(url).check().unwrap_err().reason, Reason::FieldInvalid, "{url}");
+        }
+    }
+
+    #[test]
+    fn certificates_and_keys_are_read_before_a_server_is() {
+        let keys = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&keys).unwrap().pem();
+        let (key, other_key) = (keys.serialize_pem(), rcgen::KeyPair::generate().unwrap().serialize_pem());
+        let (key, other_key) = (key.as_str(), other_key.as_str());
+        let with = |ca: Option<&str>, certificate: Option<&str>, key: Option<&str>| Spec {
+            tls: Tls {
+                mode: TlsMode::VerifyFull,
+                ca_pem: ca.map(str::to_owned),
+                client_certificate_pem: certificate.map(str::to_owned),
+            },
+            client_key_pem: key.map(Into::into),
+            ..server("db")
+        };
+        assert!(with(Some(&certificate), Some(&certificate), Some(key)).check().is_ok());
+        let cut = &certificate[..certificate.len() / 2];
+        let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (spec, field) in [
+            (with(Some("no PEM"), None, None), "ca_certificate"),
+            (with(Some(cut), None, None), "ca_certificate"),
+            (with(Some(damaged), None, None), "ca_certificate"),
+            (with(Some(key), None, None), "ca_certificate"),
+            (with(None, Some(&certificate), None), "client_key"),
+            (with(None, None, Some(key)), "client_certificate"),
+            (with(None, Some("no PEM"), Some(key)), "client_certificate"),
+            (with(None, Some(&certificate), Some("no PEM")), "client_key"),
+            (with(None, Some(&certificate), Some(other_key)), "client_key"),
+        ] {
+            assert!(!format!("{:?}", spec.clone().check()).contains("PRIVATE KEY"));
+            assert_eq!(bad_fields(spec), [format!("connection.tls.{field}")]);
+        }
+    }
+
+    #[test]
+    fn excluded_columns_name_a_table() {
+        let excluding = |path: &str| Spec { excluded_columns: vec![path.to_owned()], ..server("db") };
+        for path in ["email", "", ".email", "users."] {
+            assert_eq!(bad_fields(excluding(path)), ["connection.excluded_columns"], "{path:?}");
+        }
+        assert!(excluding("users.email").check().is_ok() && excluding("public.users.email").check().is_ok());
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Result<Parts, String> {
 }
 
 fn wrong_scheme() -> String {
-    "must begin with postgres://, mysql:// or sqlite://".to_owned()
+    "must begin with postgres://, mysql://, mariadb:// or sqlite://".to_owned()
 }
 
 /// `sqlite:///absolute/path`, `sqlite://relative/path` or `sqlite:path`. No parameters: how a file is opened is not the
@@ -70,8 +70,11 @@ fn server(kind: DatabaseKind, text: &str) -> Result<Parts, String> {
     let mut tls = None;
     for (name, value) in url.query_pairs() {
         // Anything else may name a file or a command on the server; such things are no caller's choice.
-        if !matches!((kind, &*name), (DatabaseKind::Postgresql, "sslmode") | (DatabaseKind::Mysql, "ssl-mode")) {
+        if !matches!(&*name, "sslmode" | "ssl-mode" | "ssl_mode") {
             return Err(format!("has the parameter `{}`, which is not supported", name.escape_debug()));
+        }
+        if tls.is_some() {
+            return Err(format!("has the parameter `{name}` twice"));
         }
         tls = Some(tls_mode(&value).ok_or_else(|| format!("has an unknown value of `{name}`"))?);
     }
@@ -158,6 +161,13 @@ mod tests {
             "postgres:ann:hunter2",
             "http://ann:hunter2@db",
             "mysql://ann:hunter2@db/shop?socket=/run/x",
+            "postgres://ann:hunter2@db/shop?sslrootcert=/etc/x",
+            "postgres://ann:hunter2@db/shop?passfile=/etc/x",
+            "postgres://ann:hunter2@db/shop?service=x",
+            "postgres://ann:hunter2@db/shop?host=/run",
+            "postgres://ann:hunter2@db/shop?sslmode=disable&sslmode=require",
+            "postgres://ann:hunter2@db/shop?sslmode=perhaps",
+            "postgres://ann:hunter2@db:1,db:2/shop",
             "ann:hunter2@db",
         ] {
             let problem = parse(url).unwrap_err();

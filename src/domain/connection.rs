@@ -83,6 +83,9 @@ pub struct ConnectionLimits {
     pub max_bytes: Option<u32>,
     /// Longest a statement may run.
     pub statement_timeout: Option<Duration>,
+    /// Sessions with the database.
+    #[serde(default)]
+    pub max_pool_size: Option<u32>,
 }
 
 /// A saved connection: everything but its secrets.
@@ -110,6 +113,9 @@ pub struct Connection {
     pub access_mode: AccessMode,
     /// Names of user functions that its statements may call.
     pub allowed_functions: Vec<String>,
+    /// Columns that agents do not see, as `schema.table.column` or `table.column`.
+    #[serde(default)]
+    pub excluded_columns: Vec<String>,
     /// Its own limits.
     pub limits: ConnectionLimits,
     /// Whether a password is stored.

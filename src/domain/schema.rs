@@ -169,10 +169,89 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// The schema as it would be without these columns, given as `schema.table.column` or `table.column`, ignoring ASCII
+    /// case. Keys they are part of go with them.
+    #[must_use]
+    pub fn without(&self, columns: &[String]) -> Self {
+        let mut schema = self.clone();
+        for table in &mut schema.tables {
+            let excluded: Vec<String> =
+                columns.iter().filter_map(|path| table.named_by(path)).map(str::to_ascii_lowercase).collect();
+            let stays = |name: &String| !excluded.contains(&name.to_ascii_lowercase());
+            table.columns.retain(|column| stays(&column.name));
+            table.unique_keys.retain(|key| key.iter().all(stays));
+            table.foreign_keys.retain(|key| key.columns.iter().all(stays));
+            if !table.primary_key.iter().all(stays) {
+                table.primary_key.clear();
+            }
+        }
+        schema
+    }
+}
+
 impl Table {
+    /// The last part of a path `schema.table.column` or `table.column`, if the rest of it names this table.
+    fn named_by<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let (table, column) = path.rsplit_once('.')?;
+        let (schema, name) = match table.rsplit_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, table),
+        };
+        let names_it = self.name.eq_ignore_ascii_case(name)
+            && schema.is_none_or(|schema| self.schema.eq_ignore_ascii_case(schema));
+        names_it.then_some(column)
+    }
+
     /// The column of this name, ignoring ASCII case.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excluded_columns_go_with_their_keys() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            declared_type: "text".to_owned(),
+            kind: ColumnType::Text,
+            nullable: true,
+            default: None,
+            comment: None,
+            enum_labels: Vec::new(),
+            generated: false,
+        };
+        let table = |schema: &str, name: &str| Table {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            kind: TableKind::Table,
+            columns: ["id", "Email", "city"].map(column).to_vec(),
+            primary_key: names(&["id"]),
+            unique_keys: vec![names(&["Email", "city"]), names(&["city"])],
+            foreign_keys: Vec::new(),
+            comment: None,
+            row_count: None,
+        };
+        let schema = Schema {
+            dialect: DatabaseKind::Postgresql,
+            tables: vec![table("app", "users"), table("old", "users"), table("app", "log")],
+            fingerprint: "f".to_owned(),
+        };
+        let left = |excluded: &[&str]| {
+            let schema = schema.without(&names(excluded));
+            let columns = |table: &Table| table.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+            schema.tables.iter().map(columns).collect::<Vec<_>>()
+        };
+        let all = names(&["id", "Email", "city"]);
+        assert_eq!(left(&["users.email"]), [names(&["id", "city"]), names(&["id", "city"]), all.clone()]);
+        assert_eq!(left(&["OLD.users.EMAIL", "log.nothing"]), [all.clone(), names(&["id", "city"]), all]);
+        let users = &schema.without(&names(&["app.users.email", "app.users.id"])).tables[0];
+        assert_eq!((users.unique_keys.as_slice(), users.primary_key.len()), ([names(&["city"])].as_slice(), 0));
     }
 }

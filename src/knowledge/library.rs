@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use moka::future::Cache;
 
-use crate::connections::Directory;
+use crate::connections::{Description, Directory};
 use crate::domain::{ConnectionId, Facts, Failure, Principal, Source, ValueIndex};
 
 /// How much is kept, and how long.
@@ -55,7 +55,9 @@ impl Library {
         let (schema, values) = match source {
             Source::InlineSchema(schema) => (Arc::new(schema.clone()), Arc::default()),
             Source::Connection(id) => {
-                let (connection, schema) = self.directory.describe(who, *id, false).await?;
+                let Description { connection, schema, read_time: _ } = self.directory.describe(who, *id, false).await?;
+                let excluded = &connection.excluded_columns;
+                let schema = if excluded.is_empty() { schema } else { Arc::new(schema.without(excluded)) };
                 let key = (*id, connection.etag, schema.fingerprint.clone());
                 let read = async { self.directory.values(who, *id, &schema).await.map(Arc::new) };
                 let shared = self.values.try_get_with(key, read).await;
@@ -90,7 +92,7 @@ mod tests {
             connections::Options { sqlite_dir: folder.path().to_owned(), ..connections::Options::default() },
         );
         let spec = Spec { kind: Some(DatabaseKind::Sqlite), database: "shop.sqlite".to_owned(), ..Spec::default() };
-        let saved = directory.create(&Principal::local(), spec, CreateOptions::default()).await.unwrap();
+        let saved = directory.create(&Principal::local(), spec, CreateOptions::default()).await.unwrap().connection;
         (Library::new(directory.clone()), directory, Source::Connection(saved.id))
     }
 

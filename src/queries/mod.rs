@@ -6,8 +6,10 @@ mod service;
 #[cfg(test)]
 mod tests;
 mod types;
+mod writes;
 
 pub use service::{Databases, Service};
 pub use types::{
-    Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation, Validation,
+    Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,
+    Validation,
 };

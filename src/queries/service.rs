@@ -6,14 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream;
 
-use super::evidence;
-use super::types::{Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
-use crate::connections::Directory;
+use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
+use super::{evidence, writes};
+use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
-use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Schema, Source, SqlError, Value, ValueIndex};
-use crate::sql::guard::{self, Policy, Refusal};
-use crate::sql::{Database, Error, GuardedSql, Limits, analyse};
+use crate::domain::{
+    AccessMode, Connection, ConnectionId, Facts, Failure, Principal, Reason, Schema, Source, SqlError, Value,
+    ValueIndex,
+};
+use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
+use crate::sql::{Database, Error, GuardedSql, Limits, ResultSet, Written, analyse};
+use crate::store::Store;
 
 /// Where target databases come from; `connections` is the real one.
 #[async_trait]
@@ -39,36 +43,36 @@ impl Databases for Directory {
 #[derive(Clone)]
 pub struct Service {
     databases: Arc<dyn Databases>,
+    store: Arc<dyn Store>,
     options: Options,
 }
 
 impl Service {
-    /// A service over the databases of `directory`.
-    pub fn new(directory: impl Databases + 'static, options: Options) -> Self {
-        Self { databases: Arc::new(directory), options }
+    /// A service over the databases of `directory`; the store keeps what writes were answered.
+    pub fn new(directory: impl Databases + 'static, store: Arc<dyn Store>, options: Options) -> Self {
+        Self { databases: Arc::new(directory), store, options }
     }
 
     /// Runs a statement and returns its result, cut at the limits. Dropping the future stops the statement.
+    ///
+    /// A statement that writes runs only with [`Intent::Write`] on a connection that admits it.
     pub async fn execute(
         &self,
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
         limits: RequestedLimits,
+        intent: Intent,
     ) -> Result<QueryResult, Failure> {
-        let prepared = self.prepare(who, connection, statement).await?;
+        let prepared = self.prepare(who, connection, statement, &intent).await?;
         let limits = self.unary_limits(&prepared.connection, limits);
-        let result = prepared.database.execute(&prepared.sql, &prepared.parameters, limits).await;
-        let result = result.map_err(|error| failure(error, &prepared.connection))?;
-        let row_count = result.rows.len() as u64;
-        record("query.executed", &prepared, row_count, result.truncated.is_some(), result.execution_time);
-        Ok(QueryResult {
-            columns: result.columns,
-            rows: result.rows,
-            row_count,
-            truncated: result.truncated,
-            execution_time: result.execution_time,
-        })
+        match (prepared.sql.effect(), intent) {
+            (Effect::Read, _) => prepared.read(limits).await,
+            (Effect::Write | Effect::Ddl, Intent::Write { request: Some(key) }) => {
+                writes::once(&self.store, who, &key, prepared.write(limits)).await
+            }
+            (Effect::Write | Effect::Ddl, _) => prepared.write(limits).await,
+        }
     }
 
     /// Runs a statement and hands over its rows in batches, as fast as they are taken.
@@ -79,7 +83,7 @@ impl Service {
         statement: Statement,
         limits: RequestedLimits,
     ) -> Result<QueryStream, Failure> {
-        let prepared = self.prepare(who, connection, statement).await?;
+        let prepared = self.prepare(who, connection, statement, &Intent::Read).await?;
         let limits = self.stream_limits(&prepared.connection, limits);
         let rows = prepared.database.stream(prepared.sql.clone(), prepared.parameters.clone(), limits).await;
         let mut rows = rows.map_err(|error| failure(error, &prepared.connection))?;
@@ -109,11 +113,13 @@ impl Service {
         who: &Principal,
         connection: ConnectionId,
         statement: Statement,
+        intent: Intent,
     ) -> Result<Validation, Failure> {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, connection).await?;
+        admit(&connection, &intent)?;
         let schema = self.databases.schema(who, connection.id).await?;
-        let checked = guard::check(&statement.sql, &policy(&connection));
+        let checked = guard::check(&statement.sql, &policy(&connection, &intent));
         let tables = checked.as_ref().map_or_else(|_| Vec::new(), |sql| table_names(sql, &schema));
         let target = Some((&connection, &database));
         let evidence = gather(checked, statement, target, &schema, &ValueIndex::default()).await?;
@@ -132,7 +138,7 @@ impl Service {
         match source {
             Source::Connection(id) => {
                 let (connection, database) = self.databases.database(who, *id).await?;
-                let checked = guard::check(&statement.sql, &policy(&connection));
+                let checked = guard::check(&statement.sql, &policy(&connection, &Intent::Read));
                 gather(checked, statement, Some((&connection, &database)), &facts.schema, &facts.values).await
             }
             Source::InlineSchema(schema) => {
@@ -142,10 +148,18 @@ impl Service {
         }
     }
 
-    async fn prepare(&self, who: &Principal, id: ConnectionId, statement: Statement) -> Result<Prepared, Failure> {
+    async fn prepare(
+        &self,
+        who: &Principal,
+        id: ConnectionId,
+        statement: Statement,
+        intent: &Intent,
+    ) -> Result<Prepared, Failure> {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, id).await?;
-        let sql = guard::check(&statement.sql, &policy(&connection))?;
+        admit(&connection, intent)?;
+        let sql = guard::check(&statement.sql, &policy(&connection, intent));
+        let sql = sql.map_err(|refusal| hint_at_writing(refusal.into(), &connection, intent))?;
         Ok(Prepared { connection, database, sql, parameters: statement.parameters })
     }
 
@@ -202,6 +216,27 @@ struct Prepared {
     parameters: Vec<Value>,
 }
 
+impl Prepared {
+    async fn read(&self, limits: Limits) -> Result<QueryResult, Failure> {
+        let result = self.database.execute(&self.sql, &self.parameters, limits).await;
+        let result = result.map_err(|error| failure(error, &self.connection))?;
+        record("query.executed", self, result.rows.len() as u64, result.truncated.is_some(), result.execution_time);
+        Ok(whole(result, None))
+    }
+
+    async fn write(&self, limits: Limits) -> Result<QueryResult, Failure> {
+        let written = self.database.write(&self.sql, &self.parameters, limits).await;
+        let Written { affected_rows, returned } = written.map_err(|error| failure(error, &self.connection))?;
+        record("query.written", self, affected_rows, returned.truncated.is_some(), returned.execution_time);
+        Ok(whole(returned, Some(affected_rows)))
+    }
+}
+
+fn whole(result: ResultSet, affected_rows: Option<u64>) -> QueryResult {
+    let ResultSet { columns, rows, truncated, execution_time } = result;
+    QueryResult { columns, row_count: rows.len() as u64, rows, truncated, execution_time, affected_rows }
+}
+
 fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
     let wanted = wanted.min(server);
     match connection {
@@ -210,18 +245,41 @@ fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {
     }
 }
 
-fn policy(connection: &Connection) -> Policy {
-    Policy { allowed_functions: connection.allowed_functions.clone(), ..Policy::reads(connection.kind) }
+fn policy(connection: &Connection, intent: &Intent) -> Policy {
+    let writes = match (intent, connection.access_mode) {
+        (Intent::Read, _) | (_, AccessMode::ReadOnly) => Writes::No,
+        (Intent::Write { .. }, AccessMode::ReadWrite) => Writes::Dml,
+        (Intent::Write { .. }, AccessMode::Ddl) => Writes::Ddl,
+    };
+    Policy { kind: connection.kind, allowed_functions: connection.allowed_functions.clone(), writes }
+}
+
+/// Nobody may mean to write on a connection that only reads, whatever the statement does.
+fn admit(connection: &Connection, intent: &Intent) -> Result<(), Failure> {
+    if *intent == Intent::Read || connection.access_mode != AccessMode::ReadOnly {
+        return Ok(());
+    }
+    let message =
+        "The connection only reads: leave `allow_write` away, or change the connection's access_mode to READ_WRITE.";
+    Err(Failure::new(Reason::SqlNotAllowed, message).with("rule", "connection_reads_only").with("position", 0))
+}
+
+/// A write that was refused because the call did not say that it means to write gets told so.
+fn hint_at_writing(mut failure: Failure, connection: &Connection, intent: &Intent) -> Failure {
+    let could = *intent == Intent::Read && connection.access_mode != AccessMode::ReadOnly;
+    if could && failure.metadata.get("rule").is_some_and(|rule| rule == Rule::ReadsOnly.as_str()) {
+        let hint = "set `allow_write`, for this connection admits writes";
+        if let Some(sql) = &mut failure.sql {
+            hint.clone_into(&mut sql.hint);
+        }
+        failure.message = format!("{} To write, {hint}.", failure.message);
+    }
+    failure
 }
 
 /// The failure with the connection it happened on.
 fn failure(error: Error, connection: &Connection) -> Failure {
-    let of_file = matches!(
-        error,
-        Error::FileMissing | Error::FileIsDirectory | Error::FileUnreadable(_) | Error::FileNotDatabase
-    );
-    let failure = Failure::from(error).with("connection_id", connection.id);
-    if of_file { failure.with("path", &connection.database) } else { failure }
+    connections::from_target(error, &connection.database).with("connection_id", connection.id)
 }
 
 fn record(event: &'static str, prepared: &Prepared, row_count: u64, truncated: bool, execution_time: Duration) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 
-use super::{Databases, Options, RequestedLimits, Service, Statement, StreamItem, Truncation, evidence};
+use super::{Databases, Intent, Options, RequestedLimits, Service, Statement, StreamItem, Truncation, evidence};
 use crate::domain::evidence::{Evidence, PlannerVerdict};
 use crate::domain::outputs::{CheckKind, ComposerOutput, Verdict};
 use crate::domain::{
@@ -17,6 +17,7 @@ use crate::domain::{
 };
 use crate::sql::guard::{self, Policy};
 use crate::sql::{Database, SampleBounds, Target, analyse, sqlite};
+use crate::store::embedded::Embedded;
 
 /// One connection to one file.
 struct OneDatabase {
@@ -42,7 +43,7 @@ struct Fixture {
     folder: tempfile::TempDir,
 }
 
-fn fixture(limits: ConnectionLimits) -> Fixture {
+async fn fixture(limits: ConnectionLimits) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("music.sqlite");
     let sql = "CREATE TABLE artist(id INTEGER PRIMARY KEY, name TEXT);
@@ -53,7 +54,8 @@ fn fixture(limits: ConnectionLimits) -> Fixture {
     let database = Database::new(Target::Sqlite { path }, crate::sql::Options::default());
     let connection = connection(limits);
     let id = connection.id;
-    let service = Service::new(OneDatabase { connection, database: database.clone() }, Options::default());
+    let store = Arc::new(Embedded::in_memory().await.unwrap());
+    let service = Service::new(OneDatabase { connection, database: database.clone() }, store, Options::default());
     Fixture { service, id, database, folder }
 }
 
@@ -70,6 +72,7 @@ fn connection(limits: ConnectionLimits) -> Connection {
         tls: Tls::default(),
         access_mode: AccessMode::ReadOnly,
         allowed_functions: Vec::new(),
+        excluded_columns: Vec::new(),
         limits,
         has_password: false,
         create_time: jiff::Timestamp::UNIX_EPOCH,
@@ -84,7 +87,7 @@ fn statement(sql: &str) -> Statement {
 
 #[tokio::test]
 async fn every_failure_has_its_reason() {
-    let fixture = fixture(ConnectionLimits::default());
+    let fixture = fixture(ConnectionLimits::default()).await;
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     let timeout = RequestedLimits { timeout: Some(Duration::from_millis(20)), ..RequestedLimits::default() };
     for (sql, reason) in [
@@ -97,14 +100,18 @@ async fn every_failure_has_its_reason() {
         (endless, Reason::StatementTimeout),
     ] {
         let who = Principal::local();
-        let failure = fixture.service.execute(&who, fixture.id, statement(sql), timeout).await.unwrap_err();
+        let failure =
+            fixture.service.execute(&who, fixture.id, statement(sql), timeout, Intent::Read).await.unwrap_err();
         assert_eq!(failure.reason, reason, "{sql}: {failure}");
         let of_sql = matches!(reason, Reason::SqlNotUnderstood | Reason::SqlNotAllowed | Reason::SqlFailed);
         assert_eq!(failure.sql.is_some(), of_sql, "{sql}");
     }
     std::fs::remove_file(fixture.folder.path().join("music.sqlite")).unwrap();
-    let gone =
-        fixture.service.execute(&Principal::local(), fixture.id, statement("SELECT 1"), timeout).await.unwrap_err();
+    let gone = fixture
+        .service
+        .execute(&Principal::local(), fixture.id, statement("SELECT 1"), timeout, Intent::Read)
+        .await
+        .unwrap_err();
     assert_eq!((gone.reason, gone.metadata["path"].as_str()), (Reason::FileNotFound, "music.sqlite"));
 }
 
@@ -118,18 +125,21 @@ async fn limits_are_the_least_of_caller_connection_and_server() {
         (ConnectionLimits::default(), None, 1_000),
         (ConnectionLimits::default(), Some(20_000), 10_000),
     ] {
-        let fixture = fixture(limits);
+        let fixture = fixture(limits).await;
         let requested = RequestedLimits { max_rows: asked, ..RequestedLimits::default() };
         let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i FROM n";
-        let result =
-            fixture.service.execute(&Principal::local(), fixture.id, statement(many), requested).await.unwrap();
+        let result = fixture
+            .service
+            .execute(&Principal::local(), fixture.id, statement(many), requested, Intent::Read)
+            .await
+            .unwrap();
         assert_eq!((result.row_count, result.truncated), (expected, Some(Truncation::Rows)), "{asked:?}");
     }
 }
 
 #[tokio::test]
 async fn a_stream_ends_with_its_summary() {
-    let fixture = fixture(ConnectionLimits::default());
+    let fixture = fixture(ConnectionLimits::default()).await;
     let sql = statement("SELECT name FROM artist ORDER BY name");
     let stream =
         fixture.service.stream(&Principal::local(), fixture.id, sql, RequestedLimits::default()).await.unwrap();
@@ -142,7 +152,7 @@ async fn a_stream_ends_with_its_summary() {
 
 #[tokio::test]
 async fn a_refusal_is_an_answer_of_validate() {
-    let fixture = fixture(ConnectionLimits::default());
+    let fixture = fixture(ConnectionLimits::default()).await;
     for (sql, failed) in [
         ("SELECT name FROM artist", None),
         ("tell me everything", Some(CheckKind::Parse)),
@@ -151,13 +161,14 @@ async fn a_refusal_is_an_answer_of_validate() {
         ("SELECT max(name, ) FROM artist", Some(CheckKind::Parse)),
         ("SELECT abs(1, 2) FROM artist", Some(CheckKind::Planner)),
     ] {
-        let validation = fixture.service.validate(&Principal::local(), fixture.id, statement(sql)).await.unwrap();
+        let validation =
+            fixture.service.validate(&Principal::local(), fixture.id, statement(sql), Intent::Read).await.unwrap();
         let first = validation.checks.iter().find(|check| check.verdict == Verdict::Failed).map(|check| check.kind);
         assert_eq!((first, validation.is_valid), (failed, failed.is_none()), "{sql}");
         assert_eq!(validation.sql_error.is_some(), failed.is_some(), "{sql}");
     }
     let joined = statement("SELECT 1 FROM Artist a JOIN album b ON b.artist_id = a.id JOIN artist c");
-    let validation = fixture.service.validate(&Principal::local(), fixture.id, joined).await.unwrap();
+    let validation = fixture.service.validate(&Principal::local(), fixture.id, joined, Intent::Read).await.unwrap();
     assert_eq!(validation.tables, ["main.album", "main.artist"]);
     assert!(validation.plan.contains("SCAN"), "{}", validation.plan);
 }
@@ -176,7 +187,7 @@ async fn gathered(fixture: &Fixture, source: &Source, facts: &Facts, sql: &str) 
 
 #[tokio::test]
 async fn evidence_names_what_is_not_there_and_what_is_close() {
-    let fixture = fixture(ConnectionLimits::default());
+    let fixture = fixture(ConnectionLimits::default()).await;
     let schema = fixture.database.schema().await.unwrap();
     let values = fixture.database.values(&schema, SampleBounds::default()).await.unwrap();
     let facts =

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures::Stream;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::outputs::Check;
-use crate::domain::{DatabaseKind, Failure, ResultColumn, Row, SqlError, Value};
+use crate::domain::{DatabaseKind, Failure, RequestKey, ResultColumn, Row, SqlError, Value};
 pub use crate::sql::{Summary as StreamSummary, Truncation};
 
 /// One statement and the values of its placeholders.
@@ -68,8 +69,20 @@ impl Default for Options {
     }
 }
 
+/// What a call means to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// To read; a statement that writes is refused.
+    Read,
+    /// To write, if the connection admits it.
+    Write {
+        /// Makes repeats safe: the same request runs once.
+        request: Option<RequestKey>,
+    },
+}
+
 /// A result held whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueryResult {
     /// Columns, also when there are no rows.
     pub columns: Vec<ResultColumn>,
@@ -81,6 +94,8 @@ pub struct QueryResult {
     pub truncated: Option<Truncation>,
     /// From sending the statement to having the last row read.
     pub execution_time: Duration,
+    /// Rows that a statement that writes inserted, changed or removed; `None` when it read.
+    pub affected_rows: Option<u64>,
 }
 
 /// A result in batches. Dropping it stops the statement.

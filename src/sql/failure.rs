@@ -51,7 +51,7 @@ impl From<Error> for Failure {
             .retry_after(WAIT),
             Error::HostNotAllowed { host, reason } => Self::new(
                 Reason::HostNotAllowed,
-                format!("Connecting to {host} is not allowed: {reason}. An operator can allow it."),
+                format!("Connecting to {host} is not allowed: {reason}."),
             )
             .with("host", host),
             Error::AuthFailed(why) => Self::new(

@@ -21,5 +21,5 @@ pub use database::{Database, Options, ServerInfo, Target};
 pub use error::{Error, Unreachable};
 pub use guard::GuardedSql;
 pub use result::{Limits, ResultSet, RowStream, Summary, Truncation, Written};
-pub use server::{HostPolicy, ServerTarget};
+pub use server::{HostList, HostPolicy, ServerTarget};
 pub use sqlite::SampleBounds;

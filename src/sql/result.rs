@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
@@ -34,7 +35,8 @@ impl Default for Limits {
 }
 
 /// Why a result holds fewer rows than the statement has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Truncation {
     /// The row limit.
     Rows,

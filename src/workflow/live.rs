@@ -11,7 +11,7 @@ use crate::connections::Directory;
 use crate::domain::outputs::{ComposerOutput, ValidatorOutput};
 use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Source, Value};
 use crate::knowledge::Library;
-use crate::queries::{self, QueryResult, RequestedLimits, Statement};
+use crate::queries::{self, Intent, QueryResult, RequestedLimits, Statement};
 
 pub(super) struct Live {
     pub(super) directory: Directory,
@@ -48,8 +48,9 @@ impl Databases for Live {
         parameters: &[Value],
     ) -> Result<Rows, Failure> {
         let statement = Statement { sql: sql.to_owned(), parameters: parameters.to_vec() };
-        let result = self.queries.execute(who, connection, statement, RequestedLimits::default()).await?;
-        let QueryResult { columns, rows, row_count, truncated, execution_time } = result;
+        let result = self.queries.execute(who, connection, statement, RequestedLimits::default(), Intent::Read).await?;
+        // A workflow never writes.
+        let QueryResult { columns, rows, row_count, truncated, execution_time, affected_rows: _ } = result;
         Ok(Rows { columns, rows, row_count, capped: truncated.is_some(), execution_time })
     }
 }

@@ -133,6 +133,7 @@ impl Databases for ScriptedDatabases {
             tls: Tls::default(),
             access_mode: AccessMode::ReadOnly,
             allowed_functions: Vec::new(),
+            excluded_columns: Vec::new(),
             limits: ConnectionLimits::default(),
             has_password: false,
             create_time: time,

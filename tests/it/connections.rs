@@ -275,18 +275,6 @@ async fn skip_test_saves_a_database_that_comes_later() {
 }
 
 #[tokio::test]
-async fn database_servers_come_later() {
-    let mut server = Server::start().await;
-    for url in ["postgres://user:secret-word@localhost/shop", "mysql://user:secret-word@localhost/shop"] {
-        let asked = ConnectionSpec { url: url.to_owned(), ..named("server") };
-        let request = CreateConnectionRequest { skip_test: true, ..creation(asked) };
-        let refused = server.connections.create_connection(request).await.unwrap_err();
-        assert_error(&refused, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-        assert!(!format!("{refused:?}").contains("secret-word"), "{refused:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_saved_connection_can_be_tested() {
     let mut server = with_shop().await;
     let id = server.create(spec("shop", "shop.sqlite")).await.unwrap().id;
@@ -295,6 +283,11 @@ async fn a_saved_connection_can_be_tested() {
     assert_eq!(passed.failure_reason(), ConnectionFailureReason::Unspecified);
     assert!(passed.server_version.contains("SQLite 3."), "{passed:?}");
     assert!(passed.latency.is_some() && !passed.message.is_empty());
+
+    let changed =
+        test(&mut server, &id, Some(ConnectionSpec { database: "other.sqlite".to_owned(), ..Default::default() }))
+            .await;
+    assert_eq!((changed.ok, changed.failure_reason()), (false, ConnectionFailureReason::FileNotFound));
 
     std::fs::remove_file(server.databases().join("shop.sqlite")).unwrap();
     let gone = test(&mut server, &id, None).await;

@@ -335,14 +335,6 @@ async fn a_workflow_must_have_ended_before_its_rows_are_read() {
     assert_eq!(read(&mut server, stream_of_workflow(&id)).await.unwrap().2.row_count, 1);
 }
 
-#[tokio::test]
-async fn what_comes_later_says_so() {
-    let (mut server, id) = numbers().await;
-    let write = ExecuteQueryRequest { allow_write: true, ..statement(&id, "DELETE FROM numbers") };
-    let refused = server.queries.execute_query(write).await.unwrap_err();
-    assert_error(&refused, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-}
-
 async fn validate(server: &mut Server, id: &str, sql: &str) -> ValidateQueryResponse {
     let request =
         ValidateQueryRequest { connection_id: id.to_owned(), sql: sql.to_owned(), ..ValidateQueryRequest::default() };

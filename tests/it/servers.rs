@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use rusqlite::OpenFlags;
+use rusqlite::{Connection, OpenFlags};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Executor as _};
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::servers::{
-    self, ADMIN, CERTIFICATE, CERTIFICATES, Database, HOST, OwnServer, READ_ONLY, READ_WRITE, User,
+    self, ADMIN, CERTIFICATE, CERTIFICATES, Database, HOST, OwnServer, READ_ONLY, READ_WRITE, Session, User,
 };
 
 /// Every session of these users is over TLS with the server's name checked.
@@ -135,19 +135,34 @@ async fn users_may_do_what_their_names_say() {
 #[tokio::test]
 async fn sessions_are_those_in_the_servers_own_list() {
     let database = servers::postgres().await.fresh_database("sessions").await;
-    let mut connection = PgConnection::connect_with(&postgres_options(&database, READ_ONLY)).await.unwrap();
+    let mut connection = PgConnection::connect(&database.url(READ_ONLY)).await.unwrap();
+    connection.execute("SET application_name = 'Jo'").await.unwrap();
     connection.execute("BEGIN").await.unwrap();
-    let [session] = &database.sessions().await[..] else { panic!("one session") };
-    assert_eq!((session.user_name.as_str(), session.database_name.as_ref()), (READ_ONLY.name, Some(&database.name)));
-    assert_eq!((session.state.as_deref(), session.query.as_deref()), (Some("idle in transaction"), Some("BEGIN")));
+    let id: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await.unwrap();
+    let expected = Session {
+        id: id.into(),
+        user_name: READ_ONLY.name.to_owned(),
+        database_name: Some(database.name.clone()),
+        application_name: Some("Jo".to_owned()),
+        state: Some("idle in transaction".to_owned()),
+        query: Some("SELECT pg_backend_pid()".to_owned()),
+    };
+    assert_eq!(database.sessions().await, [expected]);
     connection.close().await.unwrap();
     database.until_sessions(0).await;
 
     let database = servers::mariadb().await.fresh_database("sessions").await;
-    let connection = MySqlConnection::connect_with(&mariadb_options(&database, READ_ONLY)).await.unwrap();
-    let [session] = &database.sessions().await[..] else { panic!("one session") };
-    assert_eq!((session.user_name.as_str(), session.database_name.as_ref()), (READ_ONLY.name, Some(&database.name)));
-    assert_eq!((session.state.as_deref(), session.query.as_deref()), (Some("Sleep"), None));
+    let mut connection = MySqlConnection::connect(&database.url(READ_ONLY)).await.unwrap();
+    let id: u64 = sqlx::query_scalar("SELECT connection_id()").fetch_one(&mut connection).await.unwrap();
+    let expected = Session {
+        id: id.try_into().unwrap(),
+        user_name: READ_ONLY.name.to_owned(),
+        database_name: Some(database.name.clone()),
+        application_name: None,
+        state: Some("Sleep".to_owned()),
+        query: None,
+    };
+    assert_eq!(database.sessions().await, [expected]);
     connection.close().await.unwrap();
     database.until_sessions(0).await;
 }
@@ -226,15 +241,16 @@ async fn no_server_outlives_its_process() {
 
 #[tokio::test]
 async fn chinook_is_the_same_everywhere() {
-    let postgres =
-        servers::chinook_postgres().await.run_as(READ_ONLY, "SELECT count(*), sum(total) FROM invoice;").await;
-    assert_eq!(postgres, "412|2328.60\n");
-    let mariadb = servers::chinook_mariadb().await.run_as(READ_ONLY, "SELECT count(*), sum(Total) FROM Invoice;").await;
-    assert_eq!(mariadb, "412\t2328.60\n");
-    let sqlite =
-        rusqlite::Connection::open_with_flags(servers::chinook_sqlite(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    let count: i64 = sqlite.query_row("SELECT count(*) FROM Invoice", [], |row| row.get(0)).unwrap();
-    assert_eq!(count, 412);
+    let sqlite = Connection::open_with_flags(servers::chinook_sqlite(), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    for table in ["Album", "Artist", "Customer", "Employee", "Genre", "Invoice", "InvoiceLine", "Playlist", "Track"] {
+        let count = |table: &str| format!("SELECT count(*) FROM {table};");
+        let rows: i64 = sqlite.query_row(&count(table), [], |row| row.get(0)).unwrap();
+        assert!(rows > 0, "{table} is empty");
+        let mariadb = servers::chinook_mariadb().await.run_as(READ_ONLY, &count(table)).await;
+        let snake_case = table.replace("eL", "e_l");
+        let postgres = servers::chinook_postgres().await.run_as(READ_ONLY, &count(&snake_case)).await;
+        assert_eq!((mariadb.trim(), postgres.trim()), (&*rows.to_string(), &*rows.to_string()), "{table}");
+    }
 }
 
 /// A client and a server with a proxy between them.

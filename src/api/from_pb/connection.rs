@@ -15,6 +15,7 @@ const MAX_PATH_BYTES: usize = 4 << 10;
 const MAX_PASSWORD_BYTES: usize = 1 << 10;
 const MAX_PEM_BYTES: usize = 64 << 10;
 const MAX_FUNCTIONS: usize = 200;
+const MAX_EXCLUDED_COLUMNS: usize = 1_000;
 
 /// Fields of a spec that a mask may name, as the use case knows them.
 const MASK_PATHS: &[&str] = &[
@@ -33,10 +34,12 @@ const MASK_PATHS: &[&str] = &[
     "tls.client_key",
     "access_mode",
     "allowed_functions",
+    "excluded_columns",
     "limits",
     "limits.max_rows",
     "limits.max_bytes",
     "limits.statement_timeout",
+    "limits.max_pool_size",
 ];
 
 pub(in crate::api) fn create_connection(
@@ -84,10 +87,9 @@ pub(in crate::api) fn update_connection(
     let asked = update_mask.map(|mask| mask.paths).unwrap_or_default();
     let paths = if asked.is_empty() { connection.as_ref().map(present).unwrap_or_default() } else { asked };
     for path in &paths {
-        fields.unless_missing(is_not_there_yet(path), "ConnectionSpec excluded_columns and limits.max_pool_size");
         if path == "url" && connection.as_ref().is_none_or(|spec| spec.url.is_empty()) {
             fields.bad("connection.url", "is named by the mask but empty");
-        } else if !MASK_PATHS.contains(&path.as_str()) && !is_not_there_yet(path) {
+        } else if !MASK_PATHS.contains(&path.as_str()) {
             fields.bad("update_mask", format!("`{path}` is no field of a connection's spec"));
         }
     }
@@ -113,9 +115,10 @@ pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Res
             Some(Tested::Unsaved(spec(&mut fields, given)))
         }
         (false, None) => fields.id("id", &id).map(Tested::Saved),
-        (false, Some(_)) => {
-            fields.unless_missing(true, "TestConnection of a saved connection with changes");
-            None
+        (false, Some(given)) => {
+            let paths = present(&given);
+            let spec = spec(&mut fields, given);
+            fields.id("id", &id).map(|id| Tested::Changed { id, spec, paths })
         }
     };
     fields.finish(tested)
@@ -184,7 +187,6 @@ fn spec(fields: &mut Fields, given: pb::ConnectionSpec) -> Spec {
         excluded_columns,
         limits,
     } = given;
-    fields.unless_missing(!excluded_columns.is_empty(), "ConnectionSpec excluded_columns");
     if name.chars().count() > MAX_NAME_CHARS {
         fields.bad("connection.name", format!("must have at most {MAX_NAME_CHARS} characters"));
     } else if name.chars().any(char::is_control) {
@@ -196,6 +198,9 @@ fn spec(fields: &mut Fields, given: pb::ConnectionSpec) -> Spec {
     });
     if allowed_functions.len() > MAX_FUNCTIONS {
         fields.bad("connection.allowed_functions", format!("must name at most {MAX_FUNCTIONS}"));
+    }
+    if excluded_columns.len() > MAX_EXCLUDED_COLUMNS {
+        fields.bad("connection.excluded_columns", format!("must name at most {MAX_EXCLUDED_COLUMNS}"));
     }
     let access = fields.choice("connection.access_mode", access_mode);
     let (tls, client_key_pem) = tls.map(|given| tls_settings(fields, given)).unwrap_or_default();
@@ -212,6 +217,7 @@ fn spec(fields: &mut Fields, given: pb::ConnectionSpec) -> Spec {
         tls,
         access_mode: access.map_or(AccessMode::default(), mode),
         allowed_functions,
+        excluded_columns,
         limits: limits.map(|given| connection_limits(fields, given)).unwrap_or_default(),
     }
 }
@@ -234,11 +240,11 @@ fn tls_settings(fields: &mut Fields, given: pb::TlsSpec) -> (Tls, Option<SecretS
 
 fn connection_limits(fields: &mut Fields, given: pb::ConnectionLimits) -> ConnectionLimits {
     let pb::ConnectionLimits { max_rows, max_bytes, statement_timeout, max_pool_size } = given;
-    fields.unless_missing(max_pool_size != 0, "ConnectionSpec limits.max_pool_size");
     ConnectionLimits {
         max_rows: fields.limit("connection.limits.max_rows", max_rows),
         max_bytes: fields.limit("connection.limits.max_bytes", max_bytes),
         statement_timeout: fields.duration("connection.limits.statement_timeout", statement_timeout),
+        max_pool_size: fields.limit("connection.limits.max_pool_size", max_pool_size.into()),
     }
 }
 
@@ -262,10 +268,6 @@ fn mode(mode: pb::AccessMode) -> AccessMode {
         pb::AccessMode::ReadWrite => AccessMode::ReadWrite,
         pb::AccessMode::Ddl => AccessMode::Ddl,
     }
-}
-
-fn is_not_there_yet(path: &str) -> bool {
-    matches!(path, "excluded_columns" | "limits.max_pool_size")
 }
 
 /// The mask that an empty one stands for: the fields that are present (AIP-134).
@@ -376,11 +378,13 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_ignored_is_refused_instead() {
-        let excluded_columns = vec!["users.email".into()];
-        let spec = pb::ConnectionSpec { url: "sqlite://shop".into(), excluded_columns, ..Default::default() };
-        let request = pb::CreateConnectionRequest { connection: Some(spec), ..Default::default() };
-        assert_eq!(create_connection(request).unwrap_err().reason, Reason::NotImplemented);
+    fn a_saved_connection_is_tested_as_it_is_or_changed() {
+        let id = ConnectionId::generate();
+        let test = |connection| test_connection(pb::TestConnectionRequest { id: id.to_string(), connection }).unwrap();
+        assert!(matches!(test(None), Tested::Saved(tested) if tested == id));
+        let spec = pb::ConnectionSpec { port: 6432, ..Default::default() };
+        let Tested::Changed { id: tested, spec, paths } = test(Some(spec)) else { panic!("not with changes") };
+        assert_eq!((tested, paths, spec.port), (id, vec!["port".to_owned()], 6432));
     }
 
     #[test]

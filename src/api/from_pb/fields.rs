@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_is_named() {
         let mut fields = Fields::default();
-        fields.unless_missing(true, "ExecuteQuery allow_write");
+        fields.unless_missing(true, "StartWorkflow candidates");
         let failure = fields.finish(Some(())).unwrap_err();
         assert_eq!(failure.reason, Reason::NotImplemented);
-        assert_eq!(failure.metadata["feature"], "ExecuteQuery allow_write");
+        assert_eq!(failure.metadata["feature"], "StartWorkflow candidates");
     }
 }

@@ -1,10 +1,10 @@
 //! Requests of `QueryService`.
 
-use super::fields::Fields;
+use super::fields::{Fields, request_key};
 use crate::domain::{ConnectionId, Failure, Value, WorkflowId};
 use crate::pb::v1 as pb;
 use crate::pb::v1::value::Kind;
-use crate::queries::{RequestedLimits, Statement};
+use crate::queries::{Intent, RequestedLimits, Statement};
 
 const MAX_SQL_BYTES: usize = 32 << 10;
 const MAX_PARAMETERS: usize = 1_000;
@@ -15,11 +15,15 @@ pub(in crate::api) struct ExecuteQuery {
     pub(in crate::api) connection: ConnectionId,
     pub(in crate::api) statement: Statement,
     pub(in crate::api) limits: RequestedLimits,
+    pub(in crate::api) intent: Intent,
     pub(in crate::api) validate_only: bool,
 }
 
-pub(in crate::api) fn execute_query(request: pb::ExecuteQueryRequest) -> Result<ExecuteQuery, Failure> {
+pub(in crate::api) fn execute_query(mut request: pb::ExecuteQueryRequest) -> Result<ExecuteQuery, Failure> {
+    let mut fields = Fields::default();
     // Without `allow_write` the request id has no meaning: reads may be repeated anyway.
+    let request_id = std::mem::take(&mut request.request_id);
+    let key = if request.allow_write { request_key(&mut fields, request_id, &request) } else { None };
     let pb::ExecuteQueryRequest {
         connection_id,
         sql,
@@ -31,8 +35,7 @@ pub(in crate::api) fn execute_query(request: pb::ExecuteQueryRequest) -> Result<
         request_id: _,
         validate_only,
     } = request;
-    let mut fields = Fields::default();
-    fields.unless_missing(allow_write, "ExecuteQuery allow_write");
+    let intent = if allow_write { Intent::Write { request: key } } else { Intent::Read };
     let connection = fields.id("connection_id", &connection_id);
     let statement = statement(&mut fields, "", sql, parameters);
     let limits = RequestedLimits {
@@ -40,7 +43,7 @@ pub(in crate::api) fn execute_query(request: pb::ExecuteQueryRequest) -> Result<
         max_bytes: fields.limit("max_bytes", max_bytes.into()),
         timeout: fields.duration("timeout", timeout),
     };
-    fields.finish(connection.map(|connection| ExecuteQuery { connection, statement, limits, validate_only }))
+    fields.finish(connection.map(|connection| ExecuteQuery { connection, statement, limits, intent, validate_only }))
 }
 
 /// A result to stream.
@@ -92,13 +95,15 @@ pub(in crate::api) fn stream_query(request: pb::StreamQueryRequest) -> Result<St
     fields.finish(source.map(|source| StreamQuery { source, format, limits }))
 }
 
-pub(in crate::api) fn validate_query(request: pb::ValidateQueryRequest) -> Result<(ConnectionId, Statement), Failure> {
+pub(in crate::api) fn validate_query(
+    request: pb::ValidateQueryRequest,
+) -> Result<(ConnectionId, Statement, Intent), Failure> {
     let pb::ValidateQueryRequest { connection_id, sql, parameters, allow_write } = request;
     let mut fields = Fields::default();
-    fields.unless_missing(allow_write, "ValidateQuery allow_write");
     let connection = fields.id("connection_id", &connection_id);
     let statement = statement(&mut fields, "", sql, parameters);
-    fields.finish(connection.map(|connection| (connection, statement)))
+    let intent = if allow_write { Intent::Write { request: None } } else { Intent::Read };
+    fields.finish(connection.map(|connection| (connection, statement, intent)))
 }
 
 fn statement(fields: &mut Fields, prefix: &str, sql: String, parameters: Vec<pb::Value>) -> Statement {

@@ -24,6 +24,7 @@ pub(in crate::api) fn connection(given: Connection, saved: bool) -> pb::Connecti
         tls,
         access_mode,
         allowed_functions,
+        excluded_columns,
         limits,
         has_password,
         create_time,
@@ -43,7 +44,7 @@ pub(in crate::api) fn connection(given: Connection, saved: bool) -> pb::Connecti
         tls: (kind != DatabaseKind::Sqlite).then(|| tls_settings(tls)),
         access_mode: mode(access_mode).into(),
         allowed_functions,
-        excluded_columns: Vec::new(),
+        excluded_columns,
         limits: Some(connection_limits(limits)),
         create_time: saved.then(|| timestamp(create_time)),
         update_time: saved.then(|| timestamp(update_time)),
@@ -70,12 +71,12 @@ fn tls_settings(given: Tls) -> pb::Tls {
 }
 
 fn connection_limits(given: ConnectionLimits) -> pb::ConnectionLimits {
-    let ConnectionLimits { max_rows, max_bytes, statement_timeout } = given;
+    let ConnectionLimits { max_rows, max_bytes, statement_timeout, max_pool_size } = given;
     pb::ConnectionLimits {
         max_rows: max_rows.unwrap_or_default().into(),
         max_bytes: max_bytes.unwrap_or_default().into(),
         statement_timeout: statement_timeout.map(duration),
-        max_pool_size: 0,
+        max_pool_size: max_pool_size.map_or(0, |size| i32::try_from(size).unwrap_or(i32::MAX)),
     }
 }
 

@@ -15,5 +15,5 @@ pub(super) use event::cursor;
 pub(super) use event::{event, heartbeat, parse_cursor};
 pub(super) use failure::{reason, sql_error};
 pub(super) use query::{arrow, batch, header, query_result, summary, validation};
-pub(super) use value::duration;
+pub(super) use value::{duration, timestamp};
 pub(super) use workflow::{steps, workflow, workflow_without_rows};

@@ -13,7 +13,7 @@ use super::outputs::checks;
 use super::value::{columns, count, duration, long_count, rows};
 
 pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryResponse {
-    let QueryResult { columns: header, rows: cells, row_count, truncated, execution_time } = given;
+    let QueryResult { columns: header, rows: cells, row_count, truncated, execution_time, affected_rows } = given;
     pb::ExecuteQueryResponse {
         columns: columns(header),
         rows: rows(cells),
@@ -22,7 +22,7 @@ pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryRespon
         truncation_reason: truncation(truncated).into(),
         execution_time: Some(duration(execution_time)),
         execution_time_ms: execution_time.as_secs_f64() * 1_000.0,
-        affected_row_count: None,
+        affected_row_count: affected_rows.map(long_count),
         warnings: Vec::new(),
     }
 }

@@ -14,7 +14,7 @@ pub(in crate::api) fn duration(span: Duration) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: span.subsec_nanos().cast_signed() }
 }
 
-pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub(in crate::api) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     // Protobuf counts nanoseconds forward from the second, also before 1970.
     let nanos = time.as_nanosecond();
     let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).unwrap_or_default();

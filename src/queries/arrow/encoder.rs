@@ -40,15 +40,12 @@ impl Encoder {
     /// The next bytes: one record batch, before the first one the schema. `FIELD_INVALID` of `format` when a cell does
     /// not fit the type that its column got from the first batch.
     pub fn encode(&mut self, rows: &[Row]) -> Result<Vec<Vec<u8>>, Failure> {
-        let (stream, arrays) = match &mut self.stream {
-            Some(stream) => {
-                let arrays = arrays(&stream.shapes, &self.columns, rows, self.row_count)?;
-                (stream, arrays)
-            }
-            None => {
-                let (shapes, arrays) = choose(self.database, &self.columns, rows)?;
-                (self.stream.insert(Stream::open(&self.columns, shapes)?), arrays)
-            }
+        let (stream, arrays) = if let Some(stream) = &mut self.stream {
+            let arrays = arrays(&stream.shapes, &self.columns, rows, self.row_count)?;
+            (stream, arrays)
+        } else {
+            let (shapes, arrays) = choose(self.database, &self.columns, rows)?;
+            (self.stream.insert(Stream::open(&self.columns, shapes)?), arrays)
         };
         self.row_count += rows.len() as u64;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -58,12 +55,11 @@ impl Encoder {
 
     /// The last bytes: the end of the stream, and its schema when there were no rows.
     pub fn finish(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
-        let stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let (shapes, _) = choose(self.database, &self.columns, &[])?;
-                Stream::open(&self.columns, shapes)?
-            }
+        let stream = if let Some(stream) = self.stream.take() {
+            stream
+        } else {
+            let (shapes, _) = choose(self.database, &self.columns, &[])?;
+            Stream::open(&self.columns, shapes)?
         };
         Ok(pieces(&stream.encoder.finish().map_err(internal)?))
     }

@@ -6,7 +6,7 @@ mod output;
 mod pool;
 
 pub(super) use host::Address;
-pub use host::HostPolicy;
+pub use host::{HostList, HostPolicy};
 pub(super) use output::Output;
 pub(super) use pool::{Driver, Extent, Pool, Rest, Work};
 

@@ -32,6 +32,7 @@ fn record(tenant: &TenantId, name: &str) -> ConnectionRecord {
             tls: Tls::default(),
             access_mode: AccessMode::ReadOnly,
             allowed_functions: Vec::new(),
+            excluded_columns: Vec::new(),
             limits: ConnectionLimits::default(),
             has_password: true,
             create_time: time(1),

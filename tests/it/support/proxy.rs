@@ -61,11 +61,6 @@ impl Proxy {
         self.until("in that weather", |state| state.listening != refused).await;
     }
 
-    /// How many connections clients have.
-    pub fn open(&self) -> usize {
-        self.state.borrow().open
-    }
-
     /// Waits until clients have so many connections.
     pub async fn until_open(&self, count: usize) {
         self.until(&format!("at {count} connections"), |state| state.open == count).await;

@@ -44,7 +44,7 @@ pub const READ_ONLY: User = User { name: "pulse_ro", password: "ro-secret" };
 pub const CERTIFICATE: User = User { name: "pulse_cert", password: "cert-secret" };
 
 /// A server is up, or has a reason not to be, long before this.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub struct DatabaseServer {
@@ -63,7 +63,7 @@ pub struct Database<'a> {
 }
 
 /// A session in the server's own list, in the server's own words.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Session {
     pub id: i64,
     pub user_name: String,

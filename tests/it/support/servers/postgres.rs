@@ -134,13 +134,13 @@ fn host_rules() -> String {
 fn users_sql() -> String {
     let mut sql = String::new();
     for user in [READ_WRITE, READ_ONLY, CERTIFICATE] {
-        let _ = write!(sql, "CREATE ROLE {} LOGIN PASSWORD '{}';\n", user.name, user.password);
+        let _ = writeln!(sql, "CREATE ROLE {} LOGIN PASSWORD '{}';", user.name, user.password);
     }
-    let _ = write!(sql, "GRANT {} TO {};\n", READ_ONLY.name, CERTIFICATE.name);
+    let _ = writeln!(sql, "GRANT {} TO {};", READ_ONLY.name, CERTIFICATE.name);
     let makers = format!("ALTER DEFAULT PRIVILEGES FOR ROLE {}, {} GRANT", ADMIN.name, READ_WRITE.name);
     for things in ["TABLES", "SEQUENCES", "SCHEMAS"] {
-        let _ = write!(sql, "{makers} ALL ON {things} TO {};\n", READ_WRITE.name);
+        let _ = writeln!(sql, "{makers} ALL ON {things} TO {};", READ_WRITE.name);
     }
-    let _ = write!(sql, "{makers} SELECT ON TABLES TO {0};\n{makers} USAGE ON SCHEMAS TO {0};\n", READ_ONLY.name);
+    let _ = writeln!(sql, "{makers} SELECT ON TABLES TO {0};\n{makers} USAGE ON SCHEMAS TO {0};", READ_ONLY.name);
     sql
 }

@@ -1,0 +1,226 @@
+//! Sessions: read-only below the guard, set as promised, noticed when changed; errors told apart.
+
+use std::time::Duration;
+
+use pulse::domain::{AccessMode, Value};
+use pulse::sql::{Database, Error, Limits, Options, Target};
+
+use super::{calling, executed, guarded, one_connection, opened, streamed, target, value};
+use crate::support::servers::{self, ADMIN, READ_WRITE};
+
+#[tokio::test]
+async fn what_gets_past_the_guard_still_cannot_write() {
+    let home = servers::postgres().await.fresh_database("readonly").await;
+    home.admin(
+        "CREATE TABLE t (n int); CREATE SEQUENCE s; GRANT ALL ON t, s TO pulse_ro;
+         CREATE FUNCTION writes() RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO t VALUES (1); RETURN 1; END';
+         CREATE FUNCTION counts() RETURNS bigint LANGUAGE sql AS 'SELECT nextval(''s'')';
+         CREATE FUNCTION makes() RETURNS int LANGUAGE plpgsql AS 'BEGIN CREATE TABLE u (n int); RETURN 1; END';
+         CREATE FUNCTION dares() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM set_config(''transaction_read_only'', ''off'', false); INSERT INTO t VALUES (1); RETURN 1; END';
+         CREATE FUNCTION opens() RETURNS text LANGUAGE sql AS 'SELECT set_config(''default_transaction_read_only'', ''off'', false)';",
+    )
+    .await;
+    // Also for a user who may write, and when the connection itself may.
+    for (user, access) in
+        [(READ_WRITE, AccessMode::ReadOnly), (READ_WRITE, AccessMode::ReadWrite), (ADMIN, AccessMode::ReadOnly)]
+    {
+        let options = Options { access, ..one_connection() };
+        let database = Database::new(Target::Postgresql(target(home.server, user, &home.name)), options);
+        for name in ["writes", "counts", "makes"] {
+            let sql = calling(&[name], &format!("SELECT {name}()"));
+            for result in [executed(&database, &sql, &[]).await, streamed(&database, &sql, &[]).await] {
+                assert!(
+                    matches!(&result, Err(Error::ReadOnly(error)) if error.sqlstate == "25006"),
+                    "{name}: {result:?}"
+                );
+            }
+        }
+        let sql = calling(&["dares"], "SELECT dares()");
+        for result in [executed(&database, &sql, &[]).await, streamed(&database, &sql, &[]).await] {
+            let error = result.unwrap_err();
+            assert!(matches!(&error, Error::ReadOnly(_) | Error::Statement(_)), "{error}");
+        }
+        // One function opens the door, another goes through: not in the same session.
+        for way in [
+            executed(&database, &calling(&["opens"], "SELECT opens()"), &[]).await,
+            streamed(&database, &calling(&["opens"], "SELECT opens()"), &[]).await,
+        ] {
+            way.unwrap();
+            let result = executed(&database, &calling(&["writes"], "SELECT writes()"), &[]).await;
+            assert!(matches!(&result, Err(Error::ReadOnly(_))), "{result:?}");
+        }
+        assert_eq!(value(&database, "SELECT count(*) FROM t").await, Value::Int64(0));
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_set_as_promised() {
+    let home = servers::postgres().await.fresh_database("settings").await;
+    // What a role or a database says by itself does not count.
+    home.admin(&format!(
+        "ALTER DATABASE {0} SET TimeZone = 'Asia/Tokyo'; ALTER DATABASE {0} SET DateStyle = 'German';
+         ALTER DATABASE {0} SET IntervalStyle = 'sql_standard'; ALTER DATABASE {0} SET statement_timeout = '1ms';
+         ALTER DATABASE {0} SET default_transaction_read_only = off; ALTER DATABASE {0} SET bytea_output = 'escape';
+         ALTER DATABASE {0} SET extra_float_digits = -5; ALTER DATABASE {0} SET standard_conforming_strings = off;
+         ALTER DATABASE {0} SET client_encoding = 'LATIN1'; ALTER DATABASE {0} SET lock_timeout = '1ms';
+         ALTER DATABASE {0} SET xmloption = 'document'; ALTER DATABASE {0} SET lc_monetary = 'C';",
+        home.name
+    ))
+    .await;
+    home.admin("CREATE VIEW settings AS SELECT name, setting FROM pg_settings;").await;
+    let options = Options {
+        lock_timeout: Duration::from_millis(1_500),
+        statement_timeout: Duration::from_secs(20),
+        ..one_connection()
+    };
+    let database = opened(&home, options);
+    for (name, expected) in [
+        ("default_transaction_read_only", "on"),
+        ("transaction_read_only", "on"),
+        ("statement_timeout", "21000"),
+        ("lock_timeout", "1500"),
+        ("idle_in_transaction_session_timeout", "80000"),
+        ("TimeZone", "UTC"),
+        ("DateStyle", "ISO, MDY"),
+        ("IntervalStyle", "postgres"),
+        ("bytea_output", "hex"),
+        ("standard_conforming_strings", "on"),
+        ("client_encoding", "UTF8"),
+        ("application_name", "pulse"),
+    ] {
+        let sql = guarded("SELECT setting FROM settings WHERE name = $1::text");
+        let parameters = [Value::String(name.to_owned())];
+        for result in [executed(&database, &sql, &parameters).await, streamed(&database, &sql, &parameters).await] {
+            assert_eq!(result.unwrap().1, [[Value::String(expected.to_owned())]], "{name}");
+        }
+    }
+    // Both ways print the same, whatever the database prefers.
+    for sql in [
+        "SELECT 0.1::float8 + 0.2::float8",
+        "SELECT '1 year -2 days'::interval",
+        "SELECT '2024-02-29 12:00:00'::timestamptz",
+        "SELECT '\\x00ff'::bytea",
+        "SELECT '1 year -2 days'::interval, '[2024-01-02,)'::daterange",
+    ] {
+        let sql = guarded(sql);
+        assert_eq!(executed(&database, &sql, &[]).await.unwrap(), streamed(&database, &sql, &[]).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_somebody_changed_is_not_used_again() {
+    let home = servers::postgres().await.fresh_database("changed").await;
+    let settings = [
+        ("TimeZone", "Asia/Tokyo"),
+        ("DateStyle", "German"),
+        ("IntervalStyle", "sql_standard"),
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("search_path", "pg_catalog"),
+        ("default_transaction_read_only", "off"),
+        ("bytea_output", "escape"),
+        ("client_encoding", "LATIN1"),
+        ("extra_float_digits", "-10"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("row_security", "off"),
+    ];
+    home.admin("CREATE VIEW settings AS SELECT name, setting FROM pg_settings;").await;
+    for (number, (name, changed)) in settings.iter().enumerate() {
+        home.admin(&format!("CREATE FUNCTION change{number}() RETURNS text LANGUAGE sql AS 'SELECT set_config(''{name}'', ''{changed}'', false)';")).await;
+    }
+    let database = opened(&home, one_connection());
+    for (number, (name, changed)) in settings.iter().enumerate() {
+        let function = format!("change{number}");
+        let change = calling(&[&function], &format!("SELECT {function}()"));
+        for way in [executed(&database, &change, &[]).await, streamed(&database, &change, &[]).await] {
+            way.unwrap();
+            let now = executed(
+                &database,
+                &guarded("SELECT setting FROM public.settings WHERE name = $1::text"),
+                &[Value::String((*name).to_owned())],
+            )
+            .await
+            .unwrap();
+            assert_ne!(now.1, [[Value::String((*changed).to_owned())]], "{name} stayed changed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let home = servers::postgres().await.fresh_database("refusals").await;
+    home.admin(
+        "CREATE TABLE t (n int, \"größe\" int); CREATE TABLE secret (n int); REVOKE ALL ON secret FROM pulse_ro;",
+    )
+    .await;
+    let database = opened(&home, one_connection());
+    for (sql, position, code) in [
+        ("SELECT n, nowhere FROM t", 11, "42703"),
+        ("SELECT größe, nowhere FROM t", 15, "42703"),
+        ("SELECT n, nowhere, '10.0.0.1'::inet FROM t", 11, "42703"),
+        ("SELECT * FROM missing", 15, "42P01"),
+        ("SELECT 'x'::int", 8, "22P02"),
+    ] {
+        let sql = guarded(sql);
+        let explained = database.explain(&sql, &[]).await.map(|_| Default::default());
+        for result in [executed(&database, &sql, &[]).await, streamed(&database, &sql, &[]).await, explained] {
+            let Err(Error::Statement(error)) = result else { panic!("{}: {result:?}", sql.text()) };
+            assert_eq!((error.position, error.sqlstate.as_str()), (position, code), "{}", sql.text());
+        }
+    }
+    // At run time, before and after the first rows.
+    for sql in
+        ["SELECT 1 / n FROM (VALUES (1), (0)) AS v(n)", "SELECT 1 / n, '10.0.0.1'::inet FROM (VALUES (1), (0)) AS v(n)"]
+    {
+        for result in [executed(&database, &guarded(sql), &[]).await, streamed(&database, &guarded(sql), &[]).await] {
+            assert!(matches!(&result, Err(Error::Statement(error)) if error.sqlstate == "22012"), "{result:?}");
+        }
+    }
+    let secret = executed(&database, &guarded("SELECT * FROM secret"), &[]).await;
+    assert!(matches!(&secret, Err(Error::PrivilegeMissing(words)) if words.contains("secret")), "{secret:?}");
+    assert!(matches!(database.write(&guarded("SELECT 1"), &[], Limits::default()).await, Err(Error::NotWritable)));
+    executed(&database, &guarded("SELECT * FROM t"), &[]).await.unwrap();
+    assert_eq!(home.sessions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_is_a_conflict() {
+    let home = servers::postgres().await.fresh_database("locked").await;
+    home.admin("CREATE TABLE t (n int);").await;
+    let options = Options { lock_timeout: Duration::from_millis(50), ..one_connection() };
+    let database = opened(&home, options);
+    executed(&database, &guarded("SELECT * FROM t"), &[]).await.unwrap();
+    let holder = home.run_as(ADMIN, "BEGIN; LOCK TABLE t; SELECT pg_sleep(3600);");
+    let meanwhile = async {
+        home.server
+            .until_sessions(
+                &format!("database_name = '{}' AND query LIKE '%pg_sleep%' AND state = 'active'", home.name),
+                1,
+            )
+            .await;
+        for result in [
+            executed(&database, &guarded("SELECT * FROM t"), &[]).await,
+            streamed(&database, &guarded("SELECT * FROM t"), &[]).await,
+        ] {
+            assert!(matches!(&result, Err(Error::Conflict(error)) if error.sqlstate == "55P03"), "{result:?}");
+        }
+    };
+    tokio::select! {
+        printed = holder => panic!("{printed}"),
+        () = meanwhile => {}
+    }
+}
+
+#[tokio::test]
+async fn users_who_may_more_than_read_are_warned_of() {
+    let home = servers::postgres().await.fresh_database("probe").await;
+    let database = |user| Database::new(Target::Postgresql(target(home.server, user, &home.name)), one_connection());
+    let info = database(servers::READ_ONLY).probe().await.unwrap();
+    assert!(info.version.starts_with("PostgreSQL 1"), "{}", info.version);
+    assert_eq!(info.warnings, Vec::<String>::new());
+    let warned = database(ADMIN).probe().await.unwrap().warnings;
+    assert!(warned.iter().any(|warning| warning.contains("superuser")), "{warned:?}");
+    home.run_as(READ_WRITE, "CREATE TABLE own (n int);").await;
+    let warned = database(READ_WRITE).probe().await.unwrap().warnings;
+    assert!(warned.iter().any(|warning| warning.contains("owns tables")), "{warned:?}");
+}
