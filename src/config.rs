@@ -112,7 +112,7 @@ pub struct DatabaseSettings {
     #[arg(long, env = "PULSE_SOCKET_DIRS", value_name = "DIRS")]
     pub socket_dirs: Option<String>,
 
-    /// Most sessions with one database; a connection may say less
+    /// Most sessions with one database that read, and as many that write; a connection may say less
     #[arg(long, env = "PULSE_POOL_SIZE", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "COUNT")]
     pub pool_size: u32,
 

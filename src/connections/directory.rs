@@ -367,6 +367,11 @@ impl Directory {
         Ok(Description { connection, schema, read_time })
     }
 
+    /// The next who asks for the schema has it read anew.
+    pub async fn forget_schema(&self, connection: &Connection) {
+        self.parts.schemas.invalidate(&(connection.id, connection.etag.clone())).await;
+    }
+
     /// Distinct text values of the database, read now and within [`Options::sample`].
     pub async fn values(&self, who: &Principal, id: ConnectionId, schema: &Schema) -> Result<ValueIndex, Failure> {
         let (connection, database) = self.database(who, id).await?;

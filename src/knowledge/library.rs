@@ -125,6 +125,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn excluded_columns_are_no_facts() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, "CREATE TABLE customer (city TEXT, email TEXT); INSERT INTO customer VALUES ('Oslo', 'a@b')");
+        let (library, directory, source) = library(&folder).await;
+        let Source::Connection(id) = source else { unreachable!() };
+        let who = Principal::local();
+        assert_eq!(cities(&library.facts(&who, &source, today()).await.unwrap()).unwrap(), ["Oslo"]);
+        let change = connections::Change {
+            spec: Spec { excluded_columns: vec!["customer.city".to_owned()], ..Spec::default() },
+            paths: vec!["excluded_columns".to_owned()],
+            etag: None,
+            skip_test: false,
+            validate_only: false,
+        };
+        directory.update(&who, id, change).await.unwrap();
+        let facts = library.facts(&who, &source, today()).await.unwrap();
+        let columns: Vec<_> = facts.schema.tables[0].columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!((columns, cities(&facts)), (vec!["email"], None));
+        let whole = directory.schema(&who, id, false).await.unwrap();
+        assert_eq!(whole.tables[0].columns.len(), 2, "whoever asks for the schema sees all of it");
+    }
+
+    #[tokio::test]
     async fn an_inline_schema_has_no_values_and_a_foreign_one_no_facts() {
         let folder = tempfile::tempdir().unwrap();
         write(&folder, "CREATE TABLE customer (city TEXT); INSERT INTO customer VALUES ('Oslo')");

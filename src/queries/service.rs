@@ -26,6 +26,8 @@ pub trait Databases: Send + Sync {
     async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
     /// The schema of that database, perhaps remembered.
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
+    /// The schema may be another now; what is remembered of it is not to be believed.
+    async fn schema_changed(&self, _connection: &Connection) {}
 }
 
 #[async_trait]
@@ -36,6 +38,10 @@ impl Databases for Directory {
 
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure> {
         Self::schema(self, who, id, false).await
+    }
+
+    async fn schema_changed(&self, connection: &Connection) {
+        self.forget_schema(connection).await;
     }
 }
 
@@ -66,13 +72,18 @@ impl Service {
     ) -> Result<QueryResult, Failure> {
         let prepared = self.prepare(who, connection, statement, &intent).await?;
         let limits = self.unary_limits(&prepared.connection, limits);
-        match (prepared.sql.effect(), intent) {
+        let effect = prepared.sql.effect();
+        let outcome = match (effect, intent) {
             (Effect::Read, _) => prepared.read(limits).await,
             (Effect::Write | Effect::Ddl, Intent::Write { request: Some(key) }) => {
                 writes::once(&self.store, who, &key, prepared.write(limits)).await
             }
             (Effect::Write | Effect::Ddl, _) => prepared.write(limits).await,
+        };
+        if effect == Effect::Ddl {
+            self.databases.schema_changed(&prepared.connection).await;
         }
+        outcome
     }
 
     /// Runs a statement and hands over its rows in batches, as fast as they are taken.

@@ -4,8 +4,10 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{DatabaseKind, Schema, Table};
 
-/// The schema of these tables, which are in name order, with its fingerprint.
-pub(super) fn schema(dialect: DatabaseKind, tables: Vec<Table>) -> Schema {
+/// The schema of these tables with its fingerprint. Databases order names by rules of their own; here all are ordered by
+/// their characters, so that pages of a schema fit together.
+pub(super) fn schema(dialect: DatabaseKind, mut tables: Vec<Table>) -> Schema {
+    tables.sort_by(|one, other| (&one.schema, &one.name).cmp(&(&other.schema, &other.name)));
     let fingerprint = fingerprint(&tables);
     Schema { dialect, tables, fingerprint }
 }

@@ -1,4 +1,4 @@
-//! StreamQuery in ARROW format: what pyarrow reads is what typed rows say.
+//! `StreamQuery` in ARROW format: what pyarrow reads is what typed rows say.
 
 use std::io::Write;
 

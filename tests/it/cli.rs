@@ -30,7 +30,7 @@ async fn ask(address: SocketAddr, arguments: &[&str]) -> (i32, String, String) {
 async fn help_lists_every_command_and_every_setting() {
     let (code, help, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "ask", "health", "eval", "Exit codes"] {
+    for command in ["serve", "demo", "ask", "health", "eval", "guard", "Exit codes"] {
         assert!(help.contains(command), "{command}: {help}");
     }
     let (code, help, _) = run(&["serve", "--help"]).await;

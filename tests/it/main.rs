@@ -12,6 +12,7 @@ mod crash;
 mod dialects;
 mod edge;
 mod feedback;
+mod guard;
 mod identity;
 mod llm;
 mod mysql;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use pulse::domain::connection::{ConnectionSecrets, TlsMode};
-use pulse::domain::{ColumnPath, ColumnType, DatabaseKind, TableKind, Tls, Value};
-use pulse::sql::guard::{self, Policy};
+use pulse::domain::{AccessMode, ColumnPath, ColumnType, DatabaseKind, TableKind, Tls, Value};
+use pulse::sql::guard::{self, Policy, Writes};
 use pulse::sql::{
     Database, Error, GuardedSql, HostPolicy, Limits, Options, SampleBounds, ServerTarget, Target, Truncation,
     Unreachable,
@@ -16,11 +16,10 @@ use crate::support::proxy::{Proxy, Weather};
 use crate::support::servers::{self, CERTIFICATE, CERTIFICATES, DatabaseServer, HOST, READ_ONLY, READ_WRITE, User};
 
 /// More rows than any buffer between the server and a reader holds.
-const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) \
-                    SELECT i, repeat('x', 100) AS filler FROM n";
+const MANY: &str = "SELECT seq AS i, repeat('x', 100) AS filler FROM seq_1_to_200000";
 /// Runs for hours.
-const ENDLESS: &str = "SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
-                       SELECT a.i FROM n a, n b, n c, n d WHERE a.i + b.i + c.i + d.i = 0) x";
+const ENDLESS: &str =
+    "SELECT count(*) FROM seq_1_to_9000 a, seq_1_to_9000 b, seq_1_to_9000 c WHERE a.seq + b.seq + c.seq = 0";
 
 fn target(server: &DatabaseServer, database: &str, user: User) -> ServerTarget {
     ServerTarget {
@@ -30,7 +29,7 @@ fn target(server: &DatabaseServer, database: &str, user: User) -> ServerTarget {
         username: user.name.to_owned(),
         secrets: ConnectionSecrets { password: Some(SecretString::from(user.password)), client_key_pem: None },
         tls: Tls { mode: TlsMode::Disable, ..Tls::default() },
-        hosts: HostPolicy::default(),
+        hosts: HostPolicy { socket_folders: vec![server.socket_folder().to_owned()], ..HostPolicy::default() },
     }
 }
 
@@ -93,7 +92,7 @@ fn cases() -> Vec<Case> {
         ("TINYTEXT", "'t'", "{}", "text", ColumnType::Text, text("t")),
         ("TEXT", "''", "{}", "text", ColumnType::Text, text("")),
         ("LONGTEXT", "REPEAT('é', 1000)", "{}", "text", ColumnType::Text, text(&"é".repeat(1000))),
-        ("ENUM('x','it''s','a,b') COLLATE utf8mb4_bin", "'it''s'", "{}", "enum", ColumnType::Text, text("it's")),
+        ("ENUM('x','it''s','a,b') COLLATE utf8mb4_bin", "'it''s'", "{}", "char", ColumnType::Text, text("it's")),
         ("ENUM('small','large')", "'large'", "{}", "enum", ColumnType::Text, text("large")),
         ("SET('a','b','c')", "'c,a'", "{}", "char", ColumnType::Text, text("a,c")),
         ("BINARY(3)", "x'00ff'", "HEX({})", "binary", ColumnType::Bytes, Value::Bytes(vec![0, 255, 0])),
@@ -433,8 +432,8 @@ async fn streams_hand_over_batches_as_they_are_read() {
     while let Some(batch) = stream.next().await {
         let size: usize = batch.iter().flatten().map(Value::size_bytes).sum();
         assert!(size < 300 << 10, "{size}");
-        assert_eq!(batch[0][0], Value::Int64(rows + 1));
-        rows += i64::try_from(batch.len()).unwrap();
+        assert_eq!(batch[0][0], Value::Uint64(rows + 1));
+        rows += batch.len() as u64;
         batches += 1;
     }
     let summary = stream.finish().await.unwrap();
@@ -446,7 +445,7 @@ async fn streams_hand_over_batches_as_they_are_read() {
 async fn statements_are_stopped_in_the_server() {
     let fresh = servers::mariadb().await.fresh_database("stopped").await;
     let database = opened(&fresh, Options { connections: 2, ..one_connection() });
-    let running = format!("database_name = '{}' AND query LIKE '%WITH RECURSIVE%'", fresh.name);
+    let running = format!("database_name = '{}' AND query LIKE '%seq_1_to_%'", fresh.name);
     // A time limit.
     let limits = Limits { timeout: Duration::from_millis(200), ..Limits::default() };
     let error = database.execute(&guarded(ENDLESS), &[], limits).await.unwrap_err();
@@ -508,20 +507,12 @@ async fn sessions_are_bounded_and_reused() {
 #[tokio::test]
 async fn a_session_for_reading_refuses_to_write() {
     let fresh = servers::mariadb().await.fresh_database("reads").await;
-    fresh
-        .admin(
-            "CREATE TABLE t (id INT); CREATE FUNCTION sneak() RETURNS INT MODIFIES SQL DATA \
-             BEGIN INSERT INTO t VALUES (1); RETURN 1; END;"
-                .replace("BEGIN INSERT INTO t VALUES (1); RETURN 1; END;", "RETURN (SELECT 1);")
-                .as_str(),
-        )
-        .await;
-    fresh
-        .admin("DELIMITER $$\nDROP FUNCTION sneak$$\nCREATE FUNCTION sneak() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO t VALUES (1); RETURN 1; END$$\n")
-        .await;
+    let function =
+        "CREATE FUNCTION sneak() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO t VALUES (1); RETURN 1; END";
+    fresh.admin(&format!("CREATE TABLE t (id INT);\nDELIMITER $$\n{function}$$\n")).await;
     let server = target(fresh.server, &fresh.name, READ_WRITE);
     let database = Database::new(Target::Mysql(server), Options::default());
-    let policy = Policy { kind: DatabaseKind::Mysql, allowed_functions: vec!["sneak".to_owned()] };
+    let policy = Policy { allowed_functions: vec!["sneak".to_owned()], ..Policy::reads(DatabaseKind::Mysql) };
     let sql = guard::check("SELECT sneak()", &policy).unwrap();
     let error = database.execute(&sql, &[], Limits::default()).await.unwrap_err();
     assert!(matches!(error, Error::ReadOnly(_)), "{error:?}");
@@ -535,6 +526,9 @@ async fn a_session_for_reading_refuses_to_write() {
     let reader = opened(&fresh, Options::default());
     let info = reader.probe().await.unwrap();
     assert!(info.version.starts_with("MariaDB 1") && info.warnings.is_empty(), "{info:?}");
+    let elsewhere = fresh.server.fresh_database("elsewhere").await;
+    elsewhere.admin(&format!("CREATE TABLE t (id INT); REVOKE SELECT ON {}.* FROM pulse_ro;", elsewhere.name)).await;
+    let sql = guarded(&format!("SELECT id FROM {}.t", elsewhere.name));
     let refused = reader.execute(&sql, &[], Limits::default()).await.unwrap_err();
     assert!(matches!(refused, Error::PrivilegeMissing(_)), "{refused:?}");
 }
@@ -558,6 +552,96 @@ async fn a_lock_that_another_holds_is_a_conflict() {
     let (holder, ()) = tokio::join!(holder, locked);
     holder.unwrap_err();
     database.execute(&guarded("SELECT * FROM t"), &[], Limits::default()).await.unwrap();
+}
+
+fn guarded_write(sql: &str) -> GuardedSql {
+    let policy = Policy { writes: Writes::Ddl, ..Policy::reads(DatabaseKind::Mysql) };
+    guard::check(sql, &policy).unwrap_or_else(|refusal| panic!("{sql}: {refusal:?}"))
+}
+
+/// With one session, so that whatever a failed write left behind would be in the way of the next one.
+fn opened_for_writing(database: &servers::Database<'_>) -> Database {
+    let options = Options { access: AccessMode::Ddl, lock_timeout: Duration::from_secs(1), ..one_connection() };
+    Database::new(Target::Mysql(target(database.server, &database.name, READ_WRITE)), options)
+}
+
+#[tokio::test]
+async fn writes_say_what_they_did_or_do_nothing() {
+    let fresh = servers::mariadb().await.fresh_database("writes").await;
+    let database = opened_for_writing(&fresh);
+    let write = async |sql: &str, parameters: &[Value], limits: Limits| {
+        database.write(&guarded_write(sql), parameters, limits).await
+    };
+    let all = Limits::default();
+    write("CREATE TABLE parent (id INT PRIMARY KEY)", &[], all).await.unwrap();
+    write(
+        "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(5) NOT NULL, n INT CHECK (n > 0), parent INT, \
+         FOREIGN KEY (parent) REFERENCES parent (id))",
+        &[],
+        all,
+    )
+    .await
+    .unwrap();
+    let values = [Value::Int64(1), Value::String("é".into())];
+    let written = write("INSERT INTO t (id, name) VALUES (?, ?), (2, 'b')", &values, all).await.unwrap();
+    assert_eq!((written.affected_rows, written.returned.columns.len()), (2, 0));
+    let written =
+        write("INSERT INTO t (id, name) VALUES (3, 'c'), (4, 'd') RETURNING id, name", &[], all).await.unwrap();
+    assert_eq!((written.affected_rows, written.returned.rows.len(), written.returned.truncated), (2, 2, None));
+    assert_eq!(written.returned.rows[1], [Value::Int64(4), Value::String("d".into())]);
+    // What does not fit is left out of the answer, and written all the same.
+    let one = Limits { max_rows: 1, ..all };
+    let written = write("DELETE FROM t WHERE id > 2 RETURNING id", &[], one).await.unwrap();
+    assert_eq!((written.affected_rows, written.returned.rows.len()), (2, 1));
+    assert_eq!(written.returned.truncated, Some(Truncation::Rows));
+    assert_eq!(fresh.admin("SELECT group_concat(id) FROM t;").await, "1,2\n");
+    // The server counts rows that its condition found, changed or not.
+    assert_eq!(write("UPDATE t SET n = 5", &[], all).await.unwrap().affected_rows, 2);
+    assert_eq!(write("UPDATE t SET n = 5", &[], all).await.unwrap().affected_rows, 2);
+
+    for (sql, sqlstate) in [
+        ("INSERT INTO t (id, name) VALUES (9, 'x'), (1, 'again')", "23000"),
+        ("INSERT INTO t (id, name) VALUES (9, NULL)", "23000"),
+        ("INSERT INTO t (id) VALUES (9)", "HY000"),
+        ("INSERT INTO t (id, name, n) VALUES (9, 'x', 0)", "23000"),
+        ("INSERT INTO t (id, name, parent) VALUES (9, 'x', 7)", "23000"),
+    ] {
+        let error = write(sql, &[], all).await.unwrap_err();
+        let Error::Constraint(error) = error else { panic!("{sql}: {error:?}") };
+        assert_eq!(error.sqlstate, sqlstate, "{sql}");
+    }
+    // Nothing is cut to fit.
+    let error = write("INSERT INTO t (id, name) VALUES (9, 'too long')", &[], all).await.unwrap_err();
+    assert!(matches!(error, Error::Statement(ref error) if error.sqlstate == "22001"), "{error:?}");
+    assert_eq!(fresh.admin("SELECT group_concat(id) FROM t;").await, "1,2\n");
+    fresh.until_sessions(1).await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_stopped_or_in_conflict_is_undone() {
+    let fresh = servers::mariadb().await.fresh_database("undone").await;
+    fresh.admin("CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 0);").await;
+    let database = opened_for_writing(&fresh);
+    let limits = Limits { timeout: Duration::from_millis(300), ..Limits::default() };
+    let endless =
+        guarded_write("INSERT INTO t SELECT a.seq * 100000 + b.seq, 1 FROM seq_1_to_90000 a, seq_1_to_90000 b");
+    assert_eq!(database.write(&endless, &[], limits).await.unwrap_err(), Error::Timeout(limits.timeout));
+    assert_eq!(fresh.admin("SELECT count(*) FROM t;").await, "1\n");
+
+    let holder = fresh.attempt(READ_WRITE, "BEGIN; UPDATE t SET n = 1; SELECT sleep(100);");
+    let update = guarded_write("UPDATE t SET n = 2");
+    let locked = async {
+        let sleeping = format!("database_name = '{}' AND query LIKE '%sleep%'", fresh.name);
+        fresh.server.until_sessions(&sleeping, 1).await;
+        let error = database.write(&update, &[], Limits::default()).await.unwrap_err();
+        assert!(matches!(error, Error::Conflict(_)), "{error:?}");
+        let holder = &fresh.server.sessions(&sleeping).await[0];
+        fresh.admin(&format!("KILL {};", holder.id)).await;
+    };
+    let (holder, ()) = tokio::join!(holder, locked);
+    holder.unwrap_err();
+    assert_eq!(database.write(&update, &[], Limits::default()).await.unwrap().affected_rows, 1);
+    assert_eq!(fresh.admin("SELECT n FROM t;").await, "2\n");
 }
 
 #[tokio::test]
@@ -735,7 +819,7 @@ async fn a_server_that_dies_and_comes_back() {
     let (sql, endless) = (guarded("SELECT 1"), guarded(ENDLESS));
     database.execute(&sql, &[], Limits::default()).await.unwrap();
 
-    let running = format!("database_name = '{}' AND query LIKE '%WITH RECURSIVE%'", fresh.name);
+    let running = format!("database_name = '{}' AND query LIKE '%seq_1_to_%'", fresh.name);
     let dying = async {
         server.until_sessions(&running, 1).await;
         server.kill().await;

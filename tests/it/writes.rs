@@ -2,7 +2,7 @@
 //! unless the connection says DDL.
 
 use pulse::pb::v1::value::Kind;
-use pulse::pb::v1::{AccessMode, ConnectionSpec, ExecuteQueryRequest, ValidateQueryRequest};
+use pulse::pb::v1::{AccessMode, ConnectionSpec, ExecuteQueryRequest, GetSchemaRequest, ValidateQueryRequest};
 use tonic::Code;
 use tonic_types::StatusExt;
 
@@ -88,6 +88,18 @@ async fn tables_change_only_where_ddl_is_admitted() {
     server.queries.execute_query(write(&id, "DROP TABLE colours")).await.unwrap();
     let refused = server.queries.execute_query(write(&id, "PRAGMA journal_mode = DELETE")).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+}
+
+#[tokio::test]
+async fn a_table_made_through_a_connection_is_in_its_schema_at_once() {
+    let (mut server, id) = stock(AccessMode::Ddl).await;
+    let tables = async |server: &mut Server| {
+        let request = GetSchemaRequest { id: id.clone(), ..GetSchemaRequest::default() };
+        server.connections.get_schema(request).await.unwrap().into_inner().table_count
+    };
+    assert_eq!(tables(&mut server).await, 2);
+    server.queries.execute_query(write(&id, "CREATE TABLE extra (n INTEGER)")).await.unwrap();
+    assert_eq!(tables(&mut server).await, 3);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use super::lexical::{self, Pieces};
 use super::refusal::{Finding, Refusal, Rule, position};
 use super::workers::on_deep_stack;
-use super::{grammar, pragma, show, tree};
+use super::{functions, grammar, pragma, settings, show, tree};
 use crate::domain::{DatabaseKind, SqlError};
 use crate::sql::analyse::{self, Analysis};
 
@@ -72,6 +72,7 @@ struct Inner {
     dialect: DatabaseKind,
     is_query: bool,
     effect: Effect,
+    mentions_allowed_functions: bool,
     analysis: Analysis,
 }
 
@@ -100,6 +101,11 @@ impl GuardedSql {
         self.0.effect
     }
 
+    /// Whether it may call a function that only the connection allows: nobody knows what that does to the session.
+    pub(in crate::sql) fn mentions_allowed_functions(&self) -> bool {
+        self.0.mentions_allowed_functions
+    }
+
     pub(in crate::sql) fn analysis(&self) -> &Analysis {
         &self.0.analysis
     }
@@ -123,8 +129,14 @@ pub fn check(text: &str, policy: &Policy) -> Result<GuardedSql, Refusal> {
 }
 
 fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner, Refusal> {
-    let passed =
-        |effect, is_query, analysis| Inner { text: text.to_owned(), dialect: policy.kind, is_query, effect, analysis };
+    let passed = |effect, is_query, analysis| Inner {
+        text: text.to_owned(),
+        dialect: policy.kind,
+        is_query,
+        effect,
+        mentions_allowed_functions: mentions(text, &policy.allowed_functions),
+        analysis,
+    };
     let placed = |finding: Finding| finding.in_text(text);
     let tokens = tokenize(text, policy.kind)?;
     pieces.compare(text, &tokens)?;
@@ -133,6 +145,10 @@ fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner,
         let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
         return Err(placed(Finding::new(Rule::TooLarge, Span::empty(), message)));
     }
+    if let Some(place) = grammar::nests_trials(&meaningful) {
+        return Err(placed(Finding::new(Rule::TooLarge, place, "calls of position are nested too deep")));
+    }
+    harmful_call(&meaningful, policy).map_err(placed)?;
     let first = meaningful.first().map_or(Span::empty(), |token| token.span);
     let second = start_of_second_statement(&meaningful);
     let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
@@ -157,6 +173,29 @@ fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner,
     }
     let is_query = effect == Effect::Read && matches!(statement, Statement::Query(_));
     Ok(passed(effect, is_query, analyse::describe(&statement, text, policy.kind)))
+}
+
+/// A second look, which does not depend on the parser.
+fn harmful_call(tokens: &[&TokenWithSpan], policy: &Policy) -> Result<(), Finding> {
+    for pair in tokens.windows(2) {
+        let (Token::Word(word), Token::LParen) = (&pair[0].token, &pair[1].token) else { continue };
+        let is_allowed = policy
+            .allowed_functions
+            .iter()
+            .any(|allowed| allowed.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&word.value)));
+        if functions::is_harmful(&word.value, policy.kind) && !is_allowed && !settings::is_lookup(&word.value) {
+            let message = format!("the function {} is not allowed", word.value);
+            return Err(Finding::new(Rule::Function, pair[0].span, message)
+                .hint("it writes, waits, or reaches outside the database"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the text holds the last part of one of these names anywhere.
+fn mentions(text: &str, functions: &[String]) -> bool {
+    let text = text.to_ascii_lowercase();
+    functions.iter().any(|name| text.contains(&name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase()))
 }
 
 fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {

@@ -169,7 +169,9 @@ pub(super) fn call(name: &ObjectName, arguments: &[FunctionArg], policy: &Policy
         };
         match operator {
             None | Some(FunctionArgOperator::RightArrow | FunctionArgOperator::Value | FunctionArgOperator::Colon) => {}
-            Some(FunctionArgOperator::Assignment) if policy.kind == DatabaseKind::Postgresql => {}
+            // `f(a := 1)` and `xmlparse(content a)`.
+            Some(FunctionArgOperator::Assignment | FunctionArgOperator::Space)
+                if policy.kind == DatabaseKind::Postgresql => {}
             Some(_) => return refuse(name.span(), "this form of argument is not allowed"),
         }
         match expression {

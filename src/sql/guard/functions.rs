@@ -46,6 +46,28 @@ pub(super) fn is_forbidden_attribute(name: &str) -> bool {
         || POSTGRESQL_REFUSED.contains(name)
 }
 
+/// Whether a name before a parenthesis is known to do harm, whatever the parser takes it for: a look at the bare tokens, for
+/// places of the syntax tree that nobody thought of.
+pub(super) fn is_harmful(name: &str, kind: DatabaseKind) -> bool {
+    const MYSQL: [&str; 9] = [
+        "sleep",
+        "benchmark",
+        "load_file",
+        "get_lock",
+        "release_lock",
+        "release_all_locks",
+        "master_pos_wait",
+        "sys_exec",
+        "sys_eval",
+    ];
+    let is = |harmful: &&str| name.eq_ignore_ascii_case(harmful);
+    match kind {
+        DatabaseKind::Postgresql => is_forbidden_attribute(name),
+        DatabaseKind::Mysql => MYSQL.iter().any(|harmful| is(&harmful)),
+        DatabaseKind::Sqlite => ["load_extension", "writefile", "readfile"].iter().any(|harmful| is(&harmful)),
+    }
+}
+
 fn list(kind: DatabaseKind) -> &'static HashSet<&'static str> {
     match kind {
         DatabaseKind::Sqlite => &SQLITE,

@@ -7,9 +7,37 @@
 use std::collections::BTreeMap;
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 
 use crate::domain::DatabaseKind;
+
+/// Most levels of forms that the parser reads by trying one way and then another: each level doubles its work.
+const MOST_TRIALS: usize = 4;
+
+/// Where a statement nests too many forms that the parser tries twice.
+pub(super) fn nests_trials(tokens: &[&TokenWithSpan]) -> Option<Span> {
+    let mut open = Vec::new();
+    let mut trials = 0;
+    let mut before: Option<&Token> = None;
+    for TokenWithSpan { token, span } in tokens.iter().copied() {
+        match token {
+            Token::LParen | Token::LBrace => {
+                let is_position =
+                    matches!(before, Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("position"));
+                let is_trial = is_position || *token == Token::LBrace;
+                trials += usize::from(is_trial);
+                open.push(is_trial);
+            }
+            Token::RParen | Token::RBrace => trials -= usize::from(open.pop().unwrap_or(false)),
+            _ => {}
+        }
+        if trials > MOST_TRIALS {
+            return Some(*span);
+        }
+        before = Some(token);
+    }
+    None
+}
 
 /// The tokens as the parser reads them.
 pub(super) fn readable(tokens: Vec<TokenWithSpan>, kind: DatabaseKind) -> Vec<TokenWithSpan> {
@@ -31,6 +59,34 @@ pub(super) fn readable(tokens: Vec<TokenWithSpan>, kind: DatabaseKind) -> Vec<To
     };
     tokens.into_iter().enumerate().flat_map(edited).collect()
 }
+
+/// Types of PostgreSQL whose literals the parser takes for a column and its alias.
+const LITERAL_TYPES: [&str; 24] = [
+    "inet",
+    "cidr",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "name",
+    "oid",
+    "regclass",
+    "regtype",
+    "regproc",
+    "tsvector",
+    "tsquery",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "int4multirange",
+    "datemultirange",
+    "xml",
+    "jsonpath",
+    "pg_lsn",
+    "citext",
+];
 
 struct Rewriter<'a> {
     /// Tokens that are neither white space nor comments, and where they are among all.
@@ -140,6 +196,17 @@ impl<'a> Rewriter<'a> {
         if is_postfix && self.is(at, "ISNULL") && !self.is_symbol(at + 1, &Token::LParen) {
             self.replace(at, vec![keyword(Keyword::IS), keyword(Keyword::NULL)]);
         }
+        // (f(x)).*
+        if self.is_symbol(at, &Token::RParen)
+            && self.is_symbol(at + 1, &Token::Period)
+            && self.is_symbol(at + 2, &Token::Mul)
+        {
+            self.drop([at + 1, at + 2]);
+        }
+        // inet '10.0.0.1'
+        if self.is_any(at, &LITERAL_TYPES) && matches!(self.token(at + 1), Some(Token::SingleQuotedString(_))) {
+            self.drop([at]);
+        }
         // BETWEEN SYMMETRIC a AND b
         if self.is_any(at, &["SYMMETRIC", "ASYMMETRIC"]) && self.before(at, |before| self.is(before, "BETWEEN")) {
             self.drop([at]);
@@ -243,12 +310,22 @@ impl<'a> Rewriter<'a> {
         if is_first
             && self.is_any(at, &["CONTENT", "DOCUMENT"])
             && !self.is_symbol(at + 1, &Token::Comma)
-            && self.is_argument_of(at, &["xmlparse", "xmlserialize"])
+            && self.is_argument_of(at, &["xmlserialize"])
         {
             self.drop([at]);
         }
-        if self.is(at, "AS") && self.is_argument_of(at, &["xmlserialize", "xmlattributes", "xmlforest"]) {
+        if self.is(at, "AS") && self.is_argument_of(at, &["xmlattributes", "xmlforest"]) {
             self.replace(at, vec![Token::Comma]);
+        }
+        // xmlserialize(… AS character varying(10))
+        if self.is(at, "AS")
+            && self.is_argument_of(at, &["xmlserialize"])
+            && let Some(close) = self.around[at].and_then(|open| self.closing[open])
+            && (at..close).all(|inner| {
+                matches!(self.token(inner), Some(Token::Word(_) | Token::Number(..) | Token::LParen | Token::RParen))
+            })
+        {
+            self.drop(at..close);
         }
         if self.is(at, "PASSING") && self.is_argument_of(at, &["xmlexists"]) {
             self.replace(at, vec![Token::Comma]);
@@ -284,6 +361,26 @@ impl<'a> Rewriter<'a> {
         });
         if self.is(at, "MOD") && follows_operand {
             self.replace(at, vec![Token::Mod]);
+        }
+        // !a
+        if self.is_symbol(at, &Token::ExclamationMark) {
+            self.replace(at, vec![keyword(Keyword::NOT)]);
+        }
+        // TRIM(BOTH FROM a)
+        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"])
+            && self.is(at + 1, "FROM")
+            && self.is_argument_of(at, &["trim"])
+        {
+            self.drop([at, at + 1]);
+        }
+        // @@session.time_zone
+        if let (Some(Token::Word(scope)), Some(Token::Word(name))) = (self.token(at), self.token(at + 2))
+            && ["@@session", "@@global", "@@local"].iter().any(|known| scope.value.eq_ignore_ascii_case(known))
+            && self.is_symbol(at + 1, &Token::Period)
+            && name.quote_style.is_none()
+        {
+            self.replace(at, vec![Token::make_word(&format!("{}.{}", scope.value, name.value), None)]);
+            self.drop([at + 1, at + 2]);
         }
         // INTERVAL '1:30' HOUR_MINUTE, EXTRACT(YEAR_MONTH FROM d): reserved words, so never names
         if self.is_any(at, &COMPOSITE_UNITS) && !self.before(at, |before| self.is_symbol(before, &Token::Period)) {
@@ -338,10 +435,41 @@ impl<'a> Rewriter<'a> {
 
     fn sqlite(&mut self, at: usize) {
         self.common(at);
-        // x ISNULL, x NOT NULL
+        // x ISNULL
         let is_postfix = at > 0 && !self.before(at, |before| self.is_symbol(before, &Token::Period));
         if is_postfix && self.is(at, "ISNULL") {
             self.replace(at, vec![keyword(Keyword::IS), keyword(Keyword::NULL)]);
+        }
+        // a IS b, a IS NOT b: comparisons that know NULL
+        if is_postfix && self.is(at, "IS") {
+            let negated = self.is(at + 1, "NOT");
+            let right = if negated { at + 2 } else { at + 1 };
+            if !self.is_any(right, &["NULL", "TRUE", "FALSE", "DISTINCT", "NOT"]) {
+                self.replace(at, vec![if negated { Token::Neq } else { Token::Eq }]);
+                self.drop(at + 1..right);
+            }
+        }
+        // a NOT GLOB b
+        if is_postfix && self.is(at, "NOT") && self.is_any(at + 1, &["GLOB", "MATCH"]) {
+            self.drop([at]);
+        }
+        // FROM t INDEXED BY i, FROM t NOT INDEXED
+        if is_postfix && self.reads(at, &["INDEXED", "BY"]) && self.is_name(at + 2) {
+            self.drop(at..=at + 2);
+        }
+        if is_postfix && self.reads(at, &["NOT", "INDEXED"]) {
+            self.drop([at, at + 1]);
+        }
+        // a << b
+        if self.is_symbol(at, &Token::ShiftLeft) || self.is_symbol(at, &Token::ShiftRight) {
+            self.replace(at, vec![Token::Plus]);
+        }
+        // WITH t AS NOT MATERIALIZED (…)
+        if self.is(at, "AS") {
+            let materialized = if self.is(at + 1, "NOT") { at + 2 } else { at + 1 };
+            if self.is(materialized, "MATERIALIZED") && self.is_symbol(materialized + 1, &Token::LParen) {
+                self.drop(at + 1..=materialized);
+            }
         }
     }
 }

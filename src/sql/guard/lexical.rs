@@ -138,6 +138,13 @@ impl Scanner<'_> {
                     }
                     self.at += 1;
                 }
+                b'@' if self.kind == Mysql => {
+                    let marks = self.rest().iter().take_while(|byte| **byte == b'@').count();
+                    if !self.rest().get(marks).copied().is_some_and(is_word) {
+                        return Err((Rule::Construct, start, "variables are not allowed"));
+                    }
+                    self.at += marks;
+                }
                 _ if is_word(byte) => word = self.word()?,
                 _ if self.kind == Postgresql && is_operator(byte) => self.operator()?,
                 _ => self.at += 1,

@@ -82,6 +82,11 @@ pub(super) fn is_public_pattern(pattern: &str) -> bool {
     }
 }
 
+/// Whether a function looks up a setting; which ones it may is up to [`is_public_lookup`].
+pub(super) fn is_lookup(function: &str) -> bool {
+    function.eq_ignore_ascii_case("current_setting")
+}
+
 /// `current_setting('…')` of a public setting.
 pub(super) fn is_public_lookup(name: &ObjectName, arguments: &[FunctionArg], kind: DatabaseKind) -> bool {
     let idents: Option<Vec<&Ident>> = name.0.iter().map(ObjectNamePart::as_ident).collect();

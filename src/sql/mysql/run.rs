@@ -14,8 +14,8 @@ use crate::domain::{Row, Value};
 use crate::sql::server::{Output, Rest};
 use crate::sql::{Error, GuardedSql, Summary};
 
-/// Runs a statement and gives its rows to the output until a limit is reached. Gives the number of rows it changed; one
-/// round trip when the session has it prepared.
+/// Runs a statement and gives its rows to the output until a limit is reached; one round trip when the session has it
+/// prepared. Gives the number of rows that it changed or read.
 pub(super) async fn unary(
     session: &mut Session,
     sql: &str,
@@ -46,12 +46,13 @@ pub(super) async fn stream(
         done = own(session, "COMMIT").await.and(done);
     }
     // Else the check of the session ends the transaction.
-    (done.map(|_none_changed| output.summary(started.elapsed())), rest)
+    (done.map(|_row_count| output.summary(started.elapsed())), rest)
 }
 
 /// Runs a statement that writes, wholly or not at all: an error, or a stop, undoes it where the tables can.
 ///
-/// For an UPDATE the server counts the rows that its condition found, also those that had the new values already.
+/// For an UPDATE the server counts the rows that its condition found, also those that had the new values already. With
+/// RETURNING it does not count: then it is the rows that came back.
 pub(super) async fn write(
     session: &mut Session,
     sql: &str,
@@ -96,7 +97,7 @@ async fn pass_rows(
     let longest = session.longest;
     let refused = |error| error::of_statement(error, sql, longest);
     let Prepared { statement, arguments, was_known } = prepare(session, sql, parameters).await?;
-    let mut affected_rows = 0;
+    let (mut affected_rows, mut row_count) = (0, 0);
     let mut forms: Option<Vec<Form>> = None;
     let mut results = session.connection.fetch_many(statement.query_with(arguments));
     while let Some(result) = results.next().await {
@@ -113,12 +114,13 @@ async fn pass_rows(
             }
         };
         *rest = Rest::Rows;
+        row_count += 1;
         let forms = match &mut forms {
             Some(forms) => forms,
             none => none.insert(header(stored.columns(), output)?),
         };
         if !output.row(read(&stored, forms, output)?).await? {
-            return Ok(affected_rows);
+            return Ok(row_count);
         }
     }
     drop(results);
@@ -127,7 +129,7 @@ async fn pass_rows(
         let statement = if was_known { prepare_anew(session, sql).await.map_err(refused)? } else { statement };
         header(statement.columns(), output)?;
     }
-    Ok(affected_rows)
+    Ok(affected_rows.max(row_count))
 }
 
 struct Prepared {

@@ -87,7 +87,7 @@ impl Backend for Mysql {
                 let started = Instant::now();
                 let mut output = Output::held(limits);
                 let (done, rest) = run::unary(session, sql.text(), &parameters, &mut output).await;
-                (done.map(|_none_changed| output.whole(started.elapsed())), rest)
+                (done.map(|_row_count| output.whole(started.elapsed())), rest)
             }
             .boxed()
         });

@@ -25,14 +25,10 @@ fn scalar(bytes: &[u8], kind: Scalar) -> Option<Value> {
         Scalar::Float4 => Value::Double(widened(f32::from_be_bytes(bytes.try_into().ok()?))),
         Scalar::Float8 => Value::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
         Scalar::Numeric => Value::Decimal(numeric(bytes)?),
-        // A SQL_ASCII database may hold anything.
-        Scalar::Text => match std::str::from_utf8(bytes) {
-            Ok(text) => Value::String(text.to_owned()),
-            Err(_) => Value::Bytes(bytes.to_vec()),
-        },
-        Scalar::Json => Value::Json(String::from_utf8(bytes.to_vec()).ok()?),
+        Scalar::Text => worded(bytes, Value::String),
+        Scalar::Json => worded(bytes, Value::Json),
         // The first byte is the version of the form.
-        Scalar::Jsonb => Value::Json(String::from_utf8(bytes.get(1..)?.to_vec()).ok()?),
+        Scalar::Jsonb => worded(bytes.get(1..)?, Value::Json),
         Scalar::Date => Value::Date(calendar::date(i32::from_be_bytes(bytes.try_into().ok()?))),
         Scalar::Time => Value::Time(calendar::time(i64::from_be_bytes(bytes.try_into().ok()?))),
         Scalar::TimeTz => {
@@ -53,8 +49,17 @@ fn scalar(bytes: &[u8], kind: Scalar) -> Option<Value> {
             Value::Interval(interval.iso())
         }
         Scalar::Uuid => Value::Uuid(uuid::Uuid::from_slice(bytes).ok()?.hyphenated().to_string()),
-        Scalar::Other => return None,
+        // Only a plan as XML comes here, whose binary form is its text.
+        Scalar::Other => worded(bytes, Value::Other),
     })
+}
+
+/// Text, or bytes: a SQL_ASCII database may hold anything.
+fn worded(bytes: &[u8], of: impl FnOnce(String) -> Value) -> Value {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => of(text.to_owned()),
+        Err(_) => Value::Bytes(bytes.to_vec()),
+    }
 }
 
 /// The double with the same shortest decimal text, so that 0.1 stays 0.1.

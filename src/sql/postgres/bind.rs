@@ -1,19 +1,16 @@
 //! From typed values to bound parameters, in the binary form of the type that PostgreSQL inferred for each place.
 
 use jiff::civil;
-use jiff::{SpanRelativeTo, Timestamp, Unit};
 use sqlx::encode::{Encode, IsNull};
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo, Postgres};
 use sqlx::{Arguments, Type};
 
-use super::calendar::Interval;
-use super::types::{Form, Scalar, form, label};
+use super::calendar::{Interval, parse_date, parse_offset};
+use super::types::{Form, Scalar, behind_domains, form, label};
 use crate::domain::Value;
 use crate::sql::Error;
 
-/// 2000-01-01, where PostgreSQL counts from.
-const EPOCH: civil::Date = civil::date(2000, 1, 1);
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// The values as arguments for a statement with these parameters; there must be as many.
@@ -67,12 +64,15 @@ fn encoded(value: &Value, kind: &PgTypeInfo) -> Result<Option<Vec<u8>>, String> 
     };
     let named = label(kind);
     let mismatch = || match form(kind) {
-        Form::Scalar(Scalar::Other) | Form::Array { element: Scalar::Other, .. } => {
-            format!("PostgreSQL expects {named} here, which cannot be bound; bind text and cast it: $n::text::{named}")
-        }
+        Form::Scalar(Scalar::Other) | Form::Array { element: Scalar::Other, .. } => cannot_be_bound(&named),
         _ => format!("PostgreSQL expects {named} here; give a value of that kind, or cast the placeholder in the SQL"),
     };
     encoded.map(Some).ok_or_else(mismatch)
+}
+
+/// Why a place for this type takes no value, and what to do about it.
+pub(super) fn cannot_be_bound(named: &str) -> String {
+    format!("PostgreSQL expects {named} here, which cannot be bound; bind text and cast it: $n::text::{named}")
 }
 
 /// The binary form of a value in a place of this type; `None` when it does not fit without loss.
@@ -97,7 +97,7 @@ fn cell(value: &Value, kind: Scalar) -> Option<Vec<u8>> {
         Scalar::Text => text(value)?.as_bytes().to_vec(),
         Scalar::Json => text(value)?.as_bytes().to_vec(),
         Scalar::Jsonb => [&[1], text(value)?.as_bytes()].concat(),
-        Scalar::Date => days(text(value)?)?.to_be_bytes().to_vec(),
+        Scalar::Date => parse_date(text(value)?)?.to_be_bytes().to_vec(),
         Scalar::Time => time_of_day(text(value)?)?.to_be_bytes().to_vec(),
         Scalar::TimeTz => zoned_time(text(value)?)?,
         Scalar::Timestamp => moment(text(value)?)?.to_be_bytes().to_vec(),
@@ -192,77 +192,51 @@ fn numeric(text: &str) -> Option<Vec<u8>> {
     Some(header.iter().chain(&groups).flat_map(|word| word.to_be_bytes()).collect())
 }
 
-fn days(text: &str) -> Option<i32> {
-    match text {
-        "infinity" => Some(i32::MAX),
-        "-infinity" => Some(i32::MIN),
-        text => {
-            let date: civil::Date = text.parse().ok()?;
-            Some(date.since((Unit::Day, EPOCH)).ok()?.get_days())
-        }
-    }
-}
-
 fn time_of_day(text: &str) -> Option<i64> {
     if text == "24:00:00" {
         return Some(MICROS_PER_DAY);
     }
-    let time: civil::Time = text.parse().ok()?;
+    // An offset here would be lost.
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
+    let time: civil::Time = text.parse().ok().filter(|_| plain)?;
     let seconds = i64::from(time.hour()) * 3_600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     let nanos = time.subsec_nanosecond();
     (nanos % 1_000 == 0).then_some(seconds * 1_000_000 + i64::from(nanos / 1_000))
 }
 
 fn zoned_time(text: &str) -> Option<Vec<u8>> {
-    let at = text.rfind(['Z', '+', '-'])?;
-    let (time, offset) = text.split_at(at);
-    // Any day will do to read an offset.
-    let utc: Timestamp = format!("2000-01-01T00:00:00{offset}").parse().ok()?;
-    let west = i32::try_from(utc.as_second() - 946_684_800).ok()?;
-    Some([time_of_day(time)?.to_be_bytes().as_slice(), &west.to_be_bytes()].concat())
+    let (time, offset) = text.split_at(text.rfind(['Z', 'z', '+', '-'])?);
+    Some([time_of_day(time)?.to_be_bytes().as_slice(), &(-parse_offset(offset)?).to_be_bytes()].concat())
 }
 
+/// Microseconds after 2000-01-01 of a date with or without a time, each before its ` BC`.
 fn moment(text: &str) -> Option<i64> {
     match text {
         "infinity" => Some(i64::MAX),
         "-infinity" => Some(i64::MIN),
         text => {
+            let (text, era) = text.strip_suffix(" BC").map_or((text, ""), |text| (text, " BC"));
             let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
-            Some(i64::from(days(date)?) * MICROS_PER_DAY + time_of_day(time)?)
+            let days = parse_date(&format!("{date}{era}"))?;
+            i64::from(days).checked_mul(MICROS_PER_DAY)?.checked_add(time_of_day(time)?)
         }
     }
 }
 
 /// A point in time needs its offset: without one nobody knows which it is.
 fn instant(text: &str) -> Option<i64> {
-    match text {
-        "infinity" => Some(i64::MAX),
-        "-infinity" => Some(i64::MIN),
-        text => {
-            let time: Timestamp = text.parse().ok()?;
-            let micros = time.as_microsecond() - 946_684_800_000_000;
-            (time.subsec_nanosecond() % 1_000 == 0).then_some(micros)
-        }
+    if text.ends_with("infinity") {
+        return moment(text);
     }
+    let (text, era) = text.strip_suffix(" BC").map_or((text, ""), |text| (text, " BC"));
+    let time = text.find(['T', ' '])?;
+    let (local, offset) = text.split_at(time + text[time..].rfind(['Z', 'z', '+', '-'])?);
+    let micros = moment(&format!("{local}{era}"))?;
+    micros.checked_sub(i64::from(parse_offset(offset)?) * 1_000_000)
 }
 
 fn interval(text: &str) -> Option<Vec<u8>> {
-    let interval = match Interval::parse(text) {
-        Some(interval) => interval,
-        None => {
-            let span: jiff::Span = text.parse().ok()?;
-            let months = span.get_years() as i32 * 12 + span.get_months();
-            let days = span.get_weeks() * 7 + span.get_days();
-            let clock = span.years(0).months(0).weeks(0).days(0);
-            let micros = clock.total((Unit::Microsecond, SpanRelativeTo::days_are_24_hours())).ok()?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a span of jiff is far shorter than an i64 of microseconds"
-            )]
-            Interval { months, days, micros: micros as i64 }
-        }
-    };
-    let Interval { months, days, micros } = interval;
+    let Interval { months, days, micros } = Interval::parse_iso(text).or_else(|| Interval::parse(text))?;
     Some([micros.to_be_bytes().as_slice(), &days.to_be_bytes(), &months.to_be_bytes()].concat())
 }
 
@@ -275,7 +249,7 @@ fn array(items: &[Value], element: Scalar, kind: &PgTypeInfo) -> Option<Vec<u8>>
         let Value::Array(inner) = &level[0] else { break };
         level = inner;
     }
-    let sqlx::postgres::PgTypeKind::Array(element_type) = kind.kind() else { return None };
+    let sqlx::postgres::PgTypeKind::Array(element_type) = behind_domains(kind).kind() else { return None };
     let mut bytes = Vec::new();
     bytes.extend(i32::try_from(lengths.len()).ok()?.to_be_bytes());
     bytes.extend(1_i32.to_be_bytes());
@@ -335,6 +309,10 @@ mod tests {
             (Value::Timestamp("1999-12-31T23:59:59.999999".into()), Scalar::Timestamp),
             (Value::TimestampTz("2024-02-29T13:45:00Z".into()), Scalar::TimestampTz),
             (Value::Interval("P1Y2M3DT4H5M6.789S".into()), Scalar::Interval),
+            (Value::Interval("P-1Y2DT-0.5S".into()), Scalar::Interval),
+            (Value::Timestamp("0044-03-15T12:00:00 BC".into()), Scalar::Timestamp),
+            (Value::TimestampTz("0044-03-15T12:00:00Z BC".into()), Scalar::TimestampTz),
+            (Value::Date("5874897-12-31".into()), Scalar::Date),
             (Value::Uuid("0198c0de-0000-7000-8000-000000000000".into()), Scalar::Uuid),
         ] {
             let bytes = cell(&value, kind).unwrap_or_else(|| panic!("{value:?} is not bound"));
@@ -359,6 +337,11 @@ mod tests {
             (Value::Timestamp("2024-02-29T13:45:00".into()), Scalar::TimestampTz),
             (Value::Date("2024-02-30".into()), Scalar::Date),
             (Value::Time("10:00:00.1234567".into()), Scalar::Time),
+            (Value::String("2024-02-29T13:45:00".into()), Scalar::Date),
+            (Value::String("2024-02-29T13:45:00+05:00".into()), Scalar::Timestamp),
+            (Value::String("2024-02-29T13:45:00Z".into()), Scalar::Timestamp),
+            (Value::String("2024-02-29".into()), Scalar::TimestampTz),
+            (Value::Interval("".into()), Scalar::Interval),
             (Value::Int64(1), Scalar::Text),
             (Value::String("10.0.0.1".into()), Scalar::Other),
         ] {

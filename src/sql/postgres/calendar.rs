@@ -21,6 +21,47 @@ pub(super) fn date(days: i32) -> String {
     }
 }
 
+/// Days after 2000-01-01 of `2024-02-29`, `0044-03-15 BC` or a year of more digits.
+pub(super) fn parse_date(text: &str) -> Option<i32> {
+    match text {
+        "infinity" => return Some(i32::MAX),
+        "-infinity" => return Some(i32::MIN),
+        _ => {}
+    }
+    let (date, before_christ) = text.strip_suffix(" BC").map_or((text, false), |date| (date, true));
+    let mut parts = date.splitn(3, '-');
+    let mut number = |width: usize| {
+        let part = parts.next().filter(|part| part.len() >= width && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        part.parse::<i64>().ok().filter(|number| *number < 10_000_000)
+    };
+    let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+    let year = if before_christ { 1 - year } else { year };
+    let days = days(year, month, day);
+    // There is no February 30 and no year 0.
+    let exists = civil(days) == (year, month, day) && (year > 0 || before_christ && year < 1);
+    i32::try_from(days - DAYS_TO_2000).ok().filter(|_| exists)
+}
+
+/// Seconds east of Greenwich of `Z`, `+02`, `-05:30` or `+00:19:32`.
+pub(super) fn parse_offset(text: &str) -> Option<i32> {
+    if matches!(text, "Z" | "z") {
+        return Some(0);
+    }
+    let (sign, parts) = match text.split_at_checked(1)? {
+        ("+", parts) => (1, parts),
+        ("-", parts) => (-1, parts),
+        _ => return None,
+    };
+    let parts: Vec<&str> = parts.split(':').collect();
+    let two_digits = |part: &&str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() > 3 || !parts.iter().all(two_digits) {
+        return None;
+    }
+    let number = |index: usize| parts.get(index).map_or(Some(0), |part| part.parse::<i32>().ok());
+    let (hours, minutes, seconds) = (number(0)?, number(1)?, number(2)?);
+    (hours < 16 && minutes < 60 && seconds < 60).then_some(sign * (hours * 3_600 + minutes * 60 + seconds))
+}
+
 /// A time of day, in microseconds; 24:00:00 is one.
 pub(super) fn time(micros: i64) -> String {
     let mut text = String::with_capacity(15);
@@ -106,8 +147,16 @@ impl Interval {
 
     /// Reads PostgreSQL's default style: `1 year 2 mons -3 days +04:05:06.789`.
     pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "infinity" => return Some(Self { months: i32::MAX, days: i32::MAX, micros: i64::MAX }),
+            "-infinity" => return Some(Self { months: i32::MIN, days: i32::MIN, micros: i64::MIN }),
+            _ => {}
+        }
         let mut interval = Self::default();
         let mut words = text.split_ascii_whitespace();
+        if text.is_empty() {
+            return None;
+        }
         while let Some(word) = words.next() {
             if word.contains(':') {
                 interval.micros = clock(word)?;
@@ -115,13 +164,42 @@ impl Interval {
             }
             let number: i32 = word.parse().ok()?;
             match words.next()?.trim_end_matches('s') {
-                "year" => interval.months += number.checked_mul(12)?,
-                "mon" => interval.months += number,
-                "day" => interval.days += number,
+                "year" => interval.months = interval.months.checked_add(number.checked_mul(12)?)?,
+                "mon" => interval.months = interval.months.checked_add(number)?,
+                "day" => interval.days = interval.days.checked_add(number)?,
                 _ => return None,
             }
         }
         Some(interval)
+    }
+
+    /// Reads ISO 8601 with designators, each part with its own sign; only seconds have decimals.
+    pub fn parse_iso(text: &str) -> Option<Self> {
+        let (mut months, mut days, mut micros) = (0_i64, 0_i64, 0_i128);
+        let mut rest = text.strip_prefix('P').filter(|rest| !rest.is_empty() && !rest.ends_with('T'))?;
+        let mut of_day = false;
+        while !rest.is_empty() {
+            if let Some(clock) = rest.strip_prefix('T').filter(|_| !of_day) {
+                (rest, of_day) = (clock, true);
+                continue;
+            }
+            let at = rest.find(|character: char| character.is_ascii_alphabetic())?;
+            let (number, unit) = (&rest[..at], rest.as_bytes()[at]);
+            rest = &rest[at + 1..];
+            let whole = || number.parse::<i64>().ok().filter(|number| number.abs() < 1 << 40);
+            match (of_day, unit) {
+                (false, b'Y') => months += whole()? * 12,
+                (false, b'M') => months += whole()?,
+                (false, b'W') => days += whole()? * 7,
+                (false, b'D') => days += whole()?,
+                (true, b'H') => micros += i128::from(whole()?) * 3_600_000_000,
+                (true, b'M') => micros += i128::from(whole()?) * 60_000_000,
+                (true, b'S') => micros += seconds(number)?,
+                _ => return None,
+            }
+        }
+        let (months, days) = (i32::try_from(months).ok()?, i32::try_from(days).ok()?);
+        Some(Self { months, days, micros: i64::try_from(micros).ok()? })
     }
 }
 
@@ -131,12 +209,24 @@ fn clock(text: &str) -> Option<i64> {
     let mut parts = text.trim_start_matches(['-', '+']).split(':');
     let hours: i64 = parts.next()?.parse().ok()?;
     let minutes: i64 = parts.next()?.parse().ok()?;
-    let (seconds, fraction) = parts.next().map(|part| part.split_once('.').unwrap_or((part, "0")))?;
-    let seconds: i64 = seconds.parse().ok()?;
-    let fraction: i64 = format!("{fraction:0<6}").get(..6)?.parse().ok()?;
-    let whole = hours.checked_mul(3_600)?.checked_add(minutes * 60 + seconds)?.checked_mul(MICROS_PER_SECOND)?;
-    let micros = whole.checked_add(fraction)?;
-    Some(if negative { -micros } else { micros })
+    let whole = i128::from(hours) * 3_600_000_000 + i128::from(minutes) * 60_000_000;
+    let micros = whole + seconds(parts.next()?)?;
+    i64::try_from(if negative { -micros } else { micros }).ok()
+}
+
+/// Microseconds of `-6.789`; not more than six decimals.
+fn seconds(text: &str) -> Option<i128> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain(whole) || !plain(fraction) || fraction.len() > 6 {
+        return None;
+    }
+    let whole = whole.parse::<i64>().ok()?;
+    Some(sign * (i128::from(whole) * 1_000_000 + format!("{fraction:0<6}").parse::<i128>().ok()?))
 }
 
 /// Writes the date and says whether its year is before Christ.
@@ -209,6 +299,15 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The other way round.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +330,12 @@ mod tests {
             (i32::MIN, "-infinity"),
         ] {
             assert_eq!(date(days), expected, "{days}");
+            assert_eq!(parse_date(expected), Some(days), "{expected}");
+        }
+        for text in
+            ["2024-02-30", "2023-02-29", "0000-01-01", "0000-01-01 BC", "2024-13-01", "2024-1-1", "2024-01-01T00"]
+        {
+            assert_eq!(parse_date(text), None, "{text}");
         }
     }
 
@@ -256,10 +361,17 @@ mod tests {
             ("-00:00:00.5", "PT-0.5S"),
             ("100 days", "P100D"),
             ("2562047788:00:54.775807", "PT2562047788H54.775807S"),
+            ("-2562047788:00:54.775808", "PT-2562047788H-54.775808S"),
+            ("-178956970 years -8 mons", "P-178956970Y-8M"),
         ] {
             assert_eq!(Interval::parse(text).map(Interval::iso).as_deref(), Some(iso), "{text}");
+            assert_eq!(Interval::parse_iso(iso).map(Interval::iso).as_deref(), Some(iso), "{text}");
+        }
+        for text in ["P", "PT", "1Y", "P1", "P1X", "P1.5Y", "PT1.1234567S", "P1YT", "PT1HT1M", "P300000000Y"] {
+            assert_eq!(Interval::parse_iso(text), None, "{text}");
         }
         assert_eq!(Interval::parse("P1Y"), None);
+        assert_eq!(Interval::parse("infinity").map(Interval::iso).as_deref(), Some("infinity"));
         assert_eq!(Interval { months: i32::MAX, days: i32::MAX, micros: i64::MAX }.iso(), "infinity");
     }
 }

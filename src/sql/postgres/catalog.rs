@@ -1,6 +1,6 @@
 //! Reads the structure of a PostgreSQL database: one query for each kind of thing, however many tables there are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -26,23 +26,26 @@ const TABLES: &str = "SELECT c.oid::int8 AS id, n.nspname::text AS schema, c.rel
 
 const COLUMNS: &str = "SELECT a.attrelid::int8 AS id, a.attname::text AS name, \
       pg_catalog.format_type(a.atttypid, a.atttypmod) AS declared_type, \
-      coalesce(nullif(b.typbasetype, 0), a.atttypid)::int8 AS base_type, \
-      coalesce(base.typtype, b.typtype)::text AS type_kind, coalesce(base.typcategory, b.typcategory)::text AS category, \
-      NOT (a.attnotnull OR b.typnotnull) AS nullable, a.attgenerated <> '' AS generated, \
+      a.atttypid::int8 AS type_id, t.typcategory::text AS category, \
+      NOT a.attnotnull AS nullable, a.attgenerated <> '' AS generated, \
       CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END AS default_text, \
       pg_catalog.col_description(a.attrelid, a.attnum) AS comment \
     FROM pg_catalog.pg_attribute a \
-    JOIN pg_catalog.pg_type b ON b.oid = a.atttypid \
-    LEFT JOIN pg_catalog.pg_type base ON base.oid = nullif(b.typbasetype, 0) \
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
     WHERE a.attrelid = ANY($1::int8[]::oid[]) AND a.attnum > 0 AND NOT a.attisdropped \
       AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') \
     ORDER BY a.attrelid, a.attnum";
 
+/// Domains, with the type each restricts, which may be a domain too.
+const DOMAINS: &str = "SELECT oid::int8 AS id, typbasetype::int8 AS base, typnotnull AS not_null, typdefault AS default_text \
+    FROM pg_catalog.pg_type WHERE typtype = 'd'";
+
 const ENUM_LABELS: &str = "SELECT enumtypid::int8 AS id, pg_catalog.array_agg(enumlabel::text ORDER BY enumsortorder) AS labels \
     FROM pg_catalog.pg_enum GROUP BY enumtypid";
 
-/// Primary, unique and foreign keys.
+/// Primary, unique and foreign keys. A foreign key to a partitioned table has a copy for each of the partitions, which is
+/// left out.
 const CONSTRAINTS: &str = "SELECT c.conrelid::int8 AS id, c.contype::text AS kind, c.conname::text AS name, \
       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY k.place) FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY k(number, place) \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number) AS columns, \
@@ -51,7 +54,7 @@ const CONSTRAINTS: &str = "SELECT c.conrelid::int8 AS id, c.contype::text AS kin
          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number) AS referenced_columns \
     FROM pg_catalog.pg_constraint c \
     LEFT JOIN pg_catalog.pg_class r ON r.oid = c.confrelid LEFT JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace \
-    WHERE c.conrelid = ANY($1::int8[]::oid[]) AND c.contype IN ('p', 'u', 'f') \
+    WHERE c.conrelid = ANY($1::int8[]::oid[]) AND c.contype IN ('p', 'u', 'f') AND c.conparentid = 0 \
     ORDER BY c.conrelid, c.contype, c.conname";
 
 /// Unique indexes over plain columns and whole tables that no constraint stands behind.
@@ -124,7 +127,32 @@ pub(super) async fn schema(session: &mut Session) -> Result<Schema, Error> {
             tables[place].unique_keys.push(columns);
         }
     }
+    leave_out_unreadable_keys(&mut tables);
     Ok(catalog::schema(DatabaseKind::Postgresql, tables))
+}
+
+/// A key tells of its columns, and a foreign key of another table: those that the user may not read are not told of.
+fn leave_out_unreadable_keys(tables: &mut [Table]) {
+    let readable: HashSet<[String; 3]> = tables
+        .iter()
+        .flat_map(|table| {
+            table.columns.iter().map(|column| [&table.schema, &table.name, &column.name].map(Clone::clone))
+        })
+        .collect();
+    let all = |schema: &str, table: &str, columns: &[String]| {
+        columns.iter().all(|column| readable.contains(&[schema, table, column].map(ToOwned::to_owned)))
+    };
+    for table in tables {
+        let Table { schema, name, primary_key, unique_keys, foreign_keys, .. } = table;
+        if !all(schema, name, primary_key) {
+            primary_key.clear();
+        }
+        unique_keys.retain(|columns| all(schema, name, columns));
+        foreign_keys.retain(|key| {
+            all(schema, name, &key.columns)
+                && all(&key.referenced_schema, &key.referenced_table, &key.referenced_columns)
+        });
+    }
 }
 
 fn table(row: &PgRow) -> Result<Table, Error> {
@@ -158,22 +186,51 @@ async fn read_columns(
     for row in &sqlx::query(ENUM_LABELS).fetch_all(&mut *connection).await.map_err(error::running)? {
         labels.insert(get(row, "id")?, get(row, "labels")?);
     }
+    let domains = domains(connection).await?;
     for row in &about(connection, COLUMNS, ids).await? {
         let Some(&place) = places.get(&get(row, "id")?) else { continue };
-        let (base_type, type_kind, category): (i64, String, String) =
-            (get(row, "base_type")?, get(row, "type_kind")?, get(row, "category")?);
+        let (type_id, category): (i64, String) = (get(row, "type_id")?, get(row, "category")?);
+        let domain = domains.get(&type_id).cloned().unwrap_or(Domain { base: type_id, ..Domain::default() });
+        let (nullable, generated, default): (bool, bool, Option<String>) =
+            (get(row, "nullable")?, get(row, "generated")?, get(row, "default_text")?);
         tables[place].columns.push(Column {
             name: get(row, "name")?,
             declared_type: get(row, "declared_type")?,
-            kind: canonical(base_type, &type_kind, &category),
-            nullable: get(row, "nullable")?,
-            default: get(row, "default_text")?,
+            kind: canonical(domain.base, &category),
+            nullable: nullable && !domain.not_null,
+            default: default.or(domain.default_text.filter(|_| !generated)),
             comment: get(row, "comment")?,
-            enum_labels: labels.get(&base_type).cloned().unwrap_or_default(),
-            generated: get(row, "generated")?,
+            enum_labels: labels.get(&domain.base).cloned().unwrap_or_default(),
+            generated,
         });
     }
     Ok(())
+}
+
+/// What a domain makes of the type behind it, that of the domains between them included.
+#[derive(Debug, Clone, Default)]
+struct Domain {
+    base: i64,
+    not_null: bool,
+    default_text: Option<String>,
+}
+
+async fn domains(connection: &mut PgConnection) -> Result<HashMap<i64, Domain>, Error> {
+    let mut declared = HashMap::new();
+    for row in &sqlx::query(DOMAINS).fetch_all(connection).await.map_err(error::running)? {
+        let (base, not_null, default_text) = (get(row, "base")?, get(row, "not_null")?, get(row, "default_text")?);
+        declared.insert(get(row, "id")?, Domain { base, not_null, default_text });
+    }
+    let whole = |domain: &Domain| {
+        let mut whole = domain.clone();
+        while let Some(Domain { base, not_null, default_text }) = declared.get(&whole.base) {
+            whole.base = *base;
+            whole.not_null |= not_null;
+            whole.default_text = whole.default_text.or_else(|| default_text.clone());
+        }
+        whole
+    };
+    Ok(declared.iter().map(|(id, domain): (&i64, &Domain)| (*id, whole(domain))).collect())
 }
 
 async fn read_constraints(
@@ -214,12 +271,12 @@ where
 }
 
 /// The kind of values of a type, by its object id, else by what the catalog says of it.
-fn canonical(id: i64, type_kind: &str, category: &str) -> ColumnType {
-    if type_kind == "e" {
-        return ColumnType::Text;
-    }
-    if category == "A" {
-        return ColumnType::Array;
+fn canonical(id: i64, category: &str) -> ColumnType {
+    match category {
+        "A" => return ColumnType::Array,
+        // Enums.
+        "E" => return ColumnType::Text,
+        _ => {}
     }
     let known = u32::try_from(id).ok().and_then(super::types::built_in).map(|(scalar, _)| scalar.kind());
     // citext and the like are text for whoever asks questions.

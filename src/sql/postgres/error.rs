@@ -10,6 +10,10 @@ use crate::sql::{Error, Unreachable};
 /// Why there is no session.
 pub(super) fn connecting(error: sqlx::Error) -> Error {
     match error {
+        // A certificate or an alert that rustls does not accept comes as this.
+        sqlx::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            Error::TlsFailed(error.to_string())
+        }
         sqlx::Error::Io(error) => Error::Unreachable(unreachable(&error)),
         sqlx::Error::Tls(error) => Error::TlsFailed(error.to_string()),
         sqlx::Error::Database(error) => {
@@ -32,6 +36,11 @@ pub(super) fn running(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(error) => refused(&error.downcast::<PgDatabaseError>()),
         sqlx::Error::Io(error) => Error::Unavailable(lost(&error)),
+        // The driver reads no errors that quote text of a SQL_ASCII database.
+        sqlx::Error::Protocol(words) if words.contains("non-UTF-8") => Error::Statement(SqlError {
+            message: "the database refuses the statement, in words that are not UTF-8".to_owned(),
+            ..SqlError::default()
+        }),
         sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => Error::Unavailable("the connection broke".to_owned()),
         error => Error::Internal(error.to_string()),
     }

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use futures::TryStreamExt;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::tokenizer::{Token, Tokenizer};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo, PgValueRef};
 use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement, ValueRef};
 
@@ -26,38 +28,27 @@ struct Ready {
     statement: PgStatement,
     arguments: PgArguments,
     shape: Shape,
+    /// Whether it may have been parsed before, so that the shape may be out of date.
+    may_be_old: bool,
 }
 
-/// Runs a statement for one answer: in one round trip once it is prepared, unless its types demand a cursor.
+/// Who takes the rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taker {
+    /// They are held for one answer: in one round trip once the statement is prepared, unless its types demand a cursor.
+    Answer,
+    /// Somebody takes them as they come.
+    Reader,
+}
+
+/// Runs a statement for one answer.
 pub(super) async fn unary(
     session: &mut Session,
     sql: &GuardedSql,
     parameters: &[Value],
     output: &mut Output,
 ) -> (Result<(), Error>, Rest) {
-    let connection = &mut session.connection;
-    let (result, rest) = match prepare(connection, sql.text(), parameters).await {
-        Ok(Some(ready)) if ready.shape.is_binary() || !sql.is_query() => direct(connection, ready, output).await,
-        Ok(ready) => return (through_cursor(connection, sql, parameters, ready, output).await, Rest::Nothing),
-        Err(error) => (Err(error), Rest::Nothing),
-    };
-    match result {
-        // A table changed under the prepared statement. Nothing has run: it is prepared anew, once.
-        Err(Error::Statement(error)) if error.sqlstate == PLAN_CHANGED && output.meter.row_count == 0 => {
-            if let Err(error) = forget_prepared(connection).await {
-                return (Err(error), Rest::Nothing);
-            }
-            match prepare(connection, sql.text(), parameters).await {
-                Ok(Some(ready)) => {
-                    let (result, rest) = direct(connection, ready, output).await;
-                    (result.map(drop), rest)
-                }
-                Ok(None) => (Err(Error::Statement(error)), Rest::Nothing),
-                Err(error) => (Err(error), Rest::Nothing),
-            }
-        }
-        result => (result.map(drop), rest),
-    }
+    read(session, sql, parameters, output, Taker::Answer).await
 }
 
 /// Runs a statement whose rows somebody takes as they come.
@@ -68,20 +59,50 @@ pub(super) async fn stream(
     output: &mut Output,
 ) -> (Result<Summary, Error>, Rest) {
     let started = Instant::now();
-    let connection = &mut session.connection;
-    let (result, rest) = match prepare(connection, sql.text(), parameters).await {
-        Ok(Some(ready)) if !sql.is_query() => {
-            let (result, rest) = direct(connection, ready, output).await;
-            (result.map(drop), rest)
-        }
-        Ok(ready) => (through_cursor(connection, sql, parameters, ready, output).await, Rest::Nothing),
-        Err(error) => (Err(error), Rest::Nothing),
-    };
+    let (result, rest) = read(session, sql, parameters, output, Taker::Reader).await;
     let flushed = match result {
         Ok(()) => output.flush().await,
         Err(error) => Err(error),
     };
     (flushed.map(|()| output.summary(started.elapsed())), rest)
+}
+
+async fn read(
+    session: &mut Session,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+    taker: Taker,
+) -> (Result<(), Error>, Rest) {
+    let connection = &mut session.connection;
+    let (result, rest) = attempt(connection, sql, parameters, output, taker).await;
+    match &result {
+        // A table changed under the prepared statement. Nobody has seen a row: it is prepared anew, once.
+        Err(Error::Statement(error)) if error.sqlstate == PLAN_CHANGED && output.meter.row_count == 0 => {
+            match forget_prepared(connection).await {
+                Ok(()) => attempt(connection, sql, parameters, output, taker).await,
+                Err(error) => (Err(error), Rest::Nothing),
+            }
+        }
+        _ => (result, rest),
+    }
+}
+
+async fn attempt(
+    connection: &mut PgConnection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+    taker: Taker,
+) -> (Result<(), Error>, Rest) {
+    match prepare(connection, sql.text(), parameters).await {
+        Ok(Some(ready)) if !sql.is_query() || (taker == Taker::Answer && ready.shape.is_binary()) => {
+            let (result, rest) = direct(connection, ready, output).await;
+            (result.map(drop), rest)
+        }
+        Ok(ready) => (through_cursor(connection, sql, parameters, ready, output).await, Rest::Nothing),
+        Err(error) => (Err(error), Rest::Nothing),
+    }
 }
 
 /// Runs a statement that writes, and gives the rows it affected.
@@ -130,10 +151,12 @@ pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters:
 /// Has PostgreSQL parse the statement, once per session. `None` when its result has a type that the driver cannot look up,
 /// such as a multirange.
 async fn prepare(connection: &mut PgConnection, sql: &str, parameters: &[Value]) -> Result<Option<Ready>, Error> {
+    let known = sqlx::Connection::cached_statements_size(connection);
     let prepared = (&mut *connection).prepare(AssertSqlSafe(sql.to_owned()).into_sql_str()).await;
     let statement = match prepared {
         Ok(statement) => statement,
         Err(error) if error::is_unknown_type(&error) => {
+            refuse_multirange_parameter(connection, sql, parameters).await?;
             // The server has it prepared, but nobody remembers under which name.
             simple(connection, "DEALLOCATE ALL").await?;
             forget_prepared(connection).await?;
@@ -143,7 +166,35 @@ async fn prepare(connection: &mut PgConnection, sql: &str, parameters: &[Value])
     };
     let arguments = bind::arguments(parameters, parameter_types(&statement))?;
     let shape = Shape::of(statement.columns());
-    Ok(Some(Ready { statement, arguments, shape }))
+    // When the cache is full, a new statement takes the place of another.
+    let may_be_old = sqlx::Connection::cached_statements_size(connection) == known;
+    Ok(Some(Ready { statement, arguments, shape, may_be_old }))
+}
+
+/// A place for a multirange takes no value: the driver does not know the type. The statement was prepared just before.
+async fn refuse_multirange_parameter(
+    connection: &mut PgConnection,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<(), Error> {
+    const MULTIRANGES: &str = "SELECT p.place, pg_catalog.format_type(p.kind, NULL), pg_catalog.cardinality(s.parameter_types) \
+        FROM pg_catalog.pg_prepared_statements s, \
+          pg_catalog.unnest(s.parameter_types::oid[]) WITH ORDINALITY p(kind, place) \
+        JOIN pg_catalog.pg_type t ON t.oid = p.kind LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem \
+        WHERE s.statement = $1 AND 'm' IN (t.typtype, e.typtype) ORDER BY p.place LIMIT 1";
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    let asked = sqlx::query_as::<_, (i64, String, i32)>(MULTIRANGES).bind(sql).persistent(false);
+    let Some((place, named, count)) = asked.fetch_optional(connection).await.map_err(error::running)? else {
+        return Ok(());
+    };
+    let expected = usize::try_from(count).unwrap_or_default();
+    if expected != parameters.len() {
+        return Err(Error::ParameterCount { expected, given: parameters.len() });
+    }
+    let position = usize::try_from(place).unwrap_or_default();
+    Err(Error::ParameterKind { position, reason: bind::cannot_be_bound(&named) })
 }
 
 fn parameter_types(statement: &PgStatement) -> &[PgTypeInfo] {
@@ -159,7 +210,7 @@ async fn forget_prepared(connection: &mut PgConnection) -> Result<(), Error> {
 
 /// Runs the statement itself and reads binary cells; gives the rows that it affected.
 async fn direct(connection: &mut PgConnection, ready: Ready, output: &mut Output) -> (Result<u64, Error>, Rest) {
-    let Ready { statement, arguments, shape: Shape { columns, forms } } = ready;
+    let Ready { statement, arguments, shape: Shape { columns, forms, .. }, .. } = ready;
     if let Err(error) = output.columns(columns) {
         return (Err(error), Rest::Nothing);
     }
@@ -217,49 +268,85 @@ async fn fetch_all(
     ready: Option<Ready>,
     output: &mut Output,
 ) -> Result<(), Error> {
-    let mut forms = match ready {
-        Some(Ready { shape: Shape { columns, forms }, .. }) => {
-            output.columns(columns)?;
-            Some(forms)
-        }
-        None => None,
-    };
     declare(connection, sql.text(), parameters, "").await?;
+    let Some(Ready { shape, may_be_old, .. }) = ready else {
+        return fetch_unknown(connection, sql, parameters, output).await;
+    };
+    let forms = shape.forms.clone();
+    let mut unseen = Some(shape);
     let mut wanted = FIRST_FETCH;
-    loop {
-        let fetch = AssertSqlSafe(format!("FETCH FORWARD {wanted} FROM pulse"));
-        if forms.is_none() {
-            // The first rows tell what the columns are; of the rest of this fetch nothing is lost.
-            let rows = sqlx::raw_sql(fetch).fetch_all(&mut *connection).await.map_err(error::running)?;
-            let shape = match rows.first() {
-                Some(row) => Shape::named(connection, row.columns()).await?,
-                None => of_no_rows(connection, sql, parameters).await?,
-            };
-            output.columns(shape.columns)?;
-            for row in &rows {
-                if !output.row(printed(row, &shape.forms, output)?).await? {
-                    return Ok(());
-                }
-            }
-            if (rows.len() as u64) < wanted {
-                return Ok(());
-            }
-            forms = Some(shape.forms);
-        } else if let Some(forms) = &forms {
-            let mut rows = sqlx::raw_sql(fetch).fetch(&mut *connection);
-            let mut fetched = 0;
-            let mut full = false;
-            while let Some(row) = rows.try_next().await.map_err(error::running)? {
-                fetched += 1;
-                // The rest of a fetch is read even when it is not wanted: that leaves the session clean.
-                full = full || !output.row(printed(&row, forms, output)?).await?;
-            }
-            if full || fetched < wanted {
-                return Ok(());
-            }
-        }
+    while take(connection, wanted, &forms, &mut unseen, output).await? {
         wanted = next_fetch(output);
     }
+    let Some(mut shape) = unseen else { return Ok(()) };
+    if may_be_old {
+        // No row tells whether these still are the columns.
+        forget_prepared(connection).await?;
+        shape = match prepare(connection, sql.text(), parameters).await? {
+            Some(ready) => ready.shape,
+            None => of_no_rows(connection, sql, parameters).await?,
+        };
+    }
+    output.columns(shape.columns)
+}
+
+/// Reads a cursor whose first row tells what the columns are.
+async fn fetch_unknown(
+    connection: &mut PgConnection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+) -> Result<(), Error> {
+    let first = sqlx::raw_sql(fetch(1)).fetch_optional(&mut *connection).await.map_err(error::running)?;
+    let Some(first) = first else {
+        let shape = of_no_rows(connection, sql, parameters).await?;
+        return output.columns(shape.columns);
+    };
+    let Shape { columns, forms, .. } = Shape::named(connection, first.columns()).await?;
+    output.columns(columns)?;
+    let mut more = output.row(printed(&first, &forms, output)?).await?;
+    let mut wanted = FIRST_FETCH;
+    while more {
+        more = take(connection, wanted, &forms, &mut None, output).await?;
+        wanted = next_fetch(output);
+    }
+    Ok(())
+}
+
+/// Takes the next rows of the cursor; `false` when there are no more, or no more are wanted. The first row must have the
+/// shape that nobody has seen yet.
+async fn take(
+    connection: &mut PgConnection,
+    wanted: u64,
+    forms: &[Form],
+    unseen: &mut Option<Shape>,
+    output: &mut Output,
+) -> Result<bool, Error> {
+    let mut rows = sqlx::raw_sql(fetch(wanted)).fetch(connection);
+    let mut fetched = 0;
+    let mut full = false;
+    while let Some(row) = rows.try_next().await.map_err(error::running)? {
+        if let Some(shape) = unseen.take() {
+            if !shape.is_of(row.columns()) {
+                return Err(plan_changed());
+            }
+            output.columns(shape.columns)?;
+        }
+        fetched += 1;
+        // The rest of a fetch is read even when it is not wanted: that leaves the session clean.
+        full = full || !output.row(printed(&row, forms, output)?).await?;
+    }
+    Ok(!full && fetched == wanted)
+}
+
+fn fetch(wanted: u64) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("FETCH FORWARD {wanted} FROM pulse"))
+}
+
+/// What PostgreSQL itself says of a prepared statement that is not read through a cursor.
+fn plan_changed() -> Error {
+    let message = "cached plan must not change result type".to_owned();
+    Error::Statement(SqlError { sqlstate: PLAN_CHANGED.to_owned(), message, ..SqlError::default() })
 }
 
 /// Opens the cursor; `suffix` follows the statement's text.
@@ -277,10 +364,24 @@ async fn declare(connection: &mut PgConnection, sql: &str, parameters: &[Value],
 /// The columns of a result without rows whose types the driver cannot look up: read from a row of NULLs beside it.
 async fn of_no_rows(connection: &mut PgConnection, sql: &GuardedSql, parameters: &[Value]) -> Result<Shape, Error> {
     simple(connection, "CLOSE pulse").await?;
-    let text = format!("SELECT q.* FROM (SELECT 1) one LEFT JOIN (\n{}\n", sql.text().trim_end().trim_end_matches(';'));
+    let text = format!("SELECT q.* FROM (SELECT 1) one LEFT JOIN (\n{}\n", without_end(sql.text()));
     declare(connection, &text, parameters, ") q ON true LIMIT 1").await?;
     let row = sqlx::raw_sql("FETCH FORWARD 1 FROM pulse").fetch_one(&mut *connection).await.map_err(error::running)?;
     Shape::named(connection, row.columns()).await
+}
+
+/// The statement without the semicolons and comments at its end.
+fn without_end(sql: &str) -> &str {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().unwrap_or_default();
+    let is_end = |token: &Token| matches!(token, Token::Whitespace(_) | Token::SemiColon | Token::EOF);
+    let Some(end) = tokens.iter().rfind(|token| !is_end(&token.token)).map(|token| token.span.end) else { return sql };
+    // Lines and columns count from 1, columns in characters.
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+    let lines = sql.split_inclusive('\n');
+    let line_start: usize = lines.take(count(end.line)).map(str::len).sum();
+    let line = &sql[line_start..];
+    let column = line.char_indices().nth(count(end.column)).map_or(line.len(), |(at, _)| at);
+    &sql[..line_start + column]
 }
 
 fn printed(row: &PgRow, forms: &[Form], output: &Output) -> Result<Row, Error> {

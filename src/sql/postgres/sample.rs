@@ -65,7 +65,8 @@ async fn column_values(
     let mut values = ColumnValues { distinct: Vec::new(), complete: true };
     let mut rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(error::running)? {
-        match row.try_get::<Option<String>, _>(0).map_err(error::running)? {
+        // Text that is not UTF-8, as a SQL_ASCII database may hold, is left out like a value that is too long.
+        match row.try_get::<Option<String>, _>(0).unwrap_or_default() {
             Some(text) if text.is_empty() => {}
             Some(_) if values.distinct.len() == most => values.complete = false,
             Some(text) => values.distinct.push(text),

@@ -29,7 +29,15 @@ const STATE: &str = "SELECT pg_catalog.concat_ws('|', \
     pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('search_path'), \
     pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'), \
     pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('bytea_output'), \
-    pg_catalog.current_setting('role'), session_user)";
+    pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('extra_float_digits'), \
+    pg_catalog.current_setting('lc_monetary'), pg_catalog.current_setting('xmloption'), \
+    pg_catalog.current_setting('idle_in_transaction_session_timeout'), pg_catalog.current_setting('row_security'), \
+    pg_catalog.current_setting('session_replication_role'), pg_catalog.current_setting('role'), session_user)";
+
+/// The number of the session's process. Text of a database without an encoding is not converted, which makes PostgreSQL
+/// refuse what is not UTF-8; so there the session asks for what is stored.
+const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid() FROM pg_catalog.set_config('client_encoding', \
+    CASE pg_catalog.current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false)";
 
 /// An open connection to one PostgreSQL server process.
 #[derive(Debug)]
@@ -69,7 +77,7 @@ impl Driver for Sessions {
             if connection.server_version_num().is_some_and(|version| version < OLDEST_VERSION) {
                 return Err(Error::Protocol("a PostgreSQL server older than version 13".to_owned()));
             }
-            let process = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await;
+            let process = sqlx::query_scalar(PROCESS).fetch_one(&mut connection).await;
             let process = process.map_err(error::connecting)?;
             let state = state(&mut connection).await?;
             return Ok(Session { connection, process, state });
@@ -78,7 +86,12 @@ impl Driver for Sessions {
     }
 
     async fn check(&self, session: &mut Session) -> Result<(), Error> {
-        if state(&mut session.connection).await? == session.state {
+        let now = match state(&mut session.connection).await {
+            // The end of a statement that was stopped comes before the answer.
+            Err(Error::Interrupted) => state(&mut session.connection).await,
+            now => now,
+        };
+        if now? == session.state {
             return Ok(());
         }
         Err(Error::Unavailable("the session's settings were changed".to_owned()))
@@ -114,11 +127,10 @@ async fn abandon(over: &mut PgConnection, victim: i32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Has `function` stop the process if it is at work; says whether it was.
+/// Has `function` stop the process if it is at work, or if the server does not track whether it is; says whether it was.
 async fn stop(over: &mut PgConnection, function: &'static str, victim: i32) -> Result<bool, Error> {
-    let sql = format!(
-        "SELECT {function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND state IN ('active', 'fastpath function call')"
-    );
+    let sql =
+        format!("SELECT {function}(pid) FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND state NOT LIKE 'idle%'");
     let stopped = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(victim).execute(over).await.map_err(error::running)?;
     Ok(stopped.rows_affected() > 0)
 }

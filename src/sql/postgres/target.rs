@@ -49,6 +49,14 @@ fn of_this_dialect(sql: &GuardedSql) -> Result<(), Error> {
     Err(Error::Internal(format!("a {} statement for a PostgreSQL database", sql.dialect().label())))
 }
 
+/// A function of the user's may have changed the session, be it only for the next statement.
+fn doubted(rest: Rest, sql: &GuardedSql) -> Rest {
+    match rest {
+        Rest::Nothing if sql.mentions_allowed_functions() => Rest::Settings,
+        rest => rest,
+    }
+}
+
 #[async_trait]
 impl Backend for Postgres {
     fn kind(&self) -> DatabaseKind {
@@ -85,6 +93,7 @@ impl Backend for Postgres {
                 let started = Instant::now();
                 let mut output = Output::held(limits);
                 let (done, rest) = run::unary(session, &sql, &parameters, &mut output).await;
+                let rest = doubted(rest, &sql);
                 (done.map(|()| output.whole(started.elapsed())), rest)
             }
             .boxed()
@@ -96,7 +105,13 @@ impl Backend for Postgres {
         of_this_dialect(&sql)?;
         let parameters = Arc::new(parameters);
         let work = move |mut output: Output| -> Work<Session, _> {
-            Box::new(move |session| async move { run::stream(session, &sql, &parameters, &mut output).await }.boxed())
+            Box::new(move |session| {
+                async move {
+                    let (done, rest) = run::stream(session, &sql, &parameters, &mut output).await;
+                    (done, doubted(rest, &sql))
+                }
+                .boxed()
+            })
         };
         self.reading.stream(limits, work).await
     }
@@ -111,7 +126,7 @@ impl Backend for Postgres {
                 let (done, rest) = run::write(session, &sql, &parameters, &mut output).await;
                 let written =
                     done.map(|affected_rows| Written { affected_rows, returned: output.whole(started.elapsed()) });
-                (written, rest)
+                (written, doubted(rest, &sql))
             }
             .boxed()
         });

@@ -5,18 +5,18 @@ use super::calendar::Interval;
 use super::types::{Form, Scalar};
 use crate::domain::Value;
 
-/// The value of a cell. Text that does not have its type's form stays what it is.
+/// The value of a cell. Text that does not have its type's form stays what it is, and what is not UTF-8 is bytes.
 pub(super) fn value(bytes: &[u8], form: &Form) -> Value {
-    let Ok(text) = std::str::from_utf8(bytes) else { return Value::Bytes(bytes.to_vec()) };
     match form {
-        Form::Scalar(kind) => scalar(text, *kind),
+        Form::Scalar(kind) => scalar(bytes, *kind),
         Form::Array { element, delimiter } => {
-            array(text, *element, *delimiter).unwrap_or_else(|| Value::Other(text.to_owned()))
+            array(bytes, *element, *delimiter).unwrap_or_else(|| scalar(bytes, Scalar::Other))
         }
     }
 }
 
-fn scalar(text: &str, kind: Scalar) -> Value {
+fn scalar(bytes: &[u8], kind: Scalar) -> Value {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Value::Bytes(bytes.to_vec()) };
     let typed = match kind {
         Scalar::Bool => Some(Value::Bool(text == "t")),
         Scalar::Bytes => text.strip_prefix("\\x").and_then(|digits| hex::decode(digits).ok()).map(Value::Bytes),
@@ -61,33 +61,37 @@ fn with_full_offset(time: &str) -> String {
 
 /// `{1,NULL,"a b"}`, nested for several dimensions, perhaps with bounds before it: `[2:3]={1,2}`
 /// (<https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO>).
-fn array(text: &str, element: Scalar, delimiter: u8) -> Option<Value> {
-    let text = if text.starts_with('[') { text.split_once('=')?.1 } else { text };
-    let mut reader = Reader { rest: text, element, delimiter: char::from(delimiter) };
+fn array(text: &[u8], element: Scalar, delimiter: u8) -> Option<Value> {
+    if delimiter == b' ' {
+        let words = text.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        return Some(Value::Array(words.map(|word| scalar(word, element)).collect()));
+    }
+    let bounds = if text.starts_with(b"[") { text.iter().position(|byte| *byte == b'=')? + 1 } else { 0 };
+    let mut reader = Reader { rest: &text[bounds..], element, delimiter };
     let value = reader.array()?;
     reader.rest.is_empty().then_some(value)
 }
 
 struct Reader<'a> {
-    rest: &'a str,
+    rest: &'a [u8],
     element: Scalar,
-    delimiter: char,
+    delimiter: u8,
 }
 
 impl Reader<'_> {
     fn array(&mut self) -> Option<Value> {
-        self.rest = self.rest.strip_prefix('{')?;
+        self.rest = self.rest.strip_prefix(b"{")?;
         let mut items = Vec::new();
-        if let Some(rest) = self.rest.strip_prefix('}') {
+        if let Some(rest) = self.rest.strip_prefix(b"}") {
             self.rest = rest;
             return Some(Value::Array(items));
         }
         loop {
             items.push(self.item()?);
-            let next = self.rest.chars().next()?;
-            self.rest = &self.rest[next.len_utf8()..];
-            match next {
-                '}' => return Some(Value::Array(items)),
+            let (next, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            match *next {
+                b'}' => return Some(Value::Array(items)),
                 next if next == self.delimiter => {}
                 _ => return None,
             }
@@ -95,29 +99,29 @@ impl Reader<'_> {
     }
 
     fn item(&mut self) -> Option<Value> {
-        match self.rest.chars().next()? {
-            '{' => self.array(),
-            '"' => self.quoted().map(|text| scalar(&text, self.element)),
+        match self.rest.first()? {
+            b'{' => self.array(),
+            b'"' => self.quoted().map(|text| scalar(&text, self.element)),
             _ => {
-                let end = self.rest.find(['}', self.delimiter])?;
+                let end = self.rest.iter().position(|byte| *byte == b'}' || *byte == self.delimiter)?;
                 let (word, rest) = self.rest.split_at(end);
                 self.rest = rest;
-                Some(if word == "NULL" { Value::Null } else { scalar(word, self.element) })
+                Some(if word == b"NULL" { Value::Null } else { scalar(word, self.element) })
             }
         }
     }
 
-    fn quoted(&mut self) -> Option<String> {
-        let mut text = String::new();
-        let mut characters = self.rest.char_indices().skip(1);
-        while let Some((at, character)) = characters.next() {
-            match character {
-                '\\' => text.push(characters.next()?.1),
-                '"' => {
+    fn quoted(&mut self) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut bytes = self.rest.iter().enumerate().skip(1);
+        while let Some((at, byte)) = bytes.next() {
+            match byte {
+                b'\\' => text.push(*bytes.next()?.1),
+                b'"' => {
                     self.rest = &self.rest[at + 1..];
                     return Some(text);
                 }
-                character => text.push(character),
+                byte => text.push(*byte),
             }
         }
         None
@@ -129,7 +133,7 @@ mod tests {
     use super::*;
 
     fn strings(text: &str) -> Option<Value> {
-        array(text, Scalar::Text, b',')
+        array(text.as_bytes(), Scalar::Text, b',')
     }
 
     fn text(text: &str) -> Value {
@@ -143,8 +147,8 @@ mod tests {
         assert_eq!(strings(r#"{"a \"b\" \\ , }"}"#), Some(Value::Array(vec![text("a \"b\" \\ , }")])));
         let row = |items: [i64; 2]| Value::Array(items.map(Value::Int64).to_vec());
         let nested = Some(Value::Array(vec![row([1, 2]), row([3, 4])]));
-        assert_eq!(array("[0:1][1:2]={{1,2},{3,4}}", Scalar::Int4, b','), nested);
-        let boxes = array("{(2,2),(1,1);(4,4),(3,3)}", Scalar::Other, b';');
+        assert_eq!(array(b"[0:1][1:2]={{1,2},{3,4}}", Scalar::Int4, b','), nested);
+        let boxes = array(b"{(2,2),(1,1);(4,4),(3,3)}", Scalar::Other, b';');
         assert_eq!(
             boxes,
             Some(Value::Array(vec![Value::Other("(2,2),(1,1)".into()), Value::Other("(4,4),(3,3)".into())]))
@@ -167,7 +171,7 @@ mod tests {
             ("\\x00ff", Scalar::Bytes, Value::Bytes(vec![0, 255])),
             ("$1,000.00", Scalar::Other, Value::Other("$1,000.00".into())),
         ] {
-            assert_eq!(scalar(given, kind), expected, "{given}");
+            assert_eq!(scalar(given.as_bytes(), kind), expected, "{given}");
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::sql::Error;
 pub(super) enum Form {
     /// A type of its own.
     Scalar(Scalar),
-    /// An array of one; `delimiter` parts its elements in text.
+    /// An array of one; `delimiter` parts its elements in text. A blank parts those of the two kinds of vectors, which
+    /// have no braces.
     Array { element: Scalar, delimiter: u8 },
 }
 
@@ -48,17 +49,28 @@ pub(super) enum Scalar {
 pub(super) struct Shape {
     pub columns: Vec<ResultColumn>,
     pub forms: Vec<Form>,
+    /// Object ids of the columns' types.
+    types: Vec<u32>,
 }
 
 impl Shape {
     pub fn of(columns: &[PgColumn]) -> Self {
         let forms: Vec<Form> = columns.iter().map(|column| form(column.type_info())).collect();
-        let columns = columns.iter().zip(&forms).map(|(column, form)| ResultColumn {
+        let named = columns.iter().zip(&forms).map(|(column, form)| ResultColumn {
             name: column.name().to_owned(),
             database_type: label(column.type_info()),
             kind: form.kind(),
         });
-        Self { columns: columns.collect(), forms }
+        let types = columns.iter().map(|column| oid(column.type_info())).collect();
+        Self { types, columns: named.collect(), forms }
+    }
+
+    /// Whether these are the same columns: their names and types.
+    pub fn is_of(&self, columns: &[PgColumn]) -> bool {
+        let same = |((known, kind), column): ((&ResultColumn, &u32), &PgColumn)| {
+            known.name == column.name() && *kind == oid(column.type_info())
+        };
+        self.columns.len() == columns.len() && self.columns.iter().zip(&self.types).zip(columns).all(same)
     }
 
     /// As [`Self::of`], for columns whose types the driver did not look up: the server is asked for their names.
@@ -118,20 +130,30 @@ impl Scalar {
 
 /// How cells of this type are read.
 pub(super) fn form(of: &PgTypeInfo) -> Form {
+    let of = behind_domains(of);
+    let PgTypeKind::Array(element) = kind(of) else { return Form::Scalar(scalar(of)) };
+    let delimiter = match (oid(of), oid(element)) {
+        (INT2_VECTOR | OID_VECTOR, _) => b' ',
+        // The one type whose arrays are parted by semicolons.
+        (_, BOX) => b';',
+        _ => b',',
+    };
+    Form::Array { element: scalar(element), delimiter }
+}
+
+/// The type that a domain, perhaps of domains, restricts.
+pub(super) fn behind_domains(of: &PgTypeInfo) -> &PgTypeInfo {
     match kind(of) {
-        // `box` is the one type whose arrays are parted by semicolons.
-        PgTypeKind::Array(element) => {
-            Form::Array { element: scalar(element), delimiter: if oid(element) == 603 { b';' } else { b',' } }
-        }
-        _ => Form::Scalar(scalar(of)),
+        PgTypeKind::Domain(base) => behind_domains(base),
+        _ => of,
     }
 }
 
 /// The scalar form of a type; parameters are encoded by it too.
 pub(super) fn scalar(of: &PgTypeInfo) -> Scalar {
+    let of = behind_domains(of);
     match kind(of) {
         PgTypeKind::Enum(_) => Scalar::Text,
-        PgTypeKind::Domain(base) => scalar(base),
         _ => built_in(oid(of)).map_or(Scalar::Other, |(scalar, _)| scalar),
     }
 }
@@ -139,6 +161,8 @@ pub(super) fn scalar(of: &PgTypeInfo) -> Scalar {
 /// The name that PostgreSQL's own `format_type` gives.
 pub(super) fn label(of: &PgTypeInfo) -> String {
     match kind(of) {
+        _ if oid(of) == INT2_VECTOR => "int2vector".to_owned(),
+        _ if oid(of) == OID_VECTOR => "oidvector".to_owned(),
         PgTypeKind::Array(element) => format!("{}[]", label(element)),
         _ => match built_in(oid(of)) {
             Some((_, name)) => name.to_owned(),
@@ -160,6 +184,9 @@ fn kind(of: &PgTypeInfo) -> &PgTypeKind {
 
 /// Object ids from here on are given out to users' objects.
 const FIRST_OF_USERS: u32 = 16_384;
+const INT2_VECTOR: u32 = 22;
+const OID_VECTOR: u32 = 30;
+const BOX: u32 = 603;
 
 fn oid(of: &PgTypeInfo) -> u32 {
     of.oid().map_or(0, |oid| oid.0)

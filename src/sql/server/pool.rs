@@ -60,6 +60,8 @@ pub(in crate::sql) enum Rest {
     Nothing,
     /// Rows that nobody wants.
     Rows,
+    /// Settings that a function of the user's may have changed.
+    Settings,
 }
 
 /// Something to do with a session.
@@ -80,6 +82,8 @@ struct Shared<D: Driver> {
     idle: Mutex<Vec<Idle<D::Session>>>,
     /// Whether a task closes what stays unused.
     reaping: AtomicBool,
+    /// Held while a statement is stopped: what stops it is one session, however many are stopped.
+    stopping: tokio::sync::Mutex<()>,
 }
 
 struct Idle<S> {
@@ -90,9 +94,15 @@ struct Idle<S> {
 impl<D: Driver> Pool<D> {
     pub fn new(driver: D, options: Options) -> Self {
         let permits = Arc::new(Semaphore::new(options.connections));
-        let shared =
-            Arc::new(Shared { driver, options, permits, idle: Mutex::default(), reaping: AtomicBool::new(false) });
-        Self { shared }
+        let shared = Shared {
+            driver,
+            options,
+            permits,
+            idle: Mutex::default(),
+            reaping: AtomicBool::new(false),
+            stopping: tokio::sync::Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Does something with a session. Dropping the future, or running longer than `longest`, stops it in the database.
@@ -182,9 +192,12 @@ impl<D: Driver> Shared<D> {
             () = stop.cancelled() => Error::Interrupted,
             () = sleep_until(until) => Error::Timeout(longest),
         };
-        self.cancel(id, Extent::Session).await;
-        drop(session);
-        drop(permit);
+        // The answer does not wait for the server, but the next statement does.
+        tokio::spawn(async move {
+            self.cancel(id, Extent::Session).await;
+            drop(session);
+            drop(permit);
+        });
         Err(stopped)
     }
 
@@ -197,8 +210,14 @@ impl<D: Driver> Shared<D> {
             if age < FRESH {
                 return Ok(session);
             }
-            if age < self.options.idle && self.is_healthy(&mut session).await {
-                return Ok(session);
+            if age >= self.options.idle {
+                continue;
+            }
+            match timeout(self.options.connect_timeout, self.driver.check(&mut session)).await {
+                Ok(Ok(())) => return Ok(session),
+                Ok(Err(_)) => {}
+                // The others are no younger, and would be waited for as long.
+                Err(_elapsed) => self.idle().clear(),
             }
         }
     }
@@ -217,7 +236,7 @@ impl<D: Driver> Shared<D> {
         if rest == Rest::Rows {
             self.cancel(self.driver.id(&session), Extent::Statement).await;
         }
-        let doubtful = rest == Rest::Rows || error.is_some();
+        let doubtful = rest != Rest::Nothing || error.is_some();
         let usable = error.is_none_or(Error::leaves_session) && (!doubtful || self.is_healthy(&mut session).await);
         if usable && !self.permits.is_closed() {
             self.keep(session);
@@ -242,6 +261,7 @@ impl<D: Driver> Shared<D> {
     /// Stops what the session runs, over an idle session or a new one.
     async fn cancel(self: &Arc<Self>, victim: u64, extent: Extent) {
         let stopped = timeout(CANCEL_TIMEOUT, async {
+            let _one_at_a_time = self.stopping.lock().await;
             let idle = self.idle().pop();
             if let Some(Idle { mut session, .. }) = idle
                 && self.driver.cancel(&mut session, victim, extent).await.is_ok()

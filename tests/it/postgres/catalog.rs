@@ -95,7 +95,7 @@ async fn every_kind_of_thing_is_read() {
     let labels = ["new", "paid", "it's sent"];
     for (name, declared, kind, nullable, default, labels, generated) in [
         ("region", "integer", ColumnType::Integer, false, None, [].as_slice(), false),
-        ("number", "bigint", ColumnType::Integer, false, None, &[], true),
+        ("number", "bigint", ColumnType::Integer, false, None, &[], false),
         ("country", "character(2)", ColumnType::Text, true, None, &[], false),
         ("email", "text", ColumnType::Text, true, None, &[], false),
         ("state", "sales.state", ColumnType::Text, false, Some("'new'::sales.state"), &labels, false),

@@ -28,6 +28,9 @@ fn target(server: &DatabaseServer, user: User, database: &str) -> ServerTarget {
     }
 }
 
+/// Gives rows for ever, as they are asked for.
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1::bigint UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+
 /// As the user who may only read.
 fn opened(database: &servers::Database<'_>, options: Options) -> Database {
     Database::new(Target::Postgresql(target(database.server, READ_ONLY, &database.name)), options)

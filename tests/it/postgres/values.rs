@@ -18,8 +18,7 @@ CREATE DOMAIN low_price AS price CHECK (value < 10);
 CREATE DOMAIN numbers AS int[];
 CREATE DOMAIN feeling AS mood;
 CREATE TYPE pair AS (n int, \"a b\" text);
-CREATE TYPE node AS (id int);
-ALTER TYPE node ADD ATTRIBUTE children node[];
+CREATE TYPE node AS (id int, pairs pair[]);
 CREATE TYPE float_range AS RANGE (subtype = float8);
 CREATE FUNCTION nothing() RETURNS void LANGUAGE sql AS '';
 ";
@@ -277,7 +276,7 @@ const EXPRESSIONS: &[(ColumnType, &[&str])] = &[
             "'[1.5,2.5]'::float_range",
             "ROW(1, 'a \"b\", c')::pair",
             "ROW(NULL, NULL)::pair",
-            "ROW(1, ARRAY[ROW(2, NULL)::node])::node",
+            "ROW(1, ARRAY[ROW(2, NULL)::pair])::node",
             "'{[1,2),[5,6)}'::int4multirange",
             "'{[2024-01-01,2024-02-01)}'::datemultirange",
             "'{}'::nummultirange",

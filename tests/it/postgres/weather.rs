@@ -5,7 +5,7 @@ use std::time::Duration;
 use pulse::domain::{Tls, TlsMode, Value};
 use pulse::sql::{Database, Error, Limits, Options, ServerTarget, Target, Unreachable};
 
-use super::{executed, guarded, one_connection, opened, streamed, target, value, without_limits};
+use super::{ENDLESS, executed, guarded, one_connection, opened, streamed, target, value, without_limits};
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::servers::{self, CERTIFICATE, CERTIFICATES, READ_ONLY, User, free_port};
 
@@ -269,7 +269,7 @@ async fn a_full_server_is_busy() {
     let server = servers::postgres_of_its_own(&["max_connections = 6", "superuser_reserved_connections = 3"]).await;
     let home = server.fresh_database("full").await;
     let (first, second) = (opened(&home, Options::default()), opened(&home, Options::default()));
-    let endless = guarded("SELECT generate_series(1, 1000000000000)");
+    let endless = guarded(ENDLESS);
     let mut streams = Vec::new();
     for _ in 0..3 {
         streams.push(first.stream(endless.clone(), Vec::new(), without_limits()).await.unwrap());

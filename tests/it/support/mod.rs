@@ -12,3 +12,4 @@ pub mod proxy;
 pub mod script;
 pub mod server;
 pub mod servers;
+pub mod statements;
