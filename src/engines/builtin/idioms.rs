@@ -84,8 +84,7 @@ fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
     let done = moment(tokens, at, names);
     let length = done.as_ref().map_or(1, |(_, length)| *length);
     // "Who was hired first": somebody of the table with that date.
-    let somebody =
-        is(0, &["who"]) && tokens.get(1..at).is_some_and(|between| between.iter().all(|token| token.lemma == "be"));
+    let somebody = is(0, &["who"]) && (1..at).all(|at| is(at, &["is", "was", "were", "has", "been"]));
     match (rank(at + length), done) {
         (Some(rank), Some((moment, _))) if ends(at + length + 1) => {
             let who = if somebody { format!("the {} ", moment.table) } else { String::new() };
