@@ -8,9 +8,9 @@ use std::path::Path;
 use pulse::pb::v1::run_workflow_request::Source;
 use pulse::pb::v1::value::Kind;
 use pulse::pb::v1::workflow_event::Event;
-use pulse::pb::v1::{ConnectionSpec, Engine, RunWorkflowRequest};
+use pulse::pb::v1::{ConnectionSpec, Engine, ExecuteQueryRequest, RunWorkflowRequest};
 
-use crate::support::databases::{cells, spec};
+use crate::support::databases::{cells, spec, statement};
 use crate::support::follow::reason;
 use crate::support::server::Server;
 use crate::support::servers::{self, READ_ONLY, READ_WRITE};
@@ -77,6 +77,9 @@ const ABOUT_PEOPLE: &[(&str, &[&[&str]])] = &[
     ("What is the average age of people?", &[&["23.6"]]),
     ("How many people have born in 1990?", &[&["2"]]),
 ];
+
+/// More than any answer has.
+const MOST_ROWS: i32 = 100_000;
 
 /// A server with the same data in three databases: connection ids of SQLite, PostgreSQL and MariaDB.
 struct Three {
@@ -156,9 +159,12 @@ async fn answer(server: &mut Server, connection: &str, question: &str) -> Option
         }
         other => panic!("`{question}` ends with {other:?}"),
     };
-    let result = server.execute(connection, &completed.sql).await.unwrap_or_else(|status| {
-        panic!("`{question}` became `{}`, which fails with {status:?}", completed.sql);
-    });
+    let request = ExecuteQueryRequest { max_rows: MOST_ROWS, ..statement(connection, &completed.sql) };
+    let result =
+        server.queries.execute_query(request).await.map(tonic::Response::into_inner).unwrap_or_else(|status| {
+            panic!("`{question}` became `{}`, which fails with {status:?}", completed.sql);
+        });
+    assert!(!result.truncated, "`{question}` has too many rows");
     let rows = cells(&result).into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
     Some(Answer { sql: completed.sql, rows })
 }

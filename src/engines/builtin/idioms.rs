@@ -92,7 +92,8 @@ fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
         }
         (Some(rank), None) if ends(at + length + 1) => Some((rank.to_owned(), length + 1)),
         (None, Some((moment, _)))
-            if is(at + length, &["in", "after", "before", "since", "between", "during", "on"]) =>
+            if moment.among_others
+                && is(at + length, &["in", "after", "before", "since", "between", "during", "on"]) =>
         {
             Some((format!("with {}", moment.column), length))
         }
@@ -104,6 +105,8 @@ fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
 struct Moment {
     column: String,
     table: String,
+    /// Whether the table has other dates, so that "in 2003" alone could mean them.
+    among_others: bool,
 }
 
 /// The date column that a verb names, and how many tokens the verb takes: "hired", "signed up".
@@ -115,7 +118,11 @@ fn moment(tokens: &[Token], at: usize, names: &Names) -> Option<(Moment, usize)>
             Target::Column(col) if link.score >= 0.6 && is_date(names, col) => Some(col),
             _ => None,
         })?;
-        Some(Moment { column: names.words(col).join(" "), table: names.table_words(col.table).join(" ") })
+        Some(Moment {
+            column: names.words(col).join(" "),
+            table: names.table_words(col.table).join(" "),
+            among_others: names.columns(col.table).filter(|col| is_date(names, *col)).count() > 1,
+        })
     };
     if let Some(particle) = tokens.get(at + 1).filter(|token| matches!(token.folded.as_str(), "up" | "in" | "out")) {
         let stem = verb.folded.strip_suffix("ed").unwrap_or(&verb.folded);
