@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream;
+use moka::future::Cache;
 
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
 use super::{evidence, writes};
@@ -18,6 +19,10 @@ use crate::domain::{
 use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
 use crate::sql::{Database, Error, GuardedSql, Limits, ResultSet, Written, analyse};
 use crate::store::Store;
+
+/// Memory for statements that passed the guard, and about how much of it a byte of text takes with its tree of facts.
+const PASSED_BYTES: u64 = 4 << 20;
+const BYTES_PER_PASSED_BYTE: usize = 20;
 
 /// Where target databases come from; `connections` is the real one.
 #[async_trait]
@@ -51,12 +56,18 @@ pub struct Service {
     databases: Arc<dyn Databases>,
     store: Arc<dyn Store>,
     options: Options,
+    /// Statements that passed the guard, by policy and text.
+    passed: Cache<(Policy, String), GuardedSql>,
 }
 
 impl Service {
     /// A service over the databases of `directory`; the store keeps what writes were answered.
     pub fn new(directory: impl Databases + 'static, store: Arc<dyn Store>, options: Options) -> Self {
-        Self { databases: Arc::new(directory), store, options }
+        let weigh = |(_, text): &(Policy, String), _: &GuardedSql| {
+            u32::try_from(BYTES_PER_PASSED_BYTE * text.len()).unwrap_or(u32::MAX)
+        };
+        let passed = Cache::builder().weigher(weigh).max_capacity(PASSED_BYTES).build();
+        Self { databases: Arc::new(directory), store, options, passed }
     }
 
     /// Runs a statement and returns its result, cut at the limits. Dropping the future stops the statement.
@@ -130,7 +141,7 @@ impl Service {
         let (connection, database) = self.databases.database(who, connection).await?;
         admit(&connection, &intent)?;
         let schema = self.databases.schema(who, connection.id).await?;
-        let checked = guard::check(&statement.sql, &policy(&connection, &intent));
+        let checked = self.check(&statement.sql, policy(&connection, &intent)).await;
         let tables = checked.as_ref().map_or_else(|_| Vec::new(), |sql| table_names(sql, &schema));
         let target = Some((&connection, &database));
         let evidence = gather(checked, statement, target, &schema, &ValueIndex::default()).await?;
@@ -149,11 +160,11 @@ impl Service {
         match source {
             Source::Connection(id) => {
                 let (connection, database) = self.databases.database(who, *id).await?;
-                let checked = guard::check(&statement.sql, &policy(&connection, &Intent::Read));
+                let checked = self.check(&statement.sql, policy(&connection, &Intent::Read)).await;
                 gather(checked, statement, Some((&connection, &database)), &facts.schema, &facts.values).await
             }
             Source::InlineSchema(schema) => {
-                let checked = guard::check(&statement.sql, &Policy::reads(schema.dialect));
+                let checked = self.check(&statement.sql, Policy::reads(schema.dialect)).await;
                 gather(checked, statement, None, &facts.schema, &facts.values).await
             }
         }
@@ -169,9 +180,20 @@ impl Service {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, id).await?;
         admit(&connection, intent)?;
-        let sql = guard::check(&statement.sql, &policy(&connection, intent));
+        let sql = self.check(&statement.sql, policy(&connection, intent)).await;
         let sql = sql.map_err(|refusal| hint_at_writing(refusal.into(), &connection, intent))?;
         Ok(Prepared { connection, database, sql, parameters: statement.parameters })
+    }
+
+    /// The guard's verdict. It depends on nothing but the policy and the text, so the same text is checked once.
+    async fn check(&self, text: &str, policy: Policy) -> Result<GuardedSql, Refusal> {
+        let key = (policy, text.to_owned());
+        if let Some(passed) = self.passed.get(&key).await {
+            return Ok(passed);
+        }
+        let sql = guard::check(text, &key.0)?;
+        self.passed.insert(key, sql.clone()).await;
+        Ok(sql)
     }
 
     fn check_parameters(&self, parameters: &[Value]) -> Result<(), Failure> {
@@ -293,17 +315,26 @@ fn failure(error: Error, connection: &Connection) -> Failure {
     connections::from_target(error, &connection.database).with("connection_id", connection.id)
 }
 
+/// A line for every statement: of a write always, of a read at `debug`, for there are thousands a second.
 fn record(event: &'static str, prepared: &Prepared, row_count: u64, truncated: bool, execution_time: Duration) {
-    tracing::info!(
-        connection_id = %prepared.connection.id,
-        tenant = %prepared.connection.tenant,
-        sql_bytes = prepared.sql.text().len(),
-        parameter_count = prepared.parameters.len(),
-        row_count,
-        truncated,
-        execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX),
-        "{event}"
-    );
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                connection_id = %prepared.connection.id,
+                tenant = %prepared.connection.tenant,
+                sql_bytes = prepared.sql.text().len(),
+                parameter_count = prepared.parameters.len(),
+                row_count,
+                truncated,
+                execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX),
+                "{event}"
+            )
+        };
+    }
+    match prepared.sql.effect() {
+        Effect::Read => line!(debug),
+        Effect::Write | Effect::Ddl => line!(info),
+    }
 }
 
 /// Measures what there is to measure; an error is a target that cannot be asked, not a statement that is wrong.

@@ -32,7 +32,7 @@ pub enum Effect {
 
 /// Which statements that write a policy admits. None of them admits privileges, files, functions, triggers, extensions,
 /// settings or transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Writes {
     /// None.
     #[default]
@@ -44,7 +44,7 @@ pub enum Writes {
 }
 
 /// What a statement may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// The dialect of the connection.
     pub kind: DatabaseKind,
