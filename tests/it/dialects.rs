@@ -160,10 +160,10 @@ async fn answer(server: &mut Server, connection: &str, question: &str) -> Option
         other => panic!("`{question}` ends with {other:?}"),
     };
     let request = ExecuteQueryRequest { max_rows: MOST_ROWS, ..statement(connection, &completed.sql) };
-    let result =
-        server.queries.execute_query(request).await.map(tonic::Response::into_inner).unwrap_or_else(|status| {
-            panic!("`{question}` became `{}`, which fails with {status:?}", completed.sql);
-        });
+    let result = match server.queries.execute_query(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => panic!("`{question}` became `{}`, which fails with {status:?}", completed.sql),
+    };
     assert!(!result.truncated, "`{question}` has too many rows");
     let rows = cells(&result).into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
     Some(Answer { sql: completed.sql, rows })

@@ -1,7 +1,7 @@
 //! Everything that the three dialects spell differently, in one place.
 //!
 //! The same query must give the same rows everywhere, so this decides meaning too, where a dialect's own spelling means
-//! something else: texts are equal when they are spelled alike (`MySQL`'s collations ignore case and accents), they sort by
+//! something else: texts are equal when they are spelled alike (MySQL's collations ignore case and accents), they sort by
 //! code points (a server's locale sorts as its installer chose), NULL sorts before everything, text that is searched for is
 //! found in any case, and averages are not rounded.
 
@@ -15,7 +15,7 @@ use crate::domain::{Column, ColumnType, DatabaseKind, Schema, Table};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dialect<'a> {
     schema: &'a Schema,
-    /// With several namespaces on `MySQL` nobody says which is the connection's own.
+    /// With several namespaces on MySQL nobody says which is the connection's own.
     several_namespaces: bool,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Dialect<'a> {
         self.text(text) + collation
     }
 
-    /// A number that a column is compared with: flags of `PostgreSQL` are no numbers.
+    /// A number that a column is compared with: flags of PostgreSQL are no numbers.
     pub(crate) fn number_like_in(self, column: &Column, number: &str) -> String {
         match number {
             "1" if self.is_flag(column) => "TRUE".to_owned(),
@@ -91,8 +91,8 @@ impl<'a> Dialect<'a> {
 
     // ---- columns: `sql` is the column as it stands in the statement ----
 
-    /// The column to compare with numbers and to compute with: texts may hold numbers too, which `SQLite` takes as they are.
-    /// A text that starts with no number is none in `PostgreSQL`, where the others say 0.
+    /// The column to compare with numbers and to compute with: texts may hold numbers too, which SQLite takes as they are.
+    /// A text that starts with no number is none in PostgreSQL, where the others say 0.
     pub(crate) fn number(self, column: &Column, sql: String) -> String {
         match self.schema.dialect {
             _ if column.kind != ColumnType::Text => sql,
@@ -104,7 +104,7 @@ impl<'a> Dialect<'a> {
         }
     }
 
-    /// The column to average: `MySQL` rounds averages of whole and decimal numbers.
+    /// The column to average: MySQL rounds averages of whole and decimal numbers.
     pub(crate) fn averaged(self, column: &Column, sql: String) -> String {
         let rounds = self.schema.dialect == DatabaseKind::Mysql && column.kind != ColumnType::Float;
         if rounds { format!("CAST({sql} AS DOUBLE)") } else { self.number(column, sql) }
@@ -119,7 +119,7 @@ impl<'a> Dialect<'a> {
         }
     }
 
-    /// The column to compare with a first or a last text; on `MySQL` the text says how, see [`Self::text_like_in`].
+    /// The column to compare with a first or a last text; on MySQL the text says how, see [`Self::text_like_in`].
     pub(crate) fn ranged(self, column: &Column, sql: String) -> String {
         if self.folds(column) { sql } else { self.ordered(column, sql) }
     }

@@ -348,7 +348,7 @@ fn bag<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.join(" ")
 }
 
-/// Words that names run together, as `hiredate` and `countryid`: `PostgreSQL` folds the humps of `HireDate` away.
+/// Words that names run together, as `hiredate` and `countryid`: PostgreSQL folds the humps of `HireDate` away.
 #[derive(Default)]
 struct Parts(HashSet<String>);
 
