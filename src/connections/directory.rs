@@ -92,7 +92,6 @@ pub struct Saved {
 
 /// What is to be tried.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "lives for one call, on the stack")]
 pub enum Tested {
     /// A saved connection.
     Saved(ConnectionId),
@@ -234,10 +233,8 @@ impl Directory {
             let create_time = before.connection.create_time;
             let (mut connection, secrets) = self.changed(who, before, &spec, &paths)?;
             connection.create_time = create_time;
-            let warnings = match same_target {
-                true => Vec::new(),
-                false => self.try_target(&connection, &secrets, skip_test).await?,
-            };
+            let warnings =
+                if same_target { Vec::new() } else { self.try_target(&connection, &secrets, skip_test).await? };
             if validate_only {
                 self.refuse_taken_name(who, &connection).await?;
                 return Ok(Saved { connection, warnings });

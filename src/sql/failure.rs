@@ -21,6 +21,7 @@ impl From<Refusal> for Failure {
 }
 
 impl From<Error> for Failure {
+    #[expect(clippy::too_many_lines, reason = "one flat match, a line or a few for each error")]
     fn from(error: Error) -> Self {
         match error {
             Error::FileMissing => Self::new(

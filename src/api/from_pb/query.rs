@@ -172,7 +172,6 @@ fn decimal(text: String) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     fn wire(kind: Kind) -> pb::Value {
         pb::Value { kind: Some(kind) }
@@ -226,14 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn writes_are_not_there_yet() {
-        let write = pb::ExecuteQueryRequest {
+    fn a_write_is_asked_for() {
+        let request = |allow_write| pb::ExecuteQueryRequest {
             connection_id: ConnectionId::generate().to_string(),
             sql: "DELETE FROM t".into(),
-            allow_write: true,
+            allow_write,
+            request_id: "once".into(),
             ..Default::default()
         };
-        let Err(failure) = execute_query(write) else { panic!("accepted") };
-        assert_eq!(failure.reason, Reason::NotImplemented);
+        let intent =
+            |allow_write| execute_query(request(allow_write)).unwrap_or_else(|failure| panic!("{failure}")).intent;
+        assert!(matches!(intent(true), Intent::Write { request: Some(key) } if key.id == "once"));
+        assert!(matches!(intent(false), Intent::Read));
     }
 }

@@ -150,13 +150,9 @@ impl<'a> Rewriter<'a> {
         matches!(self.token(at), Some(Token::Word(_)))
     }
 
-    fn before(&self, at: usize, test: impl Fn(usize) -> bool) -> bool {
-        at.checked_sub(1).is_some_and(test)
-    }
-
     /// Whether the word stands in the parentheses of a call of one of these, at the outermost level.
     fn is_argument_of(&self, at: usize, functions: &[&str]) -> bool {
-        self.around[at].is_some_and(|open| self.before(open, |name| self.is_any(name, functions)))
+        self.around[at].is_some_and(|open| before(open, |name| self.is_any(name, functions)))
     }
 
     fn replace(&mut self, at: usize, by: Vec<Token>) {
@@ -177,8 +173,15 @@ impl<'a> Rewriter<'a> {
         if at == 0 && self.is(at, "TABLE") && self.is_name(at + 1) {
             self.replace(at, vec![keyword(Keyword::SELECT), Token::Mul, keyword(Keyword::FROM)]);
         }
+        // TRIM(BOTH FROM a)
+        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"])
+            && self.is(at + 1, "FROM")
+            && self.is_argument_of(at, &["trim"])
+        {
+            self.drop([at, at + 1]);
+        }
         // OVER (… EXCLUDE TIES)
-        if self.is(at, "EXCLUDE") && self.before(at, |before| self.is_any(before, &["ROW", "PRECEDING", "FOLLOWING"])) {
+        if self.is(at, "EXCLUDE") && before(at, |before| self.is_any(before, &["ROW", "PRECEDING", "FOLLOWING"])) {
             let forms: [&[&str]; 4] = [&["CURRENT", "ROW"], &["GROUP"], &["TIES"], &["NO", "OTHERS"]];
             let form = forms.into_iter().find(|form| self.reads(at + 1, form));
             if let Some(form) = form.filter(|form| self.is_symbol(at + 1 + form.len(), &Token::RParen)) {
@@ -192,7 +195,7 @@ impl<'a> Rewriter<'a> {
         self.recursion_order(at);
         self.xml(at);
         // x ISNULL
-        let is_postfix = at > 0 && !self.before(at, |before| self.is_symbol(before, &Token::Period));
+        let is_postfix = at > 0 && !before(at, |before| self.is_symbol(before, &Token::Period));
         if is_postfix && self.is(at, "ISNULL") && !self.is_symbol(at + 1, &Token::LParen) {
             self.replace(at, vec![keyword(Keyword::IS), keyword(Keyword::NULL)]);
         }
@@ -208,11 +211,11 @@ impl<'a> Rewriter<'a> {
             self.drop([at]);
         }
         // BETWEEN SYMMETRIC a AND b
-        if self.is_any(at, &["SYMMETRIC", "ASYMMETRIC"]) && self.before(at, |before| self.is(before, "BETWEEN")) {
+        if self.is_any(at, &["SYMMETRIC", "ASYMMETRIC"]) && before(at, |before| self.is(before, "BETWEEN")) {
             self.drop([at]);
         }
         // LIKE ALL (array)
-        if self.is_any(at, &["ALL", "SOME"]) && self.before(at, |before| self.is_any(before, &["LIKE", "ILIKE"])) {
+        if self.is_any(at, &["ALL", "SOME"]) && before(at, |before| self.is_any(before, &["LIKE", "ILIKE"])) {
             self.replace(at, vec![keyword(Keyword::ANY)]);
         }
         // GROUP BY DISTINCT …
@@ -237,7 +240,7 @@ impl<'a> Rewriter<'a> {
         }
         // FROM ROWS FROM (f(…), g(…))
         if self.reads(at, &["ROWS", "FROM"])
-            && self.before(at, |before| self.is_any(before, &["FROM", "JOIN"]) || self.is_symbol(before, &Token::Comma))
+            && before(at, |before| self.is_any(before, &["FROM", "JOIN"]) || self.is_symbol(before, &Token::Comma))
             && let Some(close) = self.closing.get(at + 2).copied().flatten()
         {
             self.drop([at, at + 1, at + 2, close]);
@@ -254,7 +257,7 @@ impl<'a> Rewriter<'a> {
 
     /// `SEARCH DEPTH FIRST BY a SET b` and `CYCLE a SET b [TO c DEFAULT d] USING e` after a recursive CTE.
     fn recursion_order(&mut self, at: usize) {
-        let follows_query = self.before(at, |before| self.is_symbol(before, &Token::RParen) || self.is_edited(before));
+        let follows_query = before(at, |before| self.is_symbol(before, &Token::RParen) || self.is_edited(before));
         if !follows_query {
             return;
         }
@@ -302,7 +305,7 @@ impl<'a> Rewriter<'a> {
 
     /// The keywords inside the XML functions of the standard.
     fn xml(&mut self, at: usize) {
-        let is_first = self.before(at, |before| self.is_symbol(before, &Token::LParen));
+        let is_first = before(at, |before| self.is_symbol(before, &Token::LParen));
         if is_first && self.is(at, "NAME") && self.is_name(at + 1) && self.is_argument_of(at, &["xmlelement", "xmlpi"])
         {
             self.drop([at]);
@@ -333,7 +336,7 @@ impl<'a> Rewriter<'a> {
                 self.drop([at + 1, at + 2]);
             }
         }
-        if self.is(at, "DOCUMENT") && self.before(at, |before| self.is_any(before, &["IS", "NOT"])) {
+        if self.is(at, "DOCUMENT") && before(at, |before| self.is_any(before, &["IS", "NOT"])) {
             self.replace(at, vec![keyword(Keyword::NULL)]);
         }
     }
@@ -354,7 +357,7 @@ impl<'a> Rewriter<'a> {
         ];
         self.common(at);
         // a MOD b
-        let follows_operand = self.before(at, |before| match self.token(before) {
+        let follows_operand = before(at, |before| match self.token(before) {
             Some(Token::Number(..) | Token::RParen | Token::SingleQuotedString(_)) => true,
             Some(Token::Word(_)) => !self.is_symbol(at + 1, &Token::LParen),
             _ => false,
@@ -366,12 +369,12 @@ impl<'a> Rewriter<'a> {
         if self.is_symbol(at, &Token::ExclamationMark) {
             self.replace(at, vec![keyword(Keyword::NOT)]);
         }
-        // TRIM(BOTH FROM a)
-        if self.is_any(at, &["BOTH", "LEADING", "TRAILING"])
-            && self.is(at + 1, "FROM")
-            && self.is_argument_of(at, &["trim"])
+        // CAST(a AS CHAR CHARACTER SET utf8mb4)
+        if self.reads(at, &["CHARACTER", "SET"])
+            && self.is_name(at + 2)
+            && self.is_argument_of(at, &["cast", "convert"])
         {
-            self.drop([at, at + 1]);
+            self.drop(at..=at + 2);
         }
         // @@session.time_zone
         if let (Some(Token::Word(scope)), Some(Token::Word(name))) = (self.token(at), self.token(at + 2))
@@ -383,7 +386,7 @@ impl<'a> Rewriter<'a> {
             self.drop([at + 1, at + 2]);
         }
         // INTERVAL '1:30' HOUR_MINUTE, EXTRACT(YEAR_MONTH FROM d): reserved words, so never names
-        if self.is_any(at, &COMPOSITE_UNITS) && !self.before(at, |before| self.is_symbol(before, &Token::Period)) {
+        if self.is_any(at, &COMPOSITE_UNITS) && !before(at, |before| self.is_symbol(before, &Token::Period)) {
             self.replace(at, vec![keyword(Keyword::DAY)]);
         }
         // INTERVAL(a, b, c) is a function
@@ -404,6 +407,19 @@ impl<'a> Rewriter<'a> {
             self.replace(at, vec![keyword(Keyword::NULL)]);
             self.drop([at + 1]);
         }
+        self.mysql_describe(at);
+        // FROM (a, b) JOIN …
+        if self.is_symbol(at, &Token::Comma)
+            && self.around[at].is_some_and(|open| {
+                before(open, |before| self.is_any(before, &["FROM", "JOIN"]))
+                    && !self.is_any(open + 1, &["SELECT", "WITH", "VALUES"])
+            })
+        {
+            self.replace(at, vec![keyword(Keyword::CROSS), keyword(Keyword::JOIN)]);
+        }
+    }
+
+    fn mysql_describe(&mut self, at: usize) {
         // EXPLAIN EXTENDED SELECT …
         if at == 1
             && self.is_any(0, &["EXPLAIN", "DESCRIBE", "DESC"])
@@ -422,21 +438,12 @@ impl<'a> Rewriter<'a> {
         {
             self.drop([at]);
         }
-        // FROM (a, b) JOIN …
-        if self.is_symbol(at, &Token::Comma)
-            && self.around[at].is_some_and(|open| {
-                self.before(open, |before| self.is_any(before, &["FROM", "JOIN"]))
-                    && !self.is_any(open + 1, &["SELECT", "WITH", "VALUES"])
-            })
-        {
-            self.replace(at, vec![keyword(Keyword::CROSS), keyword(Keyword::JOIN)]);
-        }
     }
 
     fn sqlite(&mut self, at: usize) {
         self.common(at);
         // x ISNULL
-        let is_postfix = at > 0 && !self.before(at, |before| self.is_symbol(before, &Token::Period));
+        let is_postfix = at > 0 && !before(at, |before| self.is_symbol(before, &Token::Period));
         if is_postfix && self.is(at, "ISNULL") {
             self.replace(at, vec![keyword(Keyword::IS), keyword(Keyword::NULL)]);
         }
@@ -472,6 +479,10 @@ impl<'a> Rewriter<'a> {
             }
         }
     }
+}
+
+fn before(at: usize, test: impl Fn(usize) -> bool) -> bool {
+    at.checked_sub(1).is_some_and(test)
 }
 
 fn keyword(keyword: Keyword) -> Token {

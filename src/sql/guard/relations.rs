@@ -29,7 +29,7 @@ const POSTGRESQL: [&str; 23] = [
     "pg_cursors",
 ];
 
-/// Tables of MySQL's information_schema that show other sessions, their statements, or plain text of stored rows.
+/// Tables of MySQL's `information_schema` that show other sessions, their statements, or plain text of stored rows.
 const MYSQL_SESSIONS: [&str; 9] = [
     "processlist",
     "innodb_trx",

@@ -147,7 +147,7 @@ fn mysql(rest: &[&TokenWithSpan], policy: &Policy) -> Option<Result<Option<Vec<T
             };
         }
     }
-    filter(rest).map(Ok)
+    filter(rest).map(|condition| Ok((!condition.is_empty()).then_some(condition)))
 }
 
 /// A name of one or two parts, and what stands behind it.
@@ -162,16 +162,16 @@ fn name<'a, 'b>(rest: &'b [&'a TokenWithSpan], policy: &Policy) -> Option<Result
     Some(query::allowed_relation(&parts, span, policy).map(|()| behind))
 }
 
-/// `LIKE 'pattern'`, `WHERE condition`, `LIMIT count`, or nothing. A condition comes back as a query.
-fn filter(rest: &[&TokenWithSpan]) -> Option<Option<Vec<TokenWithSpan>>> {
+/// `LIKE 'pattern'`, `WHERE condition`, `LIMIT count`, or nothing. A condition comes back as a query, anything else as no tokens.
+fn filter(rest: &[&TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
     match rest {
-        [] => Some(None),
-        [like, pattern] if is_word(&like.token, "LIKE") => literal(&pattern.token).map(|_| None),
-        [limit, count] if is_word(&limit.token, "LIMIT") => matches!(count.token, Token::Number(..)).then_some(None),
+        [] => Some(Vec::new()),
+        [like, pattern] if is_word(&like.token, "LIKE") => literal(&pattern.token).map(|_| Vec::new()),
+        [limit, count] if is_word(&limit.token, "LIMIT") => matches!(count.token, Token::Number(..)).then(Vec::new),
         [condition, _, ..] if is_word(&condition.token, "WHERE") => {
             let select = [Token::make_keyword("SELECT"), Token::Number("1".to_owned(), false)];
             let select = select.into_iter().map(|token| TokenWithSpan::new(token, condition.span));
-            Some(Some(select.chain(rest.iter().map(|token| (*token).clone())).collect()))
+            Some(select.chain(rest.iter().map(|token| (*token).clone())).collect())
         }
         _ => None,
     }

@@ -120,9 +120,7 @@ fn not_admitted(statement: &Statement, first: Span, policy: &Policy) -> Finding 
 /// Options of EXPLAIN that do not run the statement, and those that are switched off.
 fn only_explains(option: &UtilityOption) -> bool {
     let is = |name: &&str| option.name.value.eq_ignore_ascii_case(name);
-    ["verbose", "costs", "format", "settings", "summary", "generic_plan", "buffers", "memory"]
-        .iter()
-        .any(|name| is(&name))
+    ["verbose", "costs", "format", "settings", "summary", "generic_plan", "buffers", "memory"].iter().any(is)
         || (is(&"analyze") && option.arg.as_ref().is_some_and(is_off))
 }
 

@@ -219,6 +219,7 @@ fn merge(statement: &Merge, first: Span, policy: &Policy) -> Checked {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "one line for each field")]
 fn create_table(statement: &CreateTable, first: Span, policy: &Policy) -> Checked {
     let CreateTable {
         or_replace: _,

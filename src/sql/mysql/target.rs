@@ -27,9 +27,9 @@ pub(in crate::sql) struct Mysql {
 
 impl Mysql {
     pub fn new(target: ServerTarget, options: Options) -> Self {
-        let pool = |role| Pool::new(Server::new(target.clone(), options, role), options);
-        let writing = (options.access != AccessMode::ReadOnly).then(|| pool(Role::Writer));
-        Self { options, reading: pool(Role::Reader), writing }
+        let pool = |target, role| Pool::new(Server::new(target, options, role), options);
+        let writing = (options.access != AccessMode::ReadOnly).then(|| pool(target.clone(), Role::Writer));
+        Self { options, reading: pool(target, Role::Reader), writing }
     }
 
     /// Does something of Pulse's own.

@@ -55,9 +55,8 @@ fn form(info: &MySqlTypeInfo) -> (&'static str, Form) {
     // sqlx takes text with a binary collation (`utf8mb4_bin`) for bytes; only the character set `binary` means them.
     let is_text = <str as Type<MySql>>::compatible(info);
     let is_unsigned = <u8 as Type<MySql>>::compatible(info);
-    let text_or = |text: &'static str, bytes: &'static str| match is_text {
-        true => (text, Form::Text),
-        false => (bytes, Form::Bytes),
+    let text_or = |text: &'static str, bytes: &'static str| {
+        if is_text { (text, Form::Text) } else { (bytes, Form::Bytes) }
     };
     match info.name() {
         "BOOLEAN" if is_unsigned => ("tinyint unsigned", Form::Unsigned),

@@ -54,7 +54,7 @@ fn scalar(bytes: &[u8], kind: Scalar) -> Option<Value> {
     })
 }
 
-/// Text, or bytes: a SQL_ASCII database may hold anything.
+/// Text, or bytes: a database without an encoding may hold anything.
 fn worded(bytes: &[u8], of: impl FnOnce(String) -> Value) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => of(text.to_owned()),

@@ -341,7 +341,7 @@ mod tests {
             (Value::String("2024-02-29T13:45:00+05:00".into()), Scalar::Timestamp),
             (Value::String("2024-02-29T13:45:00Z".into()), Scalar::Timestamp),
             (Value::String("2024-02-29".into()), Scalar::TimestampTz),
-            (Value::Interval("".into()), Scalar::Interval),
+            (Value::Interval(String::new()), Scalar::Interval),
             (Value::Int64(1), Scalar::Text),
             (Value::String("10.0.0.1".into()), Scalar::Other),
         ] {

@@ -11,7 +11,9 @@ use crate::sql::{Error, Unreachable};
 pub(super) fn connecting(error: sqlx::Error) -> Error {
     match error {
         // A certificate or an alert that rustls does not accept comes as this.
-        sqlx::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+        sqlx::Error::Io(error)
+            if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) =>
+        {
             Error::TlsFailed(error.to_string())
         }
         sqlx::Error::Io(error) => Error::Unreachable(unreachable(&error)),

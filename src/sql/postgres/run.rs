@@ -113,12 +113,28 @@ pub(super) async fn write(
     output: &mut Output,
 ) -> (Result<u64, Error>, Rest) {
     let connection = &mut session.connection;
-    match prepare(connection, sql.text(), parameters).await {
-        // Every row is read: stopping early would take the write back.
-        Ok(Some(ready)) if ready.shape.is_binary() => {
-            output.keep_what_fits();
-            direct(connection, ready, output).await
+    // Every row is read: stopping early would take the write back.
+    output.keep_what_fits();
+    match attempt_write(connection, sql, parameters, output).await {
+        // As in `read`: the table changed before anything ran.
+        (Err(Error::Statement(error)), _) if error.sqlstate == PLAN_CHANGED && output.meter.row_count == 0 => {
+            match forget_prepared(connection).await {
+                Ok(()) => attempt_write(connection, sql, parameters, output).await,
+                Err(error) => (Err(error), Rest::Nothing),
+            }
         }
+        written => written,
+    }
+}
+
+async fn attempt_write(
+    connection: &mut PgConnection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+    output: &mut Output,
+) -> (Result<u64, Error>, Rest) {
+    match prepare(connection, sql.text(), parameters).await {
+        Ok(Some(ready)) if ready.shape.is_binary() => direct(connection, ready, output).await,
         Ok(_) => {
             let message = "RETURNING gives a type that only a SELECT can read here".to_owned();
             let hint = "cast it, for example to text, or select the row afterwards".to_owned();

@@ -24,7 +24,7 @@ pub(in crate::sql) struct Postgres {
 }
 
 impl Postgres {
-    pub fn new(server: ServerTarget, options: Options) -> Self {
+    pub fn new(server: &ServerTarget, options: Options) -> Self {
         let pool = |writes| Pool::new(Sessions { server: server.clone(), options, writes }, options);
         let writing = (options.access != AccessMode::ReadOnly).then(|| pool(true));
         Self { options, reading: pool(false), writing }

@@ -249,7 +249,8 @@ impl<D: Driver> Shared<D> {
 
     fn keep(self: &Arc<Self>, session: D::Session) {
         let mut idle = self.idle();
-        if idle.len() < self.options.connections {
+        // One more than run statements: it stops them.
+        if idle.len() <= self.options.connections {
             idle.push(Idle { session, since: Instant::now() });
         }
         drop(idle);

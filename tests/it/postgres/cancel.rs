@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use pulse::sql::{Error, Limits, Options};
 
-use super::{ENDLESS, guarded, opened, without_limits};
+use super::{ENDLESS, guarded, opened, patient, patiently, without_limits};
 use crate::support::servers::{self, Database};
 
 const ROUNDS: u64 = 24;
@@ -35,15 +35,21 @@ async fn home(prefix: &str) -> Database<'static> {
 }
 
 fn options() -> Options {
-    Options { connections: CONNECTIONS, acquire_timeout: Duration::from_secs(30), ..Options::default() }
+    Options { connections: CONNECTIONS, acquire_timeout: Duration::from_secs(30), ..patient() }
 }
 
-/// Only unused sessions are left, and not more of them than there may be.
+/// Waits until only unused sessions are left, of which there are never more than there may be.
 async fn nothing_is_left(home: &Database<'_>) {
-    let active = format!("database_name = '{}' AND application_name = 'pulse' AND state <> 'idle'", home.name);
-    home.server.until_sessions(&active, 0).await;
-    let sessions = home.sessions().await;
-    assert!(sessions.len() <= CONNECTIONS + 1, "{sessions:#?}");
+    let ended = async {
+        loop {
+            let sessions = home.sessions().await;
+            assert!(sessions.len() <= CONNECTIONS + 1, "{sessions:#?}");
+            if sessions.iter().all(|session| session.state.as_deref() == Some("idle")) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("what was given up ends");
 }
 
 #[tokio::test]
@@ -64,7 +70,7 @@ async fn dropped_statements_end() {
             .unwrap_err();
         }
         nothing_is_left(&home).await;
-        database.execute(&guarded("SELECT 1"), &[], Limits::default()).await.unwrap();
+        database.execute(&guarded("SELECT 1"), &[], patiently()).await.unwrap();
     }
     database.close().await;
     home.until_sessions(0).await;
@@ -90,7 +96,7 @@ async fn statements_whose_time_is_over_end() {
         };
         assert_eq!(error, Error::Timeout(timeout));
         nothing_is_left(&home).await;
-        database.execute(&guarded("SELECT 1"), &[], Limits::default()).await.unwrap();
+        database.execute(&guarded("SELECT 1"), &[], patiently()).await.unwrap();
     }
     database.close().await;
     home.until_sessions(0).await;
@@ -111,14 +117,8 @@ async fn many_dropped_at_once_leak_nothing() {
             () = all_run => {}
         }
         // While they are stopped there may be one session more.
-        loop {
-            let sessions = home.sessions().await;
-            assert!(sessions.len() <= CONNECTIONS + 1, "{sessions:#?}");
-            if sessions.iter().all(|session| session.state.as_deref() == Some("idle")) {
-                break;
-            }
-        }
-        database.execute(&guarded("SELECT 1"), &[], Limits::default()).await.unwrap();
+        nothing_is_left(&home).await;
+        database.execute(&guarded("SELECT 1"), &[], patiently()).await.unwrap();
     }
     drop(database);
     home.until_sessions(0).await;

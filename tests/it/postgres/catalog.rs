@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use pulse::domain::{ColumnType, ForeignKey, Schema, Table, TableKind};
-use pulse::sql::{Options, SampleBounds};
+use pulse::sql::SampleBounds;
 
-use super::opened;
+use super::{opened, patient};
 use crate::support::servers;
 
 const MADE: &str = "
@@ -59,7 +59,7 @@ fn table<'a>(schema: &'a Schema, namespace: &str, name: &str) -> &'a Table {
 async fn every_kind_of_thing_is_read() {
     let home = servers::postgres().await.fresh_database("catalog").await;
     home.admin(MADE).await;
-    let database = opened(&home, Options::default());
+    let database = opened(&home, patient());
     let schema = database.schema().await.unwrap();
     let names: Vec<String> = schema.tables.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
     let mut expected = [
@@ -142,7 +142,7 @@ async fn every_kind_of_thing_is_read() {
 async fn only_what_the_user_may_read_is_told() {
     let home = servers::postgres().await.fresh_database("grants").await;
     home.admin(MADE).await;
-    let schema = opened(&home, Options::default()).schema().await.unwrap();
+    let schema = opened(&home, patient()).schema().await.unwrap();
     let partly = table(&schema, "public", "partly");
     let names: Vec<&str> = partly.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["name", "other"]);
@@ -156,7 +156,7 @@ async fn only_what_the_user_may_read_is_told() {
 async fn row_counts_are_what_the_statistics_say() {
     let home = servers::postgres().await.fresh_database("counts").await;
     home.admin(MADE).await;
-    let database = opened(&home, Options::default());
+    let database = opened(&home, patient());
     let count = async |namespace: &str, name: &str| table(&database.schema().await.unwrap(), namespace, name).row_count;
     assert_eq!(count("public", "country").await, None);
     home.admin("ANALYZE;").await;
@@ -169,7 +169,7 @@ async fn row_counts_are_what_the_statistics_say() {
 async fn values_are_collected_within_bounds() {
     let home = servers::postgres().await.fresh_database("samples").await;
     home.admin(MADE).await;
-    let database = opened(&home, Options::default());
+    let database = opened(&home, patient());
     let schema = database.schema().await.unwrap();
     let bounds = SampleBounds { values_per_column: 200, ..SampleBounds::default() };
     let index = format!("{:?}", database.values(&schema, bounds).await.unwrap());
@@ -183,7 +183,7 @@ async fn a_thousand_tables_take_as_many_statements_as_one() {
     let server = servers::postgres_of_its_own(&["shared_preload_libraries = 'pg_stat_statements'"]).await;
     let home = server.fresh_database("thousand").await;
     home.admin("CREATE EXTENSION pg_stat_statements;").await;
-    let database = opened(&home, Options::default());
+    let database = opened(&home, patient());
     let asked =
         "SELECT sum(calls) FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid WHERE rolname = 'pulse_ro';";
     let mut counts = Vec::new();

@@ -36,8 +36,14 @@ fn opened(database: &servers::Database<'_>, options: Options) -> Database {
     Database::new(Target::Postgresql(target(database.server, READ_ONLY, &database.name)), options)
 }
 
+/// The machine may be busy with other tests.
+fn patient() -> Options {
+    let long = std::time::Duration::from_secs(60);
+    Options { connect_timeout: long, acquire_timeout: long, ..Options::default() }
+}
+
 fn one_connection() -> Options {
-    Options { connections: 1, ..Options::default() }
+    Options { connections: 1, ..patient() }
 }
 
 fn guarded(sql: &str) -> GuardedSql {
@@ -51,6 +57,10 @@ fn calling(functions: &[&str], sql: &str) -> GuardedSql {
     guard::check(sql, &policy).unwrap_or_else(|refusal| panic!("{sql}: {refusal:?}"))
 }
 
+fn patiently() -> Limits {
+    Limits { timeout: std::time::Duration::from_mins(5), ..Limits::default() }
+}
+
 fn without_limits() -> Limits {
     let timeout = std::time::Duration::from_hours(1);
     Limits { max_rows: u64::MAX, max_bytes: u64::MAX, timeout, ..Limits::default() }
@@ -59,13 +69,13 @@ fn without_limits() -> Limits {
 type Whole = (Vec<ResultColumn>, Vec<Row>);
 
 async fn executed(database: &Database, sql: &GuardedSql, parameters: &[Value]) -> Result<Whole, Error> {
-    let result = database.execute(sql, parameters, Limits::default()).await?;
+    let result = database.execute(sql, parameters, patiently()).await?;
     Ok((result.columns, result.rows))
 }
 
 /// The same, read as a stream.
 async fn streamed(database: &Database, sql: &GuardedSql, parameters: &[Value]) -> Result<Whole, Error> {
-    let mut stream = database.stream(sql.clone(), parameters.to_vec(), Limits::default()).await?;
+    let mut stream = database.stream(sql.clone(), parameters.to_vec(), patiently()).await?;
     let columns = stream.columns.clone();
     let mut rows = Vec::new();
     while let Some(batch) = stream.next().await {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use pulse::domain::{AccessMode, Value};
-use pulse::sql::{Database, Error, Limits, Options, Target};
+use pulse::domain::{AccessMode, DatabaseKind, Value};
+use pulse::sql::guard::{self, Policy, Writes};
+use pulse::sql::{Database, Error, GuardedSql, Limits, Options, Target};
 
-use super::{calling, executed, guarded, one_connection, opened, streamed, target, value};
+use super::{calling, executed, guarded, one_connection, opened, patiently, streamed, target, value};
 use crate::support::servers::{self, ADMIN, READ_WRITE};
 
 #[tokio::test]
@@ -227,4 +228,77 @@ async fn users_who_may_more_than_read_are_warned_of() {
     home.run_as(READ_WRITE, "CREATE TABLE own (n int);").await;
     let warned = database(READ_WRITE).probe().await.unwrap().warnings;
     assert!(warned.iter().any(|warning| warning.contains("owns tables")), "{warned:?}");
+}
+
+fn writing(sql: &str) -> GuardedSql {
+    let policy = Policy { writes: Writes::Dml, ..Policy::reads(DatabaseKind::Postgresql) };
+    guard::check(sql, &policy).unwrap_or_else(|refusal| panic!("{sql}: {refusal:?}"))
+}
+
+#[tokio::test]
+async fn writes_say_what_they_did() {
+    let home = servers::postgres().await.fresh_database("writes").await;
+    home.run_as(READ_WRITE, "CREATE TABLE t (n int PRIMARY KEY, a text CHECK (a <> 'bad'), i inet);").await;
+    let connect = |access| {
+        let options = Options { access, ..one_connection() };
+        Database::new(Target::Postgresql(target(home.server, READ_WRITE, &home.name)), options)
+    };
+    let database = connect(AccessMode::ReadWrite);
+    let insert = writing("INSERT INTO t SELECT n, 'a' || n FROM generate_series(1, $1::int) n");
+    let written = database.write(&insert, &[Value::Int64(300)], patiently()).await.unwrap();
+    assert_eq!((written.affected_rows, written.returned.columns.len()), (300, 0));
+    // What does not fit into the answer is written all the same.
+    let update = writing("UPDATE t SET a = 'b' WHERE n <= 200 RETURNING n, a");
+    let written = database.write(&update, &[], Limits { max_rows: 2, ..patiently() }).await.unwrap();
+    assert_eq!((written.affected_rows, written.returned.rows.len()), (200, 2));
+    assert!(written.returned.truncated.is_some());
+    assert_eq!(value(&database, "SELECT count(*) FROM t WHERE a = 'b'").await, Value::Int64(200));
+    for sql in ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1000, 'bad')"] {
+        let error = database.write(&writing(sql), &[], patiently()).await.unwrap_err();
+        assert!(matches!(&error, Error::Constraint(error) if error.sqlstate.starts_with("23")), "{error:?}");
+    }
+    let error = database.write(&writing("DELETE FROM t RETURNING i"), &[], patiently()).await.unwrap_err();
+    assert!(matches!(error, Error::Statement(_)), "{error:?}");
+    // A table that changes under a prepared write.
+    let all = writing("DELETE FROM t WHERE n = $1::int RETURNING *");
+    home.run_as(READ_WRITE, "ALTER TABLE t DROP COLUMN i;").await;
+    assert_eq!(database.write(&all, &[Value::Int64(300)], patiently()).await.unwrap().returned.columns.len(), 2);
+    home.run_as(READ_WRITE, "ALTER TABLE t ADD COLUMN c int;").await;
+    assert_eq!(database.write(&all, &[Value::Int64(299)], patiently()).await.unwrap().returned.columns.len(), 3);
+    // A session for reads refuses it, and a connection that only reads has no other.
+    let error = database.execute(&insert, &[Value::Int64(1)], patiently()).await.unwrap_err();
+    assert!(matches!(error, Error::ReadOnly(_)), "{error:?}");
+    let reads = connect(AccessMode::ReadOnly);
+    assert_eq!(reads.write(&insert, &[Value::Int64(1)], patiently()).await.unwrap_err(), Error::NotWritable);
+    assert_eq!(value(&database, "SELECT count(*) FROM t").await, Value::Int64(298));
+}
+
+/// A write that nobody waits for any more is taken back, and two that wait for each other are told apart from errors.
+#[tokio::test]
+async fn writes_in_each_others_way_conflict() {
+    let home = servers::postgres().await.fresh_database("conflict").await;
+    home.run_as(READ_WRITE, "CREATE TABLE t AS SELECT n, 0 AS v FROM generate_series(1, 2) n;").await;
+    let options =
+        Options { access: AccessMode::ReadWrite, lock_timeout: Duration::from_millis(100), ..one_connection() };
+    let database = Database::new(Target::Postgresql(target(home.server, READ_WRITE, &home.name)), options);
+    let update = writing("UPDATE t SET v = v + 1 WHERE n = 1");
+    let holder = home.run_as(READ_WRITE, "BEGIN; UPDATE t SET v = 9; SELECT pg_sleep(3600);");
+    let meanwhile = async {
+        let asleep = format!("database_name = '{}' AND query LIKE '%pg_sleep%' AND state = 'active'", home.name);
+        home.server.until_sessions(&asleep, 1).await;
+        let error = database.write(&update, &[], patiently()).await.unwrap_err();
+        assert!(matches!(&error, Error::Conflict(error) if error.sqlstate == "55P03"), "{error:?}");
+    };
+    tokio::select! {
+        printed = holder => panic!("{printed}"),
+        () = meanwhile => {}
+    }
+    home.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%' AND datname = current_database() AND pid <> pg_backend_pid();").await;
+    let slow =
+        writing("UPDATE t SET v = (SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b)");
+    let timeout = Duration::from_millis(300);
+    let error = database.write(&slow, &[], Limits { timeout, ..Limits::default() }).await.unwrap_err();
+    assert_eq!(error, Error::Timeout(timeout));
+    assert_eq!(value(&database, "SELECT sum(v)::int FROM t").await, Value::Int64(0));
+    assert_eq!(database.write(&update, &[], patiently()).await.unwrap().affected_rows, 1);
 }

@@ -4,10 +4,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pulse::domain::Value;
-use pulse::sql::{Database, Error, Limits, Options, Target, Truncation};
+use pulse::sql::{Database, Error, Limits, Target, Truncation};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::{ENDLESS, guarded, one_connection, opened, without_limits};
+use super::{ENDLESS, guarded, one_connection, opened, patient, patiently, without_limits};
 use crate::support::servers::{self, READ_ONLY};
 
 const MILLION: &str = "SELECT n, 'a text that makes every row of this result about a hundred bytes long, more or less' AS t \
@@ -32,7 +32,7 @@ async fn a_slow_reader_of_a_million_rows() {
         tls: pulse::domain::Tls::default(),
         hosts: pulse::sql::HostPolicy::default(),
     };
-    let database = Database::new(Target::Postgresql(target), Options::default());
+    let database = Database::new(Target::Postgresql(target), patient());
     database.probe().await.unwrap();
     let before = resident_kib();
     let mut most = before;
@@ -166,7 +166,7 @@ async fn a_cut_result_costs_no_session() {
     home.admin("CREATE VIEW who AS SELECT pg_backend_pid() AS pid;").await;
     let database = opened(&home, one_connection());
     let sql = guarded("SELECT generate_series(1, 3000000)");
-    let few = Limits { max_rows: 5, ..Limits::default() };
+    let few = Limits { max_rows: 5, ..patiently() };
     database.execute(&sql, &[], few).await.unwrap();
     let sessions = home.sessions().await;
     for _ in 0..5 {
