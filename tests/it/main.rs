@@ -9,6 +9,7 @@ mod cli;
 mod connections;
 mod contract;
 mod crash;
+mod dialects;
 mod edge;
 mod feedback;
 mod guard;
