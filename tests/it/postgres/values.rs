@@ -232,6 +232,7 @@ const EXPRESSIONS: &[(ColumnType, &[&str])] = &[
             "'{1,2}'::numbers",
             "ARRAY['a', 'b']::\"char\"[]",
             "ARRAY['pg_class']::regclass[]",
+            "'{pulse_admin=r/pulse_admin}'::aclitem[]",
         ],
     ),
     (
@@ -288,7 +289,6 @@ const EXPRESSIONS: &[(ColumnType, &[&str])] = &[
             "'978-0-393-04002-9'::isbn13",
             "'1.5 .. 2.5'::seg",
             "'1&(2|3)'::query_int",
-            "'{pulse_admin=r/pulse_admin}'::aclitem[]",
         ],
     ),
 ];
