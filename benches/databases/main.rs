@@ -108,7 +108,7 @@ async fn measure(kind: &str, pulse: &Server, url: &str, peer: (&str, &dyn Fn() -
     figures(&format!("{kind}: 1M rows, seconds, ARROW beside ROWS"), &arrow, Bound::AtMost(1.0));
     figure(&format!("{kind}: peak memory of the server during these"), pulse.peak_mebibytes(), "MiB", 32.0);
     figure(&format!("{kind}: first batch of 1M rows"), first_batch, "ms", 25.0);
-    let p99 = small_calls_meanwhile(pulse, &channel, &connection_id, &rows).await;
+    let p99 = small_calls_meanwhile(pulse, &channel, &connection_id, &rows);
     figure(&format!("{kind}: small calls during 1M rows, p99"), p99, "ms", 10.0);
 }
 
@@ -281,7 +281,7 @@ async fn first_batch(channel: &Channel, request: &pb::StreamQueryRequest) -> f64
 }
 
 /// The 99th percentile of small calls, in milliseconds, one after the other while a stream runs.
-async fn small_calls_meanwhile(
+fn small_calls_meanwhile(
     server: &Server,
     channel: &Channel,
     connection_id: &str,
@@ -321,6 +321,7 @@ fn paired(mut ours: impl FnMut() -> f64, mut other: impl FnMut() -> f64) -> Vec<
     (0..PAIRS).map(|_| (ours(), other())).collect()
 }
 
+#[derive(Clone, Copy)]
 enum Bound {
     AtLeast(f64),
     AtMost(f64),

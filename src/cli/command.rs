@@ -32,6 +32,10 @@ enum Command {
     /// Run the builtin engine over a question set and write its SQL
     Eval(EvalArguments),
     /// Say which SQL statements the guard lets through
+    ///
+    /// Standard input holds one statement a line, as a JSON string. Each line is answered with one line: `allow`, or `deny`,
+    /// the rule, the reason and the position (a character counted from 1, 0 when unknown) with tabs between them. A line that
+    /// is no JSON string is denied with the rule `input`. The exit code is 0 whatever the answers are.
     Guard(GuardArguments),
 }
 
@@ -119,10 +123,6 @@ pub(super) struct EvalArguments {
 }
 
 /// Arguments of `pulse guard`.
-///
-/// Standard input holds one statement a line, as a JSON string. Each line is answered with one line: `allow`, or `deny`,
-/// the rule, the reason and the position (a character counted from 1, 0 when unknown) with tabs between them. A line that
-/// is no JSON string is denied with the rule `input`. The exit code is 0 whatever the answers are.
 #[derive(Debug, Args)]
 pub(super) struct GuardArguments {
     /// Which SQL the statements are written in

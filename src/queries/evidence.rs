@@ -65,8 +65,11 @@ fn matches(value: &str, comparison: &Comparison) -> bool {
         || (comparison.ignores_case && value.to_lowercase() == comparison.literal.to_lowercase())
 }
 
+/// The table that a statement means; PostgreSQL looks for a name without a namespace in `public`.
 fn find<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
-    schema.table(table.schema.as_deref(), &table.name)
+    let searched = (schema.dialect == DatabaseKind::Postgresql && table.schema.is_none()).then_some("public");
+    let found = searched.and_then(|namespace| schema.table(Some(namespace), &table.name));
+    found.or_else(|| schema.table(table.schema.as_deref(), &table.name))
 }
 
 /// Tables of the database system itself, which no catalog lists.
@@ -99,7 +102,8 @@ fn has_column(table: &Table, name: &str, dialect: DatabaseKind) -> bool {
                 || table.name.eq_ignore_ascii_case(name)
         }
         DatabaseKind::Postgresql => {
-            ["ctid", "oid", "tableoid", "xmin"].contains(&name) || table.name.eq_ignore_ascii_case(name)
+            ["cmax", "cmin", "ctid", "oid", "tableoid", "xmax", "xmin"].contains(&name)
+                || table.name.eq_ignore_ascii_case(name)
         }
         DatabaseKind::Mysql => false,
     };

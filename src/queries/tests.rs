@@ -12,8 +12,8 @@ use super::{Databases, Intent, Options, RequestedLimits, Service, Statement, Str
 use crate::domain::evidence::{Evidence, PlannerVerdict};
 use crate::domain::outputs::{CheckKind, ComposerOutput, Verdict};
 use crate::domain::{
-    AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, Facts, Failure, Principal, Reason, Schema,
-    Source, TenantId, Tls, Value,
+    AccessMode, Column, ColumnPath, ColumnType, ColumnValues, Connection, ConnectionId, ConnectionLimits, DatabaseKind,
+    Facts, Failure, Principal, Reason, Schema, Source, Table, TableKind, TenantId, Tls, Value, ValueIndex,
 };
 use crate::sql::guard::{self, Policy};
 use crate::sql::{Database, SampleBounds, Target, analyse, sqlite};
@@ -224,6 +224,56 @@ async fn evidence_names_what_is_not_there_and_what_is_close() {
     }
     let inline = gathered(&fixture, &Source::InlineSchema(schema), &facts, "SELECT name FROM artist").await;
     assert_eq!(inline.planner, PlannerVerdict::Skipped("an inline schema has no database to ask".to_owned()));
+}
+
+/// What is unknown or unmatched in statements of the servers' dialects.
+#[test]
+fn names_of_servers_are_found_in_their_namespaces() {
+    let column = |name: &str, kind: ColumnType| Column {
+        name: name.to_owned(),
+        declared_type: String::new(),
+        kind,
+        nullable: true,
+        default: None,
+        comment: None,
+        enum_labels: Vec::new(),
+        generated: false,
+    };
+    let table = |schema: &str, name: &str, text: &str| Table {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        kind: TableKind::Table,
+        columns: vec![column("id", ColumnType::Integer), column(text, ColumnType::Text)],
+        primary_key: vec!["id".to_owned()],
+        unique_keys: Vec::new(),
+        foreign_keys: Vec::new(),
+        comment: None,
+        row_count: None,
+    };
+    let check = |dialect, sql: &str, expected: &str| {
+        let tables = vec![table("archive", "orders", "reason"), table("public", "orders", "Status")];
+        let schema = Schema { dialect, tables, fingerprint: String::new() };
+        let path = ColumnPath { schema: "public".to_owned(), table: "orders".to_owned(), column: "Status".to_owned() };
+        let known = ColumnValues { distinct: vec!["shipped".to_owned()], complete: true };
+        let values = ValueIndex::new(HashMap::from([(path, known)]));
+        let sql = guard::check(sql, &Policy::reads(dialect)).unwrap();
+        let analysis = analyse::analyse(&sql);
+        let unknown = evidence::unknown_names(analysis, &schema).into_iter().map(|name| name.name);
+        let unmatched = evidence::unmatched_literals(analysis, &schema, &values).into_iter().map(|one| one.literal);
+        assert_eq!(unknown.chain(unmatched).collect::<Vec<_>>().join(" "), expected, "{}", sql.text());
+    };
+    let postgres = |sql, expected| check(DatabaseKind::Postgresql, sql, expected);
+    postgres("SELECT id FROM orders WHERE \"Status\" = 'shipped'", "");
+    postgres("SELECT id FROM orders WHERE \"Status\" = 'Shipped'", "Shipped");
+    postgres("SELECT reason FROM orders", "reason");
+    postgres("SELECT public.orders.id, archive.orders.reason FROM public.orders, archive.orders", "");
+    postgres("SELECT reason, xmax FROM archive.orders", "");
+    postgres("SELECT id FROM sales.orders", "orders");
+    let mysql = |sql, expected| check(DatabaseKind::Mysql, sql, expected);
+    mysql("SELECT id FROM public.orders WHERE `status` = 'SHIPPED'", "");
+    mysql("SELECT id FROM public.orders WHERE status = 'SHIPPED' COLLATE utf8mb4_bin", "SHIPPED");
+    mysql("SELECT id FROM public.orders WHERE status = 'shipped' COLLATE utf8mb4_bin", "");
+    mysql("SELECT archive.orders.reason FROM archive.orders ORDER BY CAST(archive.orders.reason AS BINARY)", "");
 }
 
 /// Right statements over many schemas: none of their names may be called unknown.

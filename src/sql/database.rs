@@ -109,7 +109,7 @@ impl Database {
     #[must_use]
     pub fn new(target: Target, options: Options) -> Self {
         let backend: Arc<dyn Backend> = match target {
-            Target::Sqlite { path } => Arc::new(sqlite::Pool::new(path, options)),
+            Target::Sqlite { path } => Arc::new(sqlite::Pool::new(&path, options)),
             Target::Postgresql(server) => Arc::new(postgres::Postgres::new(&server, options)),
             Target::Mysql(server) => Arc::new(mysql::Mysql::new(server, options)),
         };

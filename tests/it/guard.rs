@@ -51,7 +51,7 @@ async fn dialects_differ_and_thousands_of_lines_are_no_trouble() {
     assert_eq!(answers("sqlite", &line.repeat(3_000)).await, vec!["allow"; 3_000]);
     let sql = "\"SELECT a ->> 'x' FROM t WHERE a @> '{}'::jsonb\"";
     assert_eq!(answers("postgres", sql).await, ["allow"]);
-    assert!(answers("mysql", sql).await[0].starts_with("deny\tparse\t"));
+    assert!(answers("mysql", sql).await[0].starts_with("deny\t"));
 }
 
 #[tokio::test]

@@ -327,6 +327,27 @@ async fn the_composer_proposes_a_statement() {
 }
 
 #[tokio::test]
+async fn the_composer_is_told_how_the_dialect_is_written() {
+    for (dialect, name, spelling, of_another) in [
+        (DatabaseKind::Sqlite, "SQLite", "strftime('%Y-%m', d)", "ILIKE ignores it"),
+        (DatabaseKind::Postgresql, "PostgreSQL", "to_char(d, 'YYYY-MM')", "strftime"),
+        (DatabaseKind::Mysql, "MySQL", "date_format(d, '%Y-%m')", "strftime"),
+    ] {
+        let server = ModelServer::start().await;
+        server.on("composer", Reply::json(statement("SELECT COUNT(*) FROM customer")));
+        let mut facts = facts(shop());
+        facts.schema = Arc::new(Schema { dialect, ..(*facts.schema).clone() });
+        let outcome = run(&server, steps::COMPOSER, &task(facts, vec![planned(), mapped()])).await.unwrap();
+        assert!(matches!(&outcome.output, StepOutput::Composer(composed) if composed.dialect == dialect));
+        let prompt = server.requests()[0].prompt();
+        for told in [&format!("\"dialect\":\"{name}\""), &format!("Dialect {name}"), spelling] {
+            assert!(prompt.contains(told), "{told} is missing: {prompt}");
+        }
+        assert!(!prompt.contains(of_another), "{prompt}");
+    }
+}
+
+#[tokio::test]
 async fn the_composer_hears_what_was_wrong_with_its_last_statement() {
     let server = ModelServer::start().await;
     server.on("composer", Reply::json(statement("SELECT 1")));

@@ -172,7 +172,6 @@ fn decimal(text: String) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     fn wire(kind: Kind) -> pb::Value {
         pb::Value { kind: Some(kind) }

@@ -7,7 +7,7 @@ use super::joins::{Edge, Joins, Tree};
 use super::names::{Col, Names, Target};
 use super::resolve::slot_of;
 use super::synonyms;
-use super::tree::{Expr, Filter, Literal, Query, SetOp};
+use super::tree::{Expr, Filter, Literal, Query, SetOp, hold_key};
 use super::values::Values;
 use crate::domain::ColumnType;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
@@ -596,10 +596,7 @@ impl<'a> Builder<'a> {
                 if self.names.is_key(col) || self.names.is_reference(col) {
                     return Err(format!("'{}' is no text", self.names.column(col).name));
                 }
-                let percent = |there: &bool| if *there { "%" } else { "" };
-                let pattern = format!("{}{text}{}", percent(before), percent(after));
-                let op = if negated { Operator::NotLike } else { Operator::Like };
-                Filter::Compare(Expr::Column(self.col(*slot)?), op, vec![Literal::Text(pattern)])
+                Filter::Search { col, negated, before: *before, after: *after, text: text.clone() }
             }
             Kind::Relative(slot, op, function) => {
                 let col = self.col(*slot)?;
@@ -823,7 +820,34 @@ impl<'a> Builder<'a> {
             query.distinct = self.draft.distinct;
             self.certainty *= 0.8;
         }
+        if query.compound.is_none() && (!query.order.is_empty() || query.limit.is_some()) {
+            query.ties = self.ties(query);
+        }
         Ok(())
+    }
+
+    /// What to sort by at last, so that no two rows are equal in the order.
+    fn ties(&self, query: &Query) -> Vec<Expr> {
+        let ordered = |expr: &Expr| query.order.iter().any(|(known, _)| known == expr);
+        let plain = |expr: &&Expr| matches!(expr, Expr::Column(_) | Expr::Year(_) | Expr::Month(_));
+        let ties: Vec<Expr> = if !query.group.is_empty() {
+            let told = |expr: &&Expr| match expr {
+                Expr::Column(col) => self.names.is_key(*col) || !hold_key(&query.group, self.names, col.table),
+                _ => true,
+            };
+            query.group.iter().filter(told).cloned().collect()
+        } else if query.select.iter().any(is_aggregate) {
+            Vec::new()
+        } else if query.distinct {
+            query.select.iter().filter(plain).cloned().collect()
+        } else {
+            // Each row of a join is one of the tables to which no other table refers in it.
+            let many = |table: &&usize| query.edges.iter().all(|edge| edge.parent_table() != **table);
+            let keys = query.tables.iter().filter(many).flat_map(|table| self.names.key(*table));
+            let keys: Vec<Expr> = keys.map(Expr::Column).collect();
+            if keys.is_empty() { query.select.iter().filter(plain).cloned().collect() } else { keys }
+        };
+        ties.into_iter().filter(|expr| !ordered(expr)).collect()
     }
 }
 

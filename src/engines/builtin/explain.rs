@@ -105,6 +105,19 @@ impl Words<'_> {
                 let inner: Vec<String> = query.select.iter().map(|expr| self.expr(expr)).collect();
                 format!("{} {} the {}", self.expr(expr), relation(*op), inner.join(", "))
             }
+            Filter::Search { col, negated, before, after, text } => {
+                let relation = match (negated, before, after) {
+                    (false, true, true) => "contains",
+                    (false, false, true) => "starts with",
+                    (false, true, false) => "ends with",
+                    (false, false, false) => "is, in any case,",
+                    (true, true, true) => "does not contain",
+                    (true, false, true) => "does not start with",
+                    (true, true, false) => "does not end with",
+                    (true, false, false) => "is not, in any case,",
+                };
+                format!("{} {relation} '{text}'", self.col(*col))
+            }
             Filter::Member(_, negated, query) => {
                 let tables: Vec<&str> =
                     query.tables.iter().map(|table| self.names.table(*table).name.as_str()).collect();

@@ -2,7 +2,9 @@
 //!
 //! Each is everyday English for a plain request, and applies only where the schema has what its plain form speaks of.
 
-use super::names::Names;
+use super::chunks::is_date;
+use super::cues;
+use super::names::{Names, Target};
 use super::words::{self, Token, TokenKind};
 
 /// What is said, what it means, and the name that the schema must have for it; empty needs none.
@@ -45,7 +47,10 @@ pub(crate) fn plain(tokens: &[Token], names: &Names) -> Vec<Token> {
     let mut plain = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
-        if let Some((meant, length)) = longest(&tokens[at..], names) {
+        if let Some((meant, length)) = deed(tokens, at, names) {
+            plain.extend(words::tokens(&meant));
+            at += length;
+        } else if let Some((meant, length)) = longest(&tokens[at..], names) {
             plain.extend(words::tokens(meant));
             at += length;
         } else {
@@ -54,6 +59,78 @@ pub(crate) fn plain(tokens: &[Token], names: &Names) -> Vec<Token> {
         }
     }
     plain
+}
+
+/// "hired first", "the first to sign up": who did something before all others has the earliest date of it; and
+/// "hired in 2003" speaks of that date too.
+fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
+    let rank = |at: usize| match tokens.get(at).filter(|token| token.kind == TokenKind::Word)?.folded.as_str() {
+        "first" | "earliest" => Some("earliest"),
+        "last" | "latest" => Some("latest"),
+        _ => None,
+    };
+    let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| words.contains(&token.folded.as_str()));
+    let ends = |at: usize| tokens[at.min(tokens.len())..].iter().all(|token| token.kind != TokenKind::Word);
+    if is(at, &["the"])
+        && let Some(rank) = rank(at + 1)
+        && is(at + 2, &["to"])
+    {
+        let (moment, length) = moment(tokens, at + 3, names)?;
+        return ends(at + 3 + length).then(|| (format!("with the {rank} {}", moment.column), 3 + length));
+    }
+    if !tokens[at].folded.ends_with("ed") {
+        return None;
+    }
+    let done = moment(tokens, at, names);
+    let length = done.as_ref().map_or(1, |(_, length)| *length);
+    // "Who was hired first": somebody of the table with that date.
+    let somebody = is(0, &["who"]) && (1..at).all(|at| is(at, &["is", "was", "were", "has", "been"]));
+    match (rank(at + length), done) {
+        (Some(rank), Some((moment, _))) if ends(at + length + 1) => {
+            let who = if somebody { format!("the {} ", moment.table) } else { String::new() };
+            Some((format!("{who}with the {rank} {}", moment.column), length + 1))
+        }
+        (Some(rank), None) if ends(at + length + 1) => Some((rank.to_owned(), length + 1)),
+        (None, Some((moment, _)))
+            if moment.among_others
+                && is(at + length, &["in", "after", "before", "since", "between", "during", "on"]) =>
+        {
+            Some((format!("with {}", moment.column), length))
+        }
+        _ => None,
+    }
+}
+
+/// A date column in words, with its table.
+struct Moment {
+    column: String,
+    table: String,
+    /// Whether the table has other dates, so that "in 2003" alone could mean them.
+    among_others: bool,
+}
+
+/// The date column that a verb names, and how many tokens the verb takes: "hired", "signed up".
+fn moment(tokens: &[Token], at: usize, names: &Names) -> Option<(Moment, usize)> {
+    let verb = tokens.get(at).filter(|token| token.kind == TokenKind::Word && cues::at(tokens, at).is_none())?;
+    let column = |word: &str| {
+        let links = names.links(&[word]);
+        let col = links.iter().find_map(|link| match link.target {
+            Target::Column(col) if link.score >= 0.6 && is_date(names, col) => Some(col),
+            _ => None,
+        })?;
+        Some(Moment {
+            column: names.words(col).join(" "),
+            table: names.table_words(col.table).join(" "),
+            among_others: names.columns(col.table).filter(|col| is_date(names, *col)).count() > 1,
+        })
+    };
+    if let Some(particle) = tokens.get(at + 1).filter(|token| matches!(token.folded.as_str(), "up" | "in" | "out")) {
+        let stem = verb.folded.strip_suffix("ed").unwrap_or(&verb.folded);
+        if let Some(found) = column(&format!("{stem}{}", particle.folded)) {
+            return Some((found, 2));
+        }
+    }
+    column(&verb.lemma).map(|found| (found, 1))
 }
 
 fn longest(tokens: &[Token], names: &Names) -> Option<(&'static str, usize)> {

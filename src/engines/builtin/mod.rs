@@ -2,13 +2,14 @@
 //!
 //! Read in this order: [`words`] (tokens), [`idioms`] (turns of phrase), [`names`] and [`values`] (what words may mean),
 //! [`cues`] (words that carry shape), [`chunks`], [`parse`] (a [`draft`] with open slots), [`resolve`] (targets for the
-//! slots), [`joins`], [`build`] (the query [`tree`]), [`print`]. [`interpret`] runs them all. Every word must be
+//! slots), [`joins`], [`build`] (the query [`tree`]), [`print`] (in the schema's [`dialect`]). [`interpret`] runs them all. Every word must be
 //! explained, otherwise the engine says what it did not understand: it never guesses.
 
 mod build;
 mod chunks;
 mod cues;
 mod dates;
+mod dialect;
 mod draft;
 mod explain;
 mod idioms;

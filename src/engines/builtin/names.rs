@@ -1,6 +1,6 @@
 //! The names of a schema as people say them: which words may mean which table or column.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rust_stemmers::{Algorithm, Stemmer};
@@ -83,14 +83,16 @@ const UNITS: [&str; 16] =
 impl Names {
     /// Indexes every table and column of a schema.
     pub(crate) fn new(schema: &Arc<Schema>) -> Self {
-        let table_words: Vec<Vec<String>> = schema.tables.iter().map(|table| canonical(&table.name, &[])).collect();
+        let parts = Parts::of(schema);
+        let table_words: Vec<Vec<String>> =
+            schema.tables.iter().map(|table| canonical(&table.name, &[], &parts)).collect();
         let mut vocabulary: Vec<String> = table_words.iter().flatten().cloned().collect();
         vocabulary.sort();
         vocabulary.dedup();
         let column_words = schema
             .tables
             .iter()
-            .map(|table| table.columns.iter().map(|column| canonical(&column.name, &vocabulary)).collect())
+            .map(|table| table.columns.iter().map(|column| canonical(&column.name, &vocabulary, &parts)).collect())
             .collect();
         let mut names = Self {
             keys: HashMap::new(),
@@ -130,7 +132,7 @@ impl Names {
             }
         }
         if let Some(comment) = table.comment.as_deref().filter(|comment| comment.len() < 40) {
-            self.add(&canonical(comment, &[]), target, 0.8);
+            self.add(&canonical(comment, &[], &Parts::default()), target, 0.8);
         }
     }
 
@@ -187,7 +189,7 @@ impl Names {
             self.add(&["name".to_owned()], target, 0.75);
         }
         if let Some(comment) = self.column(col).comment.clone().filter(|comment| comment.len() < 40) {
-            self.add(&canonical(&comment, &[]), target, 0.8);
+            self.add(&canonical(&comment, &[], &Parts::default()), target, 0.8);
         }
     }
 
@@ -346,10 +348,76 @@ fn bag<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.join(" ")
 }
 
+/// Words that names run together, as `hiredate` and `countryid`: PostgreSQL folds the humps of `HireDate` away.
+#[derive(Default)]
+struct Parts(HashSet<String>);
+
+impl Parts {
+    /// What a run-together word may end with, besides a table's name.
+    const LAST: [&str; 25] = [
+        "id",
+        "name",
+        "date",
+        "code",
+        "type",
+        "number",
+        "no",
+        "title",
+        "price",
+        "time",
+        "year",
+        "month",
+        "key",
+        "status",
+        "address",
+        "city",
+        "state",
+        "country",
+        "phone",
+        "age",
+        "amount",
+        "count",
+        "total",
+        "quantity",
+        "description",
+    ];
+    /// What it may start with, besides a table's name.
+    const FIRST: [&str; 20] = [
+        "first", "last", "full", "middle", "birth", "hire", "start", "end", "order", "invoice", "unit", "total", "due",
+        "ship", "zip", "postal", "billing", "shipping", "user", "release",
+    ];
+
+    /// The tables' own words, as they are and in the singular.
+    fn of(schema: &Schema) -> Self {
+        let words = schema.tables.iter().flat_map(|table| identifier_words(&table.name)).filter(|word| word.len() > 2);
+        Self(words.flat_map(|word| [lemma(&word), word]).collect())
+    }
+
+    /// The word as it is, or its parts.
+    fn apart(&self, word: String) -> Vec<String> {
+        self.split(&word, true).filter(|parts| parts.len() > 1).unwrap_or_else(|| vec![word])
+    }
+
+    /// Known parts that make up the text, the shortest start first.
+    fn split(&self, text: &str, whole: bool) -> Option<Vec<String>> {
+        let named = |part: &str| self.0.contains(part);
+        if !whole && (Self::LAST.contains(&text) || named(text)) {
+            return Some(vec![text.to_owned()]);
+        }
+        let starts = (3..text.len()).filter(|at| text.is_char_boundary(*at)).map(|at| text.split_at(at));
+        starts.filter(|(start, _)| Self::FIRST.contains(start) || named(start)).find_map(|(start, rest)| {
+            let mut parts = vec![start.to_owned()];
+            parts.extend(self.split(rest, false)?);
+            Some(parts)
+        })
+    }
+}
+
 /// Lemmas of an identifier with short forms spelled out; `vocabulary` holds words that prefixes may stand for.
-fn canonical(name: &str, vocabulary: &[String]) -> Vec<String> {
+fn canonical(name: &str, vocabulary: &[String], parts: &Parts) -> Vec<String> {
     identifier_words(name)
         .into_iter()
+        .flat_map(|word| if synonyms::expand(&word).is_some() { vec![word] } else { parts.apart(word) })
         .flat_map(|word| {
             if let Some(long) = synonyms::expand(&word) {
                 return long.split(' ').map(str::to_owned).collect::<Vec<_>>();
@@ -360,4 +428,27 @@ fn canonical(name: &str, vocabulary: &[String]) -> Vec<String> {
             vec![long.cloned().unwrap_or_else(|| lemma(&word))]
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_run_together_are_taken_apart() {
+        let parts = Parts(["country", "countries", "pet", "pets", "media"].map(str::to_owned).into());
+        for (word, expected) in [
+            ("countryid", "country id"),
+            ("pettype", "pet type"),
+            ("mediatype", "media type"),
+            ("hiredate", "hire date"),
+            ("billingpostalcode", "billing postal code"),
+            ("petition", "petition"),
+            ("country", "country"),
+            ("name", "name"),
+            ("candidate", "candidate"),
+        ] {
+            assert_eq!(parts.apart(word.to_owned()).join(" "), expected, "{word}");
+        }
+    }
 }

@@ -1,51 +1,59 @@
-//! From the query tree to SQL text, per dialect.
+//! From the query tree to SQL text. What the dialects spell differently is in [`Dialect`].
 
 use std::fmt::Write as _;
 
+use super::dialect::{Dialect, Search};
 use super::names::{Col, Names};
-use super::tree::{Expr, Filter, Literal, Query, SetOp};
-use crate::domain::DatabaseKind;
-use crate::domain::outputs::{AggregateFunction, Operator};
+use super::tree::{Expr, Filter, Literal, Query, SetOp, hold_key};
+use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
 /// Prints a query as one statement in the schema's dialect, on one line.
 pub(crate) fn sql(query: &Query, names: &Names) -> String {
-    Printer { names, dialect: names.schema().dialect }.query(query)
+    Printer { names, dialect: Dialect::of(names.schema()), qualified: false, spelled: false }.query(query)
 }
 
+/// Prints one query; those inside it get a printer of their own.
+#[derive(Clone, Copy)]
 struct Printer<'a> {
     names: &'a Names,
-    dialect: DatabaseKind,
+    dialect: Dialect<'a>,
+    /// Whether columns stand with their tables.
+    qualified: bool,
+    /// Whether shown texts must only equal their own spelling: rows of two queries are held against each other.
+    spelled: bool,
 }
 
 impl Printer<'_> {
-    fn query(&self, query: &Query) -> String {
-        let qualified = query.tables.len() > 1;
-        let list = |items: Vec<String>| items.join(", ");
-        let mut sql = String::from(if query.distinct { "SELECT DISTINCT " } else { "SELECT " });
-        sql += &list(query.select.iter().map(|expr| self.expr(expr, qualified)).collect());
+    fn query(self, query: &Query) -> String {
+        let printer =
+            Self { qualified: query.tables.len() > 1, spelled: self.spelled || query.compound.is_some(), ..self };
+        printer.parts(query)
+    }
+
+    fn parts(self, query: &Query) -> String {
+        let groups = self.groups(query);
+        let distinct = query.distinct && groups.is_empty();
+        let shown = query.select.iter().map(|expr| self.shown(expr));
+        let mut sql = format!("SELECT {}{}", if distinct { "DISTINCT " } else { "" }, list(shown));
         sql += " FROM ";
         sql += &self.table(query.tables[0]);
         for (table, edge) in query.tables[1..].iter().zip(&query.edges) {
             let pairs = edge.child.iter().zip(&edge.parent);
-            let on: Vec<String> = pairs
-                .map(|(child, parent)| format!("{} = {}", self.col(*child, true), self.col(*parent, true)))
-                .collect();
+            let on: Vec<String> =
+                pairs.map(|(child, parent)| format!("{} = {}", self.col(*child), self.col(*parent))).collect();
             let _ = write!(sql, " JOIN {} ON {}", self.table(*table), on.join(" AND "));
         }
-        let conditions = |filters: &[Filter]| -> String {
-            filters.iter().map(|filter| self.filter(filter, qualified)).collect::<Vec<_>>().join(" AND ")
-        };
         if !query.filters.is_empty() {
             sql += " WHERE ";
-            sql += &conditions(&query.filters);
+            sql += &self.all(&query.filters);
         }
-        if !query.group.is_empty() {
+        if !groups.is_empty() {
             sql += " GROUP BY ";
-            sql += &list(query.group.iter().map(|expr| self.expr(expr, qualified)).collect());
+            sql += &list(groups.iter().flat_map(|expr| self.grouped(expr, &groups)));
         }
         if !query.having.is_empty() {
             sql += " HAVING ";
-            sql += &conditions(&query.having);
+            sql += &self.all(&query.having);
         }
         if let Some((op, other)) = &query.compound {
             sql += match op {
@@ -53,10 +61,11 @@ impl Printer<'_> {
             };
             sql += &self.query(other);
         }
-        if !query.order.is_empty() {
+        let keys: Vec<(Expr, bool)> =
+            query.order.iter().cloned().chain(query.ties.iter().map(|expr| (expr.clone(), false))).collect();
+        if !keys.is_empty() {
             sql += " ORDER BY ";
-            let direction = |desc: &bool| if *desc { " DESC" } else { "" };
-            sql += &list(query.order.iter().map(|(expr, desc)| self.expr(expr, qualified) + direction(desc)).collect());
+            sql += &list(keys.iter().map(|(expr, descending)| self.sorted(expr, *descending, &groups)));
         }
         if let Some(limit) = query.limit {
             let _ = write!(sql, " LIMIT {limit}");
@@ -64,111 +73,194 @@ impl Printer<'_> {
         sql
     }
 
-    fn expr(&self, expr: &Expr, qualified: bool) -> String {
+    /// What rows are grouped by. Every column that is shown is among it, as the standard asks; equal rows are shown once by
+    /// a group too, where DISTINCT would take different texts for equal or could not be sorted.
+    fn groups(self, query: &Query) -> Vec<Expr> {
+        let mut groups = query.group.clone();
+        let folds = |expr: &Expr| matches!(expr, Expr::Column(col) if self.dialect.folds(self.names.column(*col)));
+        let shown: Vec<Expr> = query.select.iter().flat_map(|expr| self.columns(expr, query)).collect();
+        let once = query.distinct
+            && query.group.is_empty()
+            && query.compound.is_none()
+            && (shown.iter().any(folds)
+                || query.order.iter().any(|(expr, _)| !shown.contains(expr))
+                || (self.dialect.sorts_distinct_by_what_it_shows() && !query.order.is_empty()));
+        if once || !groups.is_empty() {
+            for expr in shown {
+                if !groups.contains(&expr) {
+                    groups.push(expr);
+                }
+            }
+        }
+        groups
+    }
+
+    /// The columns behind something shown; none behind an aggregate.
+    fn columns(self, expr: &Expr, query: &Query) -> Vec<Expr> {
+        let all = |table: usize| self.names.columns(table).map(Expr::Column);
+        match expr {
+            Expr::Star => query.tables.iter().flat_map(|table| all(*table)).collect(),
+            Expr::TableStar(table) => all(*table).collect(),
+            Expr::Column(_) | Expr::Year(_) | Expr::Month(_) => vec![expr.clone()],
+            Expr::CountAll | Expr::Aggregate(..) => Vec::new(),
+        }
+    }
+
+    fn shown(self, expr: &Expr) -> String {
+        match expr {
+            Expr::Column(col) if self.spelled && self.dialect.folds(self.names.column(*col)) => {
+                let column = self.names.column(*col);
+                let name = self.dialect.identifier(&column.name);
+                format!("{} AS {name}", self.dialect.spelled(column, self.col(*col)))
+            }
+            expr => self.expr(expr),
+        }
+    }
+
+    /// A group key; with a text, the bytes of its spelling where the text alone would join different ones.
+    fn grouped(self, expr: &Expr, groups: &[Expr]) -> Vec<String> {
+        let sql = self.expr(expr);
+        let also = match expr {
+            Expr::Column(col) if !hold_key(groups, self.names, col.table) => {
+                self.dialect.also_grouped(self.names.column(*col), &sql)
+            }
+            _ => None,
+        };
+        std::iter::once(sql).chain(also).collect()
+    }
+
+    /// A sort key. A column that groups are not told apart by stands for its first value, or its last.
+    fn sorted(self, expr: &Expr, descending: bool, groups: &[Expr]) -> String {
+        let (key, nullable) = match expr {
+            Expr::Column(col) => {
+                let column = self.names.column(*col);
+                if groups.is_empty() || groups.contains(expr) {
+                    (self.dialect.ordered(column, self.col(*col)), column.nullable)
+                } else {
+                    let function = if descending { Aggregate::Maximum } else { Aggregate::Minimum };
+                    (self.expr(&Expr::Aggregate(function, *col)), column.nullable)
+                }
+            }
+            Expr::Aggregate(Aggregate::Count | Aggregate::CountDistinct, _) | Expr::CountAll => {
+                (self.expr(expr), false)
+            }
+            Expr::Aggregate(_, col) | Expr::Year(col) | Expr::Month(col) => {
+                (self.expr(expr), self.names.column(*col).nullable)
+            }
+            Expr::Star | Expr::TableStar(_) => (self.expr(expr), false),
+        };
+        key + self.dialect.direction(descending, nullable)
+    }
+
+    fn expr(self, expr: &Expr) -> String {
         match expr {
             Expr::Star => "*".to_owned(),
             Expr::TableStar(table) => format!("{}.*", self.table(*table)),
-            Expr::Column(col) => self.col(*col, qualified),
+            Expr::Column(col) => self.col(*col),
             Expr::CountAll => "COUNT(*)".to_owned(),
             Expr::Aggregate(function, col) => {
-                let col = self.col(*col, qualified);
+                let (column, sql, dialect) = (self.names.column(*col), self.col(*col), self.dialect);
                 match function {
-                    AggregateFunction::Count => format!("COUNT({col})"),
-                    AggregateFunction::CountDistinct => format!("COUNT(DISTINCT {col})"),
-                    AggregateFunction::Sum => format!("SUM({col})"),
-                    AggregateFunction::Average => format!("AVG({col})"),
-                    AggregateFunction::Minimum => format!("MIN({col})"),
-                    AggregateFunction::Maximum => format!("MAX({col})"),
+                    Aggregate::Count => format!("COUNT({sql})"),
+                    Aggregate::CountDistinct => format!("COUNT(DISTINCT {})", dialect.counted(column, sql)),
+                    Aggregate::Sum => format!("SUM({})", dialect.number(column, sql)),
+                    Aggregate::Average => format!("AVG({})", dialect.averaged(column, sql)),
+                    Aggregate::Minimum => format!("MIN({})", dialect.extreme(column, sql)),
+                    Aggregate::Maximum => format!("MAX({})", dialect.extreme(column, sql)),
                 }
             }
-            Expr::Year(col) => self.date_part(*col, qualified, false),
-            Expr::Month(col) => self.date_part(*col, qualified, true),
+            Expr::Year(col) => self.dialect.period(self.names.column(*col), &self.col(*col), false),
+            Expr::Month(col) => self.dialect.period(self.names.column(*col), &self.col(*col), true),
         }
     }
 
-    fn date_part(&self, col: Col, qualified: bool, month: bool) -> String {
-        let col = self.col(col, qualified);
-        match (self.dialect, month) {
-            (DatabaseKind::Sqlite, false) => format!("strftime('%Y', {col})"),
-            (DatabaseKind::Sqlite, true) => format!("strftime('%Y-%m', {col})"),
-            (DatabaseKind::Postgresql, false) => format!("to_char({col}, 'YYYY')"),
-            (DatabaseKind::Postgresql, true) => format!("to_char({col}, 'YYYY-MM')"),
-            (DatabaseKind::Mysql, false) => format!("date_format({col}, '%Y')"),
-            (DatabaseKind::Mysql, true) => format!("date_format({col}, '%Y-%m')"),
-        }
+    fn all(self, filters: &[Filter]) -> String {
+        filters.iter().map(|filter| self.filter(filter)).collect::<Vec<_>>().join(" AND ")
     }
 
-    fn filter(&self, filter: &Filter, qualified: bool) -> String {
+    fn filter(self, filter: &Filter) -> String {
         match filter {
-            Filter::Compare(expr, op, values) => self.compare(&self.expr(expr, qualified), *op, values),
+            Filter::Compare(Expr::Column(col), op, values) => self.compare_column(*col, *op, values),
+            Filter::Compare(expr, op, values) => compare(&self.expr(expr), *op, &self.literals(values)),
             Filter::CompareQuery(expr, op, query) => {
-                format!("{} {} ({})", self.expr(expr, qualified), symbol(*op), self.query(query))
+                let left = match expr {
+                    Expr::Column(col) => self.dialect.number(self.names.column(*col), self.col(*col)),
+                    expr => self.expr(expr),
+                };
+                format!("{left} {} ({})", symbol(*op), self.inner(query))
+            }
+            Filter::Search { col, negated, before, after, text } => {
+                let search = Search { before: *before, after: *after, text };
+                self.dialect.search(self.names.column(*col), &self.col(*col), search, *negated)
             }
             Filter::Member(col, negated, query) => {
                 let not = if *negated { "NOT " } else { "" };
-                format!("{} {not}IN ({})", self.col(*col, qualified), self.query(query))
+                format!("{} {not}IN ({})", self.col(*col), self.inner(query))
             }
             Filter::Any(parts) => {
-                let parts: Vec<String> = parts.iter().map(|part| self.filter(part, qualified)).collect();
+                let parts: Vec<String> = parts.iter().map(|part| self.filter(part)).collect();
                 format!("({})", parts.join(" OR "))
             }
-            Filter::All(parts) => {
-                let parts: Vec<String> = parts.iter().map(|part| self.filter(part, qualified)).collect();
-                format!("({})", parts.join(" AND "))
-            }
+            Filter::All(parts) => format!("({})", self.all(parts)),
         }
     }
 
-    fn compare(&self, left: &str, op: Operator, values: &[Literal]) -> String {
-        let first = values.first().map(|value| self.literal(value)).unwrap_or_default();
-        match op {
-            Operator::Between => {
-                let second = values.get(1).map(|value| self.literal(value)).unwrap_or_default();
-                format!("{left} BETWEEN {first} AND {second}")
-            }
-            Operator::In | Operator::NotIn => {
-                let values: Vec<String> = values.iter().map(|value| self.literal(value)).collect();
-                let not = if op == Operator::NotIn { "NOT " } else { "" };
-                format!("{left} {not}IN ({})", values.join(", "))
-            }
-            Operator::IsNull => format!("{left} IS NULL"),
-            Operator::IsNotNull => format!("{left} IS NOT NULL"),
-            Operator::Like if self.dialect == DatabaseKind::Postgresql => format!("{left} ILIKE {first}"),
-            Operator::NotLike if self.dialect == DatabaseKind::Postgresql => format!("{left} NOT ILIKE {first}"),
-            other => format!("{left} {} {first}", symbol(other)),
-        }
+    fn inner(self, query: &Query) -> String {
+        Self { spelled: false, ..self }.query(query)
     }
 
-    fn literal(&self, literal: &Literal) -> String {
-        match literal {
-            Literal::Number(text) => text.clone(),
-            Literal::Text(text) => {
-                let text = text.replace('\'', "''");
-                let text = if self.dialect == DatabaseKind::Mysql { text.replace('\\', "\\\\") } else { text };
-                format!("'{text}'")
-            }
-        }
+    fn compare_column(self, col: Col, op: Operator, values: &[Literal]) -> String {
+        let (column, sql) = (self.names.column(col), self.col(col));
+        let numbers = values.iter().any(|value| matches!(value, Literal::Number(_)));
+        let left = match op {
+            _ if numbers => self.dialect.number(column, sql),
+            Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual
+            | Operator::Between => self.dialect.ranged(column, sql),
+            _ => sql,
+        };
+        let literals: Vec<String> = values
+            .iter()
+            .map(|value| match value {
+                Literal::Number(number) => self.dialect.number_like_in(column, number),
+                Literal::Text(text) => self.dialect.text_like_in(column, text),
+            })
+            .collect();
+        compare(&left, op, &literals)
     }
 
-    fn col(&self, col: Col, qualified: bool) -> String {
-        let name = self.identifier(&self.names.column(col).name);
-        if qualified { format!("{}.{name}", self.table(col.table)) } else { name }
+    fn literals(self, values: &[Literal]) -> Vec<String> {
+        let literal = |value: &Literal| match value {
+            Literal::Number(number) => number.clone(),
+            Literal::Text(text) => self.dialect.text(text),
+        };
+        values.iter().map(literal).collect()
     }
 
-    fn table(&self, table: usize) -> String {
-        self.identifier(&self.names.table(table).name)
+    fn col(self, col: Col) -> String {
+        let name = self.dialect.identifier(&self.names.column(col).name);
+        if self.qualified { format!("{}.{name}", self.table(col.table)) } else { name }
     }
 
-    fn identifier(&self, name: &str) -> String {
-        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && (self.dialect != DatabaseKind::Postgresql || !name.contains(|c: char| c.is_ascii_uppercase()))
-            && !RESERVED.contains(&name.to_ascii_lowercase().as_str());
-        match self.dialect {
-            _ if plain => name.to_owned(),
-            DatabaseKind::Mysql => format!("`{}`", name.replace('`', "``")),
-            DatabaseKind::Sqlite | DatabaseKind::Postgresql => format!("\"{}\"", name.replace('"', "\"\"")),
-        }
+    fn table(self, table: usize) -> String {
+        self.dialect.table(self.names.table(table))
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn compare(left: &str, op: Operator, values: &[String]) -> String {
+    let first = values.first().map_or("", String::as_str);
+    match op {
+        Operator::Between => format!("{left} BETWEEN {first} AND {}", values.get(1).map_or("", String::as_str)),
+        Operator::In | Operator::NotIn => format!("{left} {} ({})", symbol(op), values.join(", ")),
+        Operator::IsNull => format!("{left} IS NULL"),
+        Operator::IsNotNull => format!("{left} IS NOT NULL"),
+        other => format!("{left} {} {first}", symbol(other)),
     }
 }
 
@@ -186,119 +278,3 @@ fn symbol(op: Operator) -> &'static str {
         Operator::Equal | Operator::Between | Operator::IsNull | Operator::IsNotNull => "=",
     }
 }
-
-/// Words that are quoted when they are names: reserved in one of the dialects.
-const RESERVED: &[&str] = &[
-    "add",
-    "all",
-    "alter",
-    "and",
-    "any",
-    "as",
-    "asc",
-    "between",
-    "both",
-    "by",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "column",
-    "condition",
-    "constraint",
-    "create",
-    "cross",
-    "current_date",
-    "current_time",
-    "default",
-    "delete",
-    "desc",
-    "describe",
-    "distinct",
-    "div",
-    "drop",
-    "else",
-    "end",
-    "except",
-    "exists",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "full",
-    "function",
-    "grant",
-    "group",
-    "groups",
-    "having",
-    "if",
-    "in",
-    "index",
-    "inner",
-    "insert",
-    "intersect",
-    "interval",
-    "into",
-    "is",
-    "join",
-    "key",
-    "keys",
-    "lag",
-    "lead",
-    "leading",
-    "left",
-    "like",
-    "limit",
-    "lines",
-    "match",
-    "mod",
-    "natural",
-    "not",
-    "null",
-    "offset",
-    "on",
-    "option",
-    "or",
-    "order",
-    "outer",
-    "over",
-    "primary",
-    "range",
-    "rank",
-    "read",
-    "references",
-    "release",
-    "repeat",
-    "replace",
-    "returning",
-    "right",
-    "row",
-    "rows",
-    "schema",
-    "select",
-    "set",
-    "show",
-    "some",
-    "system",
-    "table",
-    "then",
-    "to",
-    "trailing",
-    "transaction",
-    "trigger",
-    "true",
-    "union",
-    "unique",
-    "update",
-    "usage",
-    "use",
-    "user",
-    "using",
-    "values",
-    "when",
-    "where",
-    "window",
-    "with",
-    "write",
-];

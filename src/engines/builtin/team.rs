@@ -18,7 +18,7 @@ pub fn team() -> Team {
     Team {
         engine: EngineName::Builtin,
         model: String::new(),
-        prompt_version: "1".to_owned(),
+        prompt_version: "2".to_owned(),
         agents: vec![
             Arc::new(Planner { lexicons: Arc::clone(&lexicons) }),
             Arc::new(Mapper { lexicons: Arc::clone(&lexicons) }),

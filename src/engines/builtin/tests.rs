@@ -24,12 +24,12 @@ fn table(name: &str, columns: &[(&str, ColumnType)], references: &[(&str, &str)]
     let key = |(column, parent): &(&str, &str)| ForeignKey {
         name: None,
         columns: vec![(*column).to_owned()],
-        referenced_schema: "main".to_owned(),
+        referenced_schema: "public".to_owned(),
         referenced_table: (*parent).to_owned(),
         referenced_columns: vec!["id".to_owned()],
     };
     Table {
-        schema: "main".to_owned(),
+        schema: "public".to_owned(),
         name: name.to_owned(),
         kind: TableKind::Table,
         columns: columns.iter().map(column).collect(),
@@ -47,7 +47,14 @@ fn shop(dialect: DatabaseKind) -> Lexicon {
         table("categories", &[("id", Integer), ("name", Text)], &[]),
         table(
             "customers",
-            &[("id", Integer), ("first_name", Text), ("last_name", Text), ("country", Text), ("phone", Text)],
+            &[
+                ("id", Integer),
+                ("first_name", Text),
+                ("last_name", Text),
+                ("country", Text),
+                ("phone", Text),
+                ("signup_date", Date),
+            ],
             &[],
         ),
         table(
@@ -62,7 +69,7 @@ fn shop(dialect: DatabaseKind) -> Lexicon {
         ),
     ];
     let values = |table: &str, column: &str, values: &[&str]| {
-        let path = ColumnPath { schema: "main".to_owned(), table: table.to_owned(), column: column.to_owned() };
+        let path = ColumnPath { schema: "public".to_owned(), table: table.to_owned(), column: column.to_owned() };
         let distinct = values.iter().map(|value| (*value).to_owned()).collect();
         (path, ColumnValues { distinct, complete: true })
     };
@@ -147,11 +154,14 @@ fn dates() {
 #[test]
 fn groups_order_and_superlatives() {
     check("How many orders are there for each status?", "SELECT COUNT(*), status FROM orders GROUP BY status");
-    check("Show the names of products ordered by price.", "SELECT name FROM products ORDER BY price");
-    check("What is the name of the most expensive product?", "SELECT name FROM products ORDER BY price DESC LIMIT 1");
+    check("Show the names of products ordered by price.", "SELECT name FROM products ORDER BY price, id");
+    check(
+        "What is the name of the most expensive product?",
+        "SELECT name FROM products ORDER BY price DESC, id LIMIT 1",
+    );
     check(
         "Which country has the most customers?",
-        "SELECT country FROM customers GROUP BY country ORDER BY COUNT(*) DESC LIMIT 1",
+        "SELECT country FROM customers GROUP BY country ORDER BY COUNT(*) DESC, country LIMIT 1",
     );
     check(
         "Show the countries with at least 3 customers.",
@@ -219,7 +229,24 @@ fn turns_of_phrase_are_said_plainly() {
     check("What are the lowest and the highest product price?", "SELECT MIN(price), MAX(price) FROM products");
     check(
         "What is the most expensive product and what does it cost?",
-        "SELECT name, price FROM products ORDER BY price DESC LIMIT 1",
+        "SELECT name, price FROM products ORDER BY price DESC, id LIMIT 1",
+    );
+}
+
+#[test]
+fn who_did_something_first_has_the_earliest_date_of_it() {
+    let first = "SELECT first_name, last_name FROM customers WHERE signup_date IS NOT NULL \
+                 ORDER BY signup_date, id LIMIT 1";
+    check("Which customer signed up first?", first);
+    check("Which customer was the first to sign up?", first);
+    check("Who signed up first?", first);
+    let last = "SELECT first_name, last_name FROM customers ORDER BY signup_date DESC, id LIMIT 1";
+    check("Which customer signed up last?", last);
+    check("Which customer was the last to sign up?", last);
+    check("Which order was placed last?", "SELECT id FROM orders ORDER BY order_date DESC, id LIMIT 1");
+    check(
+        "How many customers signed up in 2024?",
+        "SELECT COUNT(*) FROM customers WHERE (signup_date >= '2024-01-01' AND signup_date < '2025-01-01')",
     );
 }
 
@@ -239,6 +266,6 @@ fn rows_are_counted_for_what_is_shown() {
     check(
         "Which country has the most orders?",
         "SELECT customers.country FROM customers JOIN orders ON orders.customer_id = customers.id \
-         GROUP BY customers.country ORDER BY COUNT(*) DESC LIMIT 1",
+         GROUP BY customers.country ORDER BY COUNT(*) DESC, customers.country LIMIT 1",
     );
 }

@@ -1,7 +1,7 @@
 //! The intermediate form between a reading and SQL: tables and columns by position, no dialect.
 
 use super::joins::Edge;
-use super::names::Col;
+use super::names::{Col, Names};
 use crate::domain::outputs::{AggregateFunction, Operator};
 
 /// A query over one schema.
@@ -23,6 +23,8 @@ pub(crate) struct Query {
     pub having: Vec<Filter>,
     /// Sort keys; true = largest first.
     pub order: Vec<(Expr, bool)>,
+    /// What tells rows apart that are equal in the order, smallest first, so that every database gives the same ones.
+    pub ties: Vec<Expr>,
     /// Rows wanted.
     pub limit: Option<u64>,
     /// A second query whose rows are cut, taken away or added.
@@ -62,6 +64,19 @@ pub(crate) enum Filter {
     Compare(Expr, Operator, Vec<Literal>),
     /// A comparison with the one value of another query.
     CompareQuery(Expr, Operator, Box<Query>),
+    /// Whether a text is found in a column, in any case.
+    Search {
+        /// Where.
+        col: Col,
+        /// Whether it must not be found.
+        negated: bool,
+        /// Whether anything may stand before it.
+        before: bool,
+        /// Whether anything may follow.
+        after: bool,
+        /// As written.
+        text: String,
+    },
     /// Membership in the rows of another query; true = not a member.
     Member(Col, bool, Box<Query>),
     /// One of them holds.
@@ -77,4 +92,10 @@ pub(crate) enum Literal {
     Number(String),
     /// Text.
     Text(String),
+}
+
+/// Whether the columns hold a table's whole key, so that they tell its rows apart.
+pub(crate) fn hold_key(columns: &[Expr], names: &Names, table: usize) -> bool {
+    let key = names.key(table);
+    !key.is_empty() && key.into_iter().all(|col| columns.contains(&Expr::Column(col)))
 }

@@ -20,6 +20,12 @@ use crate::llm::OutputSchema;
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/composer.md");
+/// How the dialects are written.
+pub const SQLITE: &str = include_str!("prompts/dialect_sqlite.md");
+/// See [`SQLITE`].
+pub const POSTGRESQL: &str = include_str!("prompts/dialect_postgresql.md");
+/// See [`SQLITE`].
+pub const MYSQL: &str = include_str!("prompts/dialect_mysql.md");
 /// Longest statement, as for every statement.
 const MAX_SQL_BYTES: usize = 32 * 1024;
 /// Longest explanation, in characters.
@@ -84,19 +90,9 @@ impl Agent for Composer {
 /// What is peculiar to a dialect, in the words that prevent the usual mistakes.
 fn dialect(kind: DatabaseKind) -> &'static str {
     match kind {
-        DatabaseKind::Sqlite => {
-            "Dialect SQLite: quote names with \"…\" and text with '…'; strftime and date() for dates; || joins text; \
-             dividing integers truncates, so multiply by 1.0; LIKE ignores the case of ASCII letters; there is no ILIKE."
-        }
-        DatabaseKind::Postgresql => {
-            "Dialect PostgreSQL: quote names that are not all lower case with \"…\" and text with '…'; date_trunc and \
-             extract for dates; ILIKE compares without case; dividing integers truncates; every selected column is \
-             grouped or aggregated."
-        }
-        DatabaseKind::Mysql => {
-            "Dialect MySQL: quote names with `…` and text with '…'; DATE_FORMAT and YEAR() for dates; CONCAT joins \
-             text; LIKE ignores case; no FULL OUTER JOIN; every selected column is grouped or aggregated."
-        }
+        DatabaseKind::Sqlite => SQLITE,
+        DatabaseKind::Postgresql => POSTGRESQL,
+        DatabaseKind::Mysql => MYSQL,
     }
 }
 

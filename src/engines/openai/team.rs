@@ -71,7 +71,8 @@ pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
 #[must_use]
 pub fn prompt_version() -> String {
     let mut hash = Sha256::new();
-    for prompt in [planner::PROMPT, mapper::PROMPT, composer::PROMPT] {
+    let dialects = [composer::SQLITE, composer::POSTGRESQL, composer::MYSQL];
+    for prompt in [planner::PROMPT, mapper::PROMPT, composer::PROMPT].into_iter().chain(dialects) {
         hash.update(prompt);
     }
     hex::encode(&hash.finalize()[..6])

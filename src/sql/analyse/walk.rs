@@ -190,7 +190,12 @@ impl Walker<'_> {
     }
 
     fn comparison(&mut self, column: &Expr, literal: &Expr) {
-        let ignores_case = self.dialect == DatabaseKind::Mysql || has_nocase(column) || has_nocase(literal);
+        let collations = [column, literal].map(collation);
+        let named = |ending: &str| collations.iter().flatten().any(|collation| collation.ends_with(ending));
+        let ignores_case = match self.dialect {
+            DatabaseKind::Mysql => !(named("_bin") || named("_cs")),
+            DatabaseKind::Sqlite | DatabaseKind::Postgresql => named("nocase"),
+        };
         if let (Some(column), Some(literal)) = (self.column(column), self.text_literal(literal)) {
             self.analysis.comparisons.push(Comparison { column, literal, ignores_case });
         }
@@ -209,10 +214,11 @@ impl Walker<'_> {
     }
 }
 
-fn has_nocase(expression: &Expr) -> bool {
+/// The collation that an expression asks for, in lower case.
+fn collation(expression: &Expr) -> Option<String> {
     match expression {
-        Expr::Collate { collation, .. } => collation.to_string().to_ascii_lowercase().contains("nocase"),
-        Expr::Nested(inner) => has_nocase(inner),
-        _ => false,
+        Expr::Collate { collation, .. } => Some(collation.to_string().trim_matches(['"', '`']).to_ascii_lowercase()),
+        Expr::Nested(inner) => collation(inner),
+        _ => None,
     }
 }

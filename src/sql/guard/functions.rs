@@ -63,8 +63,8 @@ pub(super) fn is_harmful(name: &str, kind: DatabaseKind) -> bool {
     let is = |harmful: &&str| name.eq_ignore_ascii_case(harmful);
     match kind {
         DatabaseKind::Postgresql => is_forbidden_attribute(name),
-        DatabaseKind::Mysql => MYSQL.iter().any(|harmful| is(harmful)),
-        DatabaseKind::Sqlite => ["load_extension", "writefile", "readfile"].iter().any(|harmful| is(harmful)),
+        DatabaseKind::Mysql => MYSQL.iter().any(&is),
+        DatabaseKind::Sqlite => ["load_extension", "writefile", "readfile"].iter().any(is),
     }
 }
 

@@ -49,10 +49,10 @@ struct Session {
 }
 
 impl Pool {
-    pub fn new(path: PathBuf, options: Options) -> Self {
+    pub fn new(path: &Path, options: Options) -> Self {
         let shared = |access, connections| {
             let permits = Arc::new(Semaphore::new(connections));
-            Arc::new(Shared { path: path.clone(), options, access, permits, idle: Mutex::default() })
+            Arc::new(Shared { path: path.to_owned(), options, access, permits, idle: Mutex::default() })
         };
         // SQLite has one writer at a time; a second connection would only wait.
         let writing = (options.access != AccessMode::ReadOnly).then(|| shared(options.access, 1));

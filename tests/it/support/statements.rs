@@ -93,10 +93,12 @@ impl Maker<'_> {
         let mut sql =
             format!("SELECT {}, {} FROM {}", self.expression(depth), self.expression(depth), self.source(depth));
         if self.random.below(2) == 0 {
-            sql += &format!(" WHERE {} {} {}", self.expression(depth), self.comparison(), self.expression(depth));
+            let (left, right) = (self.expression(depth), self.expression(depth));
+            sql += &[" WHERE", &left, self.comparison(), &right].join(" ");
         }
         if self.random.below(4) == 0 {
-            sql += &format!(" ORDER BY {}", self.expression(depth));
+            sql += " ORDER BY ";
+            sql += &self.expression(depth);
         }
         if self.random.below(3) == 0 {
             sql += " LIMIT 5";

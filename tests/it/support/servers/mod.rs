@@ -116,7 +116,11 @@ pub fn chinook_sqlite() -> PathBuf {
 }
 
 async fn chinook(server: &'static DatabaseServer, file: &str) -> Database<'static> {
-    let script = std::fs::read_to_string(chinook_file(file)).unwrap();
+    let mut script = std::fs::read_to_string(chinook_file(file)).unwrap();
+    if server.kind.scheme() == "mysql" {
+        // Four tracks have a backslash in their name, which the script means as it stands.
+        script.insert_str(0, "SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES');\n");
+    }
     let database = server.fresh_database("chinook").await;
     run(server.client(READ_WRITE, &database.name), &script).await;
     database
