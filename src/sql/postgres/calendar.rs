@@ -38,7 +38,7 @@ pub(super) fn parse_date(text: &str) -> Option<i32> {
     let year = if before_christ { 1 - year } else { year };
     let days = days(year, month, day);
     // There is no February 30 and no year 0.
-    let exists = civil(days) == (year, month, day) && (year > 0 || before_christ && year < 1);
+    let exists = civil(days) == (year, month, day) && before_christ == (year < 1);
     i32::try_from(days - DAYS_TO_2000).ok().filter(|_| exists)
 }
 
