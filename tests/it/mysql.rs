@@ -620,7 +620,7 @@ async fn writes_say_what_they_did_or_do_nothing() {
 #[tokio::test]
 async fn a_write_that_is_stopped_or_in_conflict_is_undone() {
     let fresh = servers::mariadb().await.fresh_database("undone").await;
-    fresh.admin("CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 0);").await;
+    fresh.admin("CREATE TABLE t (id BIGINT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 0);").await;
     let database = opened_for_writing(&fresh);
     let limits = Limits { timeout: Duration::from_millis(300), ..Limits::default() };
     let endless =

@@ -183,7 +183,7 @@ async fn a_slow_statement_is_stopped() {
 
 #[tokio::test]
 async fn a_server_bounds_every_statement() {
-    let mut server = Server::with(&["--statement-timeout", "50ms"]).await;
+    let mut server = Server::with(&["--statement-timeout", "50ms", "--max-statement-timeout", "50ms"]).await;
     let id = server.database("numbers", NUMBERS).await;
     let timeout = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let sql = "SELECT count(*) FROM numbers a, numbers b, numbers c WHERE a.n + b.n = c.n";
