@@ -40,7 +40,7 @@ SELECT count(*) FROM information_schema.triggers WHERE trigger_schema = database
 SELECT group_concat(user, host ORDER BY user, host SEPARATOR ';') FROM mysql.user;
 SELECT @@global.read_only, @@global.general_log, @@global.event_scheduler, @@global.sql_mode;";
 
-const STATEMENTS: usize = 1_500;
+const STATEMENTS: usize = 3_000;
 
 fn target(database: &servers::Database<'_>) -> ServerTarget {
     ServerTarget {
