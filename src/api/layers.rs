@@ -127,13 +127,18 @@ async fn within<T>(deadline: Duration, answer: impl Future<Output = Result<T, Fa
     })
 }
 
-/// How long a unary call may take: what `grpc-timeout` says (at most 8 digits and a unit), else the default.
+/// How long a unary call may take: what `grpc-timeout` says, else the default.
 fn deadline(headers: &HeaderMap) -> Result<Duration, Failure> {
-    let Some(value) = headers.get("grpc-timeout") else { return Ok(DEFAULT_DEADLINE) };
+    Ok(stated_deadline(headers)?.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE))
+}
+
+/// What `grpc-timeout` says: at most 8 digits and a unit.
+pub(super) fn stated_deadline(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
     let asked = value.to_str().ok().and_then(grpc_timeout);
     let asked =
         asked.ok_or_else(|| Failure::field("grpc-timeout", "must be 1 to 8 digits and a unit of H M S m u n"))?;
-    Ok(asked.min(MAX_DEADLINE))
+    Ok(Some(asked))
 }
 
 fn grpc_timeout(text: &str) -> Option<Duration> {

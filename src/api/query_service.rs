@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::from_pb::{StreamFormat, StreamSource};
 use super::identity::caller;
-use super::{from_pb, to_pb};
+use super::{from_pb, layers, to_pb};
 use crate::domain::outputs::{Check, CheckKind, Verdict};
 use crate::domain::{Failure, Reason, Scope};
 use crate::pb::v1 as pb;
@@ -55,7 +55,10 @@ impl server::QueryService for QueryService {
         request: Request<pb::StreamQueryRequest>,
     ) -> Result<Response<Self::StreamQueryStream>, Status> {
         let who = caller(&request, Scope::Run)?;
-        let query = from_pb::stream_query(request.into_inner())?;
+        let deadline = layers::stated_deadline(request.metadata().as_ref())?;
+        let mut query = from_pb::stream_query(request.into_inner())?;
+        // A stream has no deadline of the server's; the caller's own bounds the statement.
+        query.limits.timeout = [query.limits.timeout, deadline].into_iter().flatten().min();
         let (connection, statement) = match query.source {
             StreamSource::Statement(connection, statement) => (connection, statement),
             StreamSource::Workflow(id) => self.workflows.statement(&who, id).await?,

@@ -19,7 +19,8 @@ pub struct Change {
 }
 
 /// The spec after the change. A URL comes first: it replaces everything that a URL can say, a password included, so
-/// that no saved password travels to another server; then the named fields win over it.
+/// that no saved password travels to another server; then the named fields win over it. For the same reason a change of host
+/// or port that does not name the password too leaves none.
 pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spec, Failure> {
     let mut spec = before;
     if paths.iter().any(|path| path == "url") {
@@ -35,16 +36,23 @@ pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spe
             ..Spec::default()
         };
     }
+    let mut moved = false;
     for path in paths {
         match path.as_str() {
             "url" => {}
             "name" => spec.name.clone_from(&change.name),
             "kind" => spec.kind = change.kind,
-            "host" => spec.host.clone_from(&change.host),
-            "port" => spec.port = change.port,
+            "host" | "port" => {
+                if path == "host" {
+                    spec.host.clone_from(&change.host)
+                } else {
+                    spec.port = change.port
+                }
+                moved = true;
+            }
             "database" => spec.database.clone_from(&change.database),
             "username" => spec.username.clone_from(&change.username),
-            "password" => spec.password.clone_from(&change.password),
+            "password" => {}
             "tls" => {
                 spec.tls.clone_from(&change.tls);
                 spec.client_key_pem.clone_from(&change.client_key_pem);
@@ -68,5 +76,33 @@ pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spe
             }
         }
     }
+    // Whoever may name a host could have the saved password sent to his own.
+    if paths.iter().any(|path| path == "password") {
+        spec.password.clone_from(&change.password);
+    } else if moved {
+        spec.password = None;
+    }
     Ok(spec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_password_is_for_the_saved_server() {
+        let saved = || Spec { host: "db".to_owned(), port: 5432, password: Some("secret".into()), ..Spec::default() };
+        let change = Spec { host: "elsewhere".to_owned(), port: 1, name: "n".to_owned(), ..Spec::default() };
+        let has_password = |paths: &[&str], change: &Spec| {
+            let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+            apply(saved(), change, &paths).unwrap().password.is_some()
+        };
+        assert!(has_password(&["name", "database"], &change));
+        assert!(!has_password(&["host"], &change));
+        assert!(!has_password(&["name", "port"], &change));
+        assert!(!has_password(&["password"], &change));
+        let with_password = Spec { password: Some("other".into()), ..change };
+        assert!(!has_password(&["host"], &with_password), "what the mask does not name is ignored");
+        assert!(has_password(&["host", "password"], &with_password));
+    }
 }

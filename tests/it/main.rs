@@ -5,6 +5,7 @@
 mod architecture;
 mod arrow;
 mod bad_input;
+mod cancel;
 mod cli;
 mod connections;
 mod contract;
