@@ -15,7 +15,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Column, Connection, Decode, Row, TypeInfo, ValueRef};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore, mpsc};
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// Connections to a server; a SQLite file has fewer.
@@ -29,7 +29,7 @@ pub async fn serve(url: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
     let service = QueryServiceServer::new(Bare { target: Arc::new(target) });
-    let incoming = TcpListenerStream::new(listener);
+    let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .add_service(service)

@@ -1,7 +1,7 @@
 //! What Pulse costs on top of a driver: unary queries and streams of a million rows on PostgreSQL, MariaDB and SQLite,
 //! beside a bare gRPC server with the same queries and the databases' own clients, in one run.
 //!
-//! Run it with `scripts/bench databases`. Every figure is the median of pairs measured one after the other, and the
+//! Run it with `scripts/bench databases`, or with the names of some: `scripts/bench databases postgresql`. Every figure is the median of pairs measured one after the other, and the
 //! ratio is what counts: machines are shared and noisy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on ends")]
@@ -32,7 +32,7 @@ const USERS: &str = "SELECT * FROM users LIMIT 10";
 const EVENTS: &str = "SELECT * FROM events";
 const EVENT_COUNT: u64 = 1_000_000;
 const PAIRS: usize = 5;
-const REQUESTS: usize = 20_000;
+const REQUESTS: usize = 10_000;
 
 #[tokio::main]
 async fn main() {
@@ -52,6 +52,8 @@ async fn main() {
     fill_sqlite(&file);
 
     let pulse = Server::pulse(folder.path());
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |kind: &str| named.is_empty() || named.iter().any(|name| name.eq_ignore_ascii_case(kind));
     println!("{:<58} {:>12} {:>12} {:>9} {:>12}", "measure (medians of pairs)", "Pulse", "other", "ratio", "target");
     let quiet = |mut command: Command| {
         command.stdout(Stdio::null());
@@ -64,9 +66,15 @@ async fn main() {
         command.arg(&file).arg(EVENTS);
         quiet(command)
     };
-    measure("PostgreSQL", &pulse, &postgres_database.url(READ_WRITE), ("psql COPY", &copy, 1.9)).await;
-    measure("MariaDB", &pulse, &mariadb_database.url(READ_WRITE), ("mariadb --quick", &fetch, 2.2)).await;
-    measure("SQLite", &pulse, file.to_str().unwrap(), ("sqlite3", &dump, 2.0)).await;
+    if wanted("PostgreSQL") {
+        measure("PostgreSQL", &pulse, &postgres_database.url(READ_WRITE), ("psql COPY", &copy, 1.9)).await;
+    }
+    if wanted("MariaDB") {
+        measure("MariaDB", &pulse, &mariadb_database.url(READ_WRITE), ("mariadb --quick", &fetch, 2.2)).await;
+    }
+    if wanted("SQLite") {
+        measure("SQLite", &pulse, file.to_str().unwrap(), ("sqlite3", &dump, 2.0)).await;
+    }
 }
 
 /// Everything about one database. `peer` is its own client: name, command, most times its time.

@@ -58,7 +58,7 @@ impl server::QueryService for QueryService {
         let deadline = layers::stated_deadline(request.metadata().as_ref())?;
         let mut query = from_pb::stream_query(request.into_inner())?;
         // A stream has no deadline of the server's; the caller's own bounds the statement.
-        query.limits.timeout = [query.limits.timeout, deadline].into_iter().flatten().min();
+        query.limits.deadline = deadline;
         let (connection, statement) = match query.source {
             StreamSource::Statement(connection, statement) => (connection, statement),
             StreamSource::Workflow(id) => self.workflows.statement(&who, id).await?,

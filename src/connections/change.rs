@@ -44,9 +44,9 @@ pub(super) fn apply(before: Spec, change: &Spec, paths: &[String]) -> Result<Spe
             "kind" => spec.kind = change.kind,
             "host" | "port" => {
                 if path == "host" {
-                    spec.host.clone_from(&change.host)
+                    spec.host.clone_from(&change.host);
                 } else {
-                    spec.port = change.port
+                    spec.port = change.port;
                 }
                 moved = true;
             }

@@ -232,11 +232,16 @@ impl Service {
     ) -> Limits {
         let own = connection.limits;
         let timeout = requested.timeout.unwrap_or(self.options.default_timeout);
+        let most = self.options.max_timeout;
         Limits {
             max_rows: least(requested.max_rows.unwrap_or(default_rows), own.max_rows, most_rows).into(),
             max_bytes: least(requested.max_bytes.unwrap_or(most_bytes), own.max_bytes, most_bytes).into(),
             max_cell_bytes: usize::try_from(self.options.max_cell_bytes).unwrap_or(usize::MAX),
-            timeout: least(timeout, own.statement_timeout, self.options.max_timeout),
+            timeout: least(
+                timeout,
+                own.statement_timeout,
+                requested.deadline.map_or(most, |deadline| deadline.min(most)),
+            ),
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct RequestedLimits {
     pub max_bytes: Option<u32>,
     /// Longest run.
     pub timeout: Option<Duration>,
+    /// When the caller stops waiting; bounds the run, whatever else does.
+    pub deadline: Option<Duration>,
 }
 
 /// The server's bounds.

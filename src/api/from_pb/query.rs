@@ -42,6 +42,7 @@ pub(in crate::api) fn execute_query(mut request: pb::ExecuteQueryRequest) -> Res
         max_rows: fields.limit("max_rows", max_rows.into()),
         max_bytes: fields.limit("max_bytes", max_bytes.into()),
         timeout: fields.duration("timeout", timeout),
+        deadline: None,
     };
     fields.finish(connection.map(|connection| ExecuteQuery { connection, statement, limits, intent, validate_only }))
 }
@@ -79,6 +80,7 @@ pub(in crate::api) fn stream_query(request: pb::StreamQueryRequest) -> Result<St
         max_rows: fields.limit("max_rows", max_rows),
         max_bytes: fields.limit("max_bytes", max_bytes),
         timeout: fields.duration("timeout", timeout),
+        deadline: None,
     };
     let source = match source {
         Some(Source::Statement(pb::StreamStatement { connection_id, sql, parameters })) => {

@@ -12,14 +12,15 @@ use super::session::Session;
 use super::types::{Form, Shape};
 use super::{binary, bind, error, text};
 use crate::domain::{Row, SqlError, Value};
-use crate::sql::result::BATCH_BYTES;
 use crate::sql::server::{Output, Rest};
 use crate::sql::{Error, GuardedSql, Summary};
 
 /// Rows of the first fetch from a cursor: few, so that a reader has something soon.
 const FIRST_FETCH: u64 = 100;
-/// Most rows of any fetch.
-const LARGEST_FETCH: u64 = 10_000;
+/// Bytes that a later fetch aims at, and its most rows. The server prints ahead while rows of the same fetch are read; how
+/// far, TCP's flow control bounds. Between two fetches both sides wait, so they are large.
+const FETCH_BYTES: u64 = 8 << 20;
+const LARGEST_FETCH: u64 = 100_000;
 /// The server's words when a table changed under a prepared statement.
 const PLAN_CHANGED: &str = "0A000";
 
@@ -404,12 +405,12 @@ fn printed(row: &PgRow, forms: &[Form], output: &Output) -> Result<Row, Error> {
     cells(row, forms, output, |cell, form| Ok(cell.as_bytes().map_or(Value::Null, |bytes| text::value(bytes, form))))
 }
 
-/// As many rows as a batch of a stream holds, judged by those that came, and one more than may still come: it tells that
-/// there was more.
+/// As many rows as a fetch aims at, judged by those that came, but one more than may still come: it tells that there was
+/// more.
 fn next_fetch(output: &Output) -> u64 {
     let meter = &output.meter;
     let row_bytes = (meter.size_bytes / meter.row_count.max(1)).max(1);
-    (BATCH_BYTES / row_bytes).clamp(1, LARGEST_FETCH).min(meter.rows_left() + 1)
+    (FETCH_BYTES / row_bytes).clamp(1, LARGEST_FETCH).min(meter.rows_left() + 1)
 }
 
 fn cells(
