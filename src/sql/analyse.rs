@@ -18,6 +18,8 @@ pub struct Analysis {
     pub tables: Vec<TableUse>,
     /// Every mention of a column.
     pub columns: Vec<ColumnUse>,
+    /// Every name behind a dot, as written: in PostgreSQL it may be a column or a function.
+    pub attributes: Vec<String>,
     /// Columns compared with literal texts.
     pub comparisons: Vec<Comparison>,
     /// Columns of the result; `None` when a `*` hides how many.

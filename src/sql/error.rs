@@ -72,6 +72,9 @@ pub enum Error {
     /// The statement would write, which the session refuses although the guard did not see it.
     #[error("{}", .0.message)]
     ReadOnly(SqlError),
+    /// The statement may do what policy forbids, as only the database's catalog shows.
+    #[error("{}", .0.message)]
+    NotAllowed(SqlError),
     /// A statement that writes was given to a database that was opened for reading.
     #[error("the connection only reads")]
     NotWritable,
@@ -119,6 +122,7 @@ impl Error {
                 | Self::Constraint(_)
                 | Self::Conflict(_)
                 | Self::ReadOnly(_)
+                | Self::NotAllowed(_)
                 | Self::PrivilegeMissing(_)
                 | Self::TooExpensive(_)
                 | Self::ResultTooLarge { .. }

@@ -107,6 +107,10 @@ impl From<Error> for Failure {
                     .with("position", error.position)
                     .with_sql(error)
             }
+            Error::NotAllowed(error) => Self::new(Reason::SqlNotAllowed, sentence("The SQL is not allowed", &error))
+                .with("rule", "function_not_allowed")
+                .with("position", error.position)
+                .with_sql(error),
             Error::NotWritable => Self::new(Reason::SqlNotAllowed, "The connection only reads.").with("rule", "reads_only"),
             Error::ParameterCount { expected, given } => Self::field(
                 "parameters",

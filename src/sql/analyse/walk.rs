@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Ident, Query, Select, Spanned, Statement, TableAlias, TableFactor, Value, Visit, Visitor,
+    AccessExpr, BinaryOperator, Expr, Ident, Query, Select, Spanned, Statement, TableAlias, TableFactor, Value, Visit,
+    Visitor,
 };
 
 use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
@@ -65,6 +66,7 @@ impl Visitor for Walker<'_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
+        self.analysis.attributes.extend(attributes(expression));
         match expression {
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
                 if let Some(column) = self.column(expression) {
@@ -220,5 +222,20 @@ fn collation(expression: &Expr) -> Option<String> {
         Expr::Collate { collation, .. } => Some(collation.to_string().trim_matches(['"', '`']).to_ascii_lowercase()),
         Expr::Nested(inner) => collation(inner),
         _ => None,
+    }
+}
+
+/// The names behind dots: of `t.a`, and of `(t).a`.
+fn attributes(expression: &Expr) -> Vec<String> {
+    match expression {
+        Expr::CompoundIdentifier(names) => names.iter().skip(1).map(|name| name.value.clone()).collect(),
+        Expr::CompoundFieldAccess { root: _, access_chain } => {
+            let name = |access: &AccessExpr| match access {
+                AccessExpr::Dot(Expr::Identifier(name)) => Some(name.value.clone()),
+                _ => None,
+            };
+            access_chain.iter().filter_map(name).collect()
+        }
+        _ => Vec::new(),
     }
 }

@@ -253,10 +253,10 @@ impl Scanner<'_> {
 
     fn line_comment(&mut self) -> Result<(), Hidden> {
         let start = self.at;
-        let length = self.rest().iter().position(|byte| *byte == b'\n').map_or(self.rest().len(), |end| end + 1);
-        let comment = &self.rest()[..length];
-        let comment = comment.strip_suffix(b"\n").unwrap_or(comment);
-        let comment = comment.strip_suffix(b"\r").unwrap_or(comment);
+        let line = self.rest().split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let comment = line.strip_suffix(b"\r").unwrap_or(line);
+        // The end of the line is no part of it; in PostgreSQL a carriage return ends a line too.
+        let length = if self.kind == DatabaseKind::Postgresql { comment.len() } else { line.len() };
         if let Some(offset) = comment.iter().position(|byte| *byte == b'\r') {
             return Err((
                 Rule::HiddenText,

@@ -294,3 +294,26 @@ fn the_gold_statements_of_the_question_suites_pass() {
         assert!(count > 1_000, "{kind:?}: only {count} statements");
     }
 }
+
+#[test]
+fn line_comments_may_stand_anywhere() {
+    for kind in [DatabaseKind::Postgresql, DatabaseKind::Mysql, DatabaseKind::Sqlite] {
+        for sql in [
+            "-- lead\nSELECT 1",
+            "SELECT 1 -- c\n, 2",
+            "SELECT 1\n-- it's\n",
+            "SELECT 1 --x\r\n, 2 -- y\r\n",
+            "SELECT 1 -- last",
+            "/* a */ SELECT 1 /* b\n c */\n-- d\n\n-- e\nFROM (SELECT 2) AS t -- f\n",
+            "SELECT '-- no comment\n', 2 -- one",
+        ] {
+            // In MySQL two dashes need white space behind them.
+            let sql = if kind == DatabaseKind::Mysql { sql.replace("--x", "-- x") } else { sql.to_owned() };
+            check(&sql, &Policy::reads(kind)).unwrap_or_else(|refusal| panic!("{kind:?} {sql:?}: {refusal:?}"));
+        }
+        for sql in ["SELECT 1 -- c\n; DROP TABLE t", "-- lead\nDROP TABLE t", "SELECT 1 -- a\rDROP TABLE t"] {
+            assert!(check(sql, &Policy::reads(kind)).is_err(), "{kind:?} {sql:?}");
+        }
+    }
+    check("# c\nSELECT 1 # d\n", &Policy::reads(DatabaseKind::Mysql)).unwrap();
+}

@@ -1,8 +1,7 @@
 //! PostgreSQL targets, through sqlx.
 //!
-//! A session is read-only from its first moment. Unary statements run over the extended protocol in one round trip and
-//! come back binary; streams, and results with types whose binary form only PostgreSQL itself can print, are read through
-//! a cursor as text. Both give the same values.
+//! A session is read-only from its first moment. Statements run over the extended protocol and come back binary; results
+//! with types whose binary form only PostgreSQL itself can print are read through a cursor as text. Both give the same values.
 
 mod binary;
 mod bind;

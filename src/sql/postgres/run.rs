@@ -17,9 +17,8 @@ use crate::sql::{Error, GuardedSql, Summary};
 
 /// Rows of the first fetch from a cursor: few, so that a reader has something soon.
 const FIRST_FETCH: u64 = 100;
-/// Bytes that a later fetch aims at, and its most rows. The server prints ahead while rows of the same fetch are read; how
-/// far, TCP's flow control bounds. Between two fetches both sides wait, so they are large.
-const FETCH_BYTES: u64 = 8 << 20;
+/// Bytes that a later fetch aims at, and its most rows. The server holds the rows of a fetch before it sends them.
+const FETCH_BYTES: u64 = 1 << 20;
 const LARGEST_FETCH: u64 = 100_000;
 /// The server's words when a table changed under a prepared statement.
 const PLAN_CHANGED: &str = "0A000";
@@ -33,15 +32,6 @@ struct Ready {
     may_be_old: bool,
 }
 
-/// Who takes the rows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Taker {
-    /// They are held for one answer: in one round trip once the statement is prepared, unless its types demand a cursor.
-    Answer,
-    /// Somebody takes them as they come.
-    Reader,
-}
-
 /// Runs a statement for one answer.
 pub(super) async fn unary(
     session: &mut Session,
@@ -49,7 +39,7 @@ pub(super) async fn unary(
     parameters: &[Value],
     output: &mut Output,
 ) -> (Result<(), Error>, Rest) {
-    read(session, sql, parameters, output, Taker::Answer).await
+    read(session, sql, parameters, output).await
 }
 
 /// Runs a statement whose rows somebody takes as they come.
@@ -60,7 +50,7 @@ pub(super) async fn stream(
     output: &mut Output,
 ) -> (Result<Summary, Error>, Rest) {
     let started = Instant::now();
-    let (result, rest) = read(session, sql, parameters, output, Taker::Reader).await;
+    let (result, rest) = read(session, sql, parameters, output).await;
     let flushed = match result {
         Ok(()) => output.flush().await,
         Err(error) => Err(error),
@@ -73,15 +63,14 @@ async fn read(
     sql: &GuardedSql,
     parameters: &[Value],
     output: &mut Output,
-    taker: Taker,
 ) -> (Result<(), Error>, Rest) {
     let connection = &mut session.connection;
-    let (result, rest) = attempt(connection, sql, parameters, output, taker).await;
+    let (result, rest) = attempt(connection, sql, parameters, output).await;
     match &result {
         // A table changed under the prepared statement. Nobody has seen a row: it is prepared anew, once.
         Err(Error::Statement(error)) if error.sqlstate == PLAN_CHANGED && output.meter.row_count == 0 => {
             match forget_prepared(connection).await {
-                Ok(()) => attempt(connection, sql, parameters, output, taker).await,
+                Ok(()) => attempt(connection, sql, parameters, output).await,
                 Err(error) => (Err(error), Rest::Nothing),
             }
         }
@@ -94,10 +83,9 @@ async fn attempt(
     sql: &GuardedSql,
     parameters: &[Value],
     output: &mut Output,
-    taker: Taker,
 ) -> (Result<(), Error>, Rest) {
     match prepare(connection, sql.text(), parameters).await {
-        Ok(Some(ready)) if !sql.is_query() || (taker == Taker::Answer && ready.shape.is_binary()) => {
+        Ok(Some(ready)) if !sql.is_query() || ready.shape.is_binary() => {
             let (result, rest) = direct(connection, ready, output).await;
             (result.map(drop), rest)
         }
@@ -114,6 +102,9 @@ pub(super) async fn write(
     output: &mut Output,
 ) -> (Result<u64, Error>, Rest) {
     let connection = &mut session.connection;
+    if let Err(error) = refuse_hidden_calls(connection, sql).await {
+        return (Err(error), Rest::Nothing);
+    }
     // Every row is read: stopping early would take the write back.
     output.keep_what_fits();
     match attempt_write(connection, sql, parameters, output).await {
@@ -143,6 +134,26 @@ async fn attempt_write(
         }
         Err(error) => (Err(error), Rest::Nothing),
     }
+}
+
+/// PostgreSQL calls `f(x)` when it reads `x.f`, and only the catalog tells a column from a function. A read that calls
+/// one is stopped by its read-only session; nothing stands behind a write, so there such names are refused.
+async fn refuse_hidden_calls(connection: &mut PgConnection, sql: &GuardedSql) -> Result<(), Error> {
+    const FUNCTIONS: &str = "SELECT p.proname::text FROM pg_catalog.pg_proc p \
+        WHERE p.proname = ANY($1) AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace LIMIT 1";
+    let attributes = &sql.analysis().attributes;
+    if attributes.is_empty() {
+        return Ok(());
+    }
+    let found = sqlx::query_scalar(FUNCTIONS).bind(attributes).fetch_optional(connection).await;
+    let Some(name): Option<String> = found.map_err(error::running)? else { return Ok(()) };
+    Err(Error::NotAllowed(SqlError {
+        message: format!("{name} behind a dot may be a call of the function {name}"),
+        hint: format!(
+            "leave the qualifier away if it is a column; allow {name} for the connection and write a call if not"
+        ),
+        ..SqlError::default()
+    }))
 }
 
 /// The plan as PostgreSQL prints it; empty for a statement that is no query.

@@ -302,3 +302,26 @@ async fn writes_in_each_others_way_conflict() {
     assert_eq!(value(&database, "SELECT sum(v)::int FROM t").await, Value::Int64(0));
     assert_eq!(database.write(&update, &[], patiently()).await.unwrap().affected_rows, 1);
 }
+
+/// `x.f` is a call of `f` where there is no column of that name; a write has no read-only session behind it.
+#[tokio::test]
+async fn a_write_calls_nothing_behind_a_dot() {
+    let home = servers::postgres().await.fresh_database("dotted").await;
+    home.run_as(
+        READ_WRITE,
+        "CREATE TABLE t (a int, b int); INSERT INTO t VALUES (1, 2); CREATE TABLE other (n int); INSERT INTO other VALUES (1);
+         CREATE FUNCTION wipe(t) RETURNS int LANGUAGE sql AS 'DELETE FROM other; SELECT 1';",
+    )
+    .await;
+    let options = Options { access: AccessMode::ReadWrite, ..one_connection() };
+    let database = Database::new(Target::Postgresql(target(home.server, READ_WRITE, &home.name)), options);
+    for sql in
+        ["UPDATE t SET a = 1 RETURNING t.wipe", "UPDATE t SET a = (t).wipe", "DELETE FROM t WHERE public.t.wipe = 1"]
+    {
+        let refused = database.write(&writing(sql), &[], patiently()).await.unwrap_err();
+        assert!(matches!(refused, Error::NotAllowed(_)), "{sql}: {refused:?}");
+    }
+    assert_eq!(home.admin("SELECT count(*) FROM other").await.trim(), "1");
+    let written = database.write(&writing("UPDATE t SET a = t.b RETURNING t.a"), &[], patiently()).await.unwrap();
+    assert_eq!((written.affected_rows, written.returned.rows), (1, vec![vec![Value::Int64(2)]]));
+}
