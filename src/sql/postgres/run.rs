@@ -239,13 +239,19 @@ async fn forget_prepared(connection: &mut PgConnection) -> Result<(), Error> {
 /// Runs the statement itself and reads binary cells; gives the rows that it affected.
 async fn direct(connection: &mut PgConnection, ready: Ready, output: &mut Output) -> (Result<u64, Error>, Rest) {
     let Ready { statement, arguments, shape: Shape { columns, forms, .. }, .. } = ready;
-    if let Err(error) = output.columns(columns) {
-        return (Err(error), Rest::Nothing);
-    }
+    let mut columns = Some(columns);
     let mut affected = 0;
     let mut stream = connection.fetch_many(statement.query_with(arguments));
     loop {
-        let row = match stream.try_next().await {
+        let next = stream.try_next().await;
+        // A table that changed since it was prepared shows before the first row; only then are these the columns.
+        if next.is_ok()
+            && let Some(columns) = columns.take()
+            && let Err(error) = output.columns(columns)
+        {
+            return (Err(error), Rest::Rows);
+        }
+        let row = match next {
             Ok(Some(Either::Right(row))) => row,
             Ok(Some(Either::Left(done))) => {
                 affected = done.rows_affected();
