@@ -12,6 +12,11 @@ pub(super) fn schema(dialect: DatabaseKind, mut tables: Vec<Table>) -> Schema {
     Schema { dialect, tables, fingerprint }
 }
 
+/// An identifier in double quotes, as SQLite and PostgreSQL read them; safe inside a statement.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// SHA-256 over names, types and keys, each part ended so that no two structures read the same.
 fn fingerprint(tables: &[Table]) -> String {
     let mut hash = Sha256::new();

@@ -32,16 +32,6 @@ struct Ready {
     may_be_old: bool,
 }
 
-/// Runs a statement for one answer.
-pub(super) async fn unary(
-    session: &mut Session,
-    sql: &GuardedSql,
-    parameters: &[Value],
-    output: &mut Output,
-) -> (Result<(), Error>, Rest) {
-    read(session, sql, parameters, output).await
-}
-
 /// Runs a statement whose rows somebody takes as they come.
 pub(super) async fn stream(
     session: &mut Session,
@@ -58,7 +48,8 @@ pub(super) async fn stream(
     (flushed.map(|()| output.summary(started.elapsed())), rest)
 }
 
-async fn read(
+/// Runs a statement that reads; its rows go to the output.
+pub(super) async fn read(
     session: &mut Session,
     sql: &GuardedSql,
     parameters: &[Value],

@@ -10,6 +10,7 @@ use super::error;
 use super::session::Session;
 use crate::domain::{Column, ColumnPath, ColumnType, ColumnValues, Schema, Table, TableKind, ValueIndex};
 use crate::sql::Error;
+use crate::sql::catalog::quoted;
 use crate::sql::sqlite::SampleBounds;
 
 /// Distinct text values of the text columns of all tables; views are left out, their values are their tables'.
@@ -30,7 +31,7 @@ pub(super) async fn values(session: &mut Session, schema: &Schema, bounds: Sampl
                 Err(error) if error.leaves_session() => continue,
                 Err(error) => return Err(error),
             };
-            left -= values.distinct.len();
+            left = left.saturating_sub(values.distinct.len());
             let path =
                 ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column: column.name.clone() };
             columns.insert(path, values);
@@ -74,9 +75,4 @@ async fn column_values(
         }
     }
     Ok(values)
-}
-
-/// An identifier in double quotes, safe inside a statement.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

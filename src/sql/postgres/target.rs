@@ -1,10 +1,10 @@
 //! One PostgreSQL database: what can be asked of it, each in a session of a pool.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::session::{Session, Sessions};
 use super::{catalog, run, sample};
@@ -34,7 +34,7 @@ impl Postgres {
     async fn own<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'a> FnOnce(&'a mut Session) -> futures::future::BoxFuture<'a, Result<T, Error>> + Send + 'static,
+        W: for<'a> FnOnce(&'a mut Session) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
         let work: Work<Session, T> = Box::new(move |session| work(session).map(|done| (done, Rest::Nothing)).boxed());
         self.reading.run(self.options.own_timeout, work).await
@@ -92,7 +92,7 @@ impl Backend for Postgres {
             async move {
                 let started = Instant::now();
                 let mut output = Output::held(limits);
-                let (done, rest) = run::unary(session, &sql, &parameters, &mut output).await;
+                let (done, rest) = run::read(session, &sql, &parameters, &mut output).await;
                 let rest = doubted(rest, &sql);
                 (done.map(|()| output.whole(started.elapsed())), rest)
             }
@@ -103,7 +103,6 @@ impl Backend for Postgres {
 
     async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error> {
         of_this_dialect(&sql)?;
-        let parameters = Arc::new(parameters);
         let work = move |mut output: Output| -> Work<Session, _> {
             Box::new(move |session| {
                 async move {

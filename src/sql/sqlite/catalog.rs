@@ -51,11 +51,6 @@ pub fn schema(connection: &Connection) -> Result<Schema, Error> {
     Ok(catalog::schema(DatabaseKind::Sqlite, tables))
 }
 
-/// An identifier in double quotes, safe inside a statement.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 fn relations(connection: &Connection) -> Result<Vec<(String, TableKind)>, Error> {
     let sql = "SELECT name, type FROM pragma_table_list \
                WHERE schema = 'main' AND type IN ('table', 'view', 'virtual') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
@@ -171,7 +166,7 @@ fn resolve(key: DeclaredKey, tables: &[Table]) -> Option<ForeignKey> {
 
 /// Rows of a table: exact up to the bound, else the largest rowid, else unknown.
 fn row_count(connection: &Connection, table: &str) -> Option<i64> {
-    let table = quoted(table);
+    let table = catalog::quoted(table);
     let counted: i64 = connection
         .query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {})", COUNTED_ROWS + 1), [], |row| {
             row.get(0)

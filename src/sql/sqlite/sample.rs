@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
-use super::catalog::quoted;
 use crate::domain::{ColumnPath, ColumnType, ColumnValues, Schema, Table, TableKind, ValueIndex};
 use crate::sql::Error;
+use crate::sql::catalog::quoted;
 
 /// How much is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
