@@ -23,7 +23,7 @@ use super::connection_service::ConnectionService;
 use super::identity::ApiKeys;
 use super::layers::{self, Gate};
 use super::listener::{self, Limits};
-use super::query_service::QueryService;
+use super::query_service::{Drain, QueryService};
 use super::workflow_service::WorkflowService;
 use crate::connections::Directory;
 use crate::lifecycle::Lifecycle;
@@ -105,8 +105,9 @@ pub fn router(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Resu
                 .max_encoding_message_size(MAX_RESPONSE_BYTES)
         };
     }
+    let drain = Drain::new(lifecycle.soft.clone(), options.limits.drain);
     let routes = Routes::new(limited!(ConnectionServiceServer, ConnectionService::new(directory, workflows.clone())))
-        .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone())))
+        .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone(), drain)))
         .add_service(limited!(WorkflowServiceServer, WorkflowService::new(workflows, &options, lifecycle.clone())))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
         .add_service(reflection().build_v1().map_err(io::Error::other)?)

@@ -15,7 +15,8 @@ use super::vault::Vault;
 use super::{failures, target};
 use crate::domain::connection::ConnectionSecrets;
 use crate::domain::{
-    Clock, Connection, ConnectionId, Failure, Page, PageRequest, Principal, Reason, RequestKey, Schema, ValueIndex,
+    Clock, Connection, ConnectionId, Failure, FieldViolation, Page, PageRequest, Principal, Reason, RequestKey, Schema,
+    ValueIndex,
 };
 use crate::sql::{self, Database, HostPolicy, SampleBounds};
 use crate::store::record::ConnectionRecord;
@@ -290,6 +291,20 @@ impl Directory {
                 TestReport { failure: Some(failure), latency, server_version: String::new(), warnings: Vec::new() }
             }
         })
+    }
+
+    /// What is wrong with a connection as it would be after a change, as far as that can be said without its database;
+    /// nothing when there is no such connection.
+    pub async fn problems(
+        &self,
+        who: &Principal,
+        id: ConnectionId,
+        spec: &Spec,
+        paths: &[String],
+    ) -> Vec<FieldViolation> {
+        let Ok(record) = self.existing(who, id).await else { return Vec::new() };
+        let changed = self.changed(who, record, spec, paths);
+        changed.err().map(|failure| failure.violations).unwrap_or_default()
     }
 
     /// The connection and its open database, shared by all callers until the connection changes.

@@ -28,7 +28,7 @@ pub use failure::{Failure, FieldViolation, Reason, SqlError};
 pub use ids::{ConnectionId, WorkflowId};
 pub use page::{Page, PageRequest};
 pub use principal::{Principal, Scope, TenantId};
-pub use question::{EngineChoice, EngineName, Question, RunOptions, Source};
+pub use question::{EngineChoice, EngineName, Question, RunLimits, RunOptions, Source};
 pub use request_key::RequestKey;
 pub use schema::{Column, ColumnPath, ColumnType, ForeignKey, Schema, Table, TableKind};
 pub use value::{ResultColumn, Row, Value};

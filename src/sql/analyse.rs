@@ -1,4 +1,4 @@
-//! What a guarded statement reads, as plain data: tables, columns, and texts that columns are compared with.
+//! What a guarded statement reads and writes, as plain data: tables, columns, and texts that columns are compared with.
 //!
 //! It is found without a schema, so a name that may be several things says so: [`ColumnUse::scopes`] lists every table that
 //! may own the column, nearest first, and [`ColumnUse::may_be_other`] that it may be something else altogether.
@@ -11,10 +11,11 @@ use sqlparser::ast::Statement;
 use super::GuardedSql;
 use crate::domain::DatabaseKind;
 
-/// What a statement reads.
+/// What a statement reads and writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Analysis {
-    /// Every mention of a table or view, in no order; CTEs are resolved away.
+    /// Every mention of a table or view, read or written, in no order; CTEs are resolved away, and what the statement
+    /// creates is not there yet.
     pub tables: Vec<TableUse>,
     /// Every mention of a column.
     pub columns: Vec<ColumnUse>,
@@ -65,7 +66,7 @@ pub struct Comparison {
     pub ignores_case: bool,
 }
 
-/// What a guarded statement reads.
+/// What a guarded statement reads and writes.
 #[must_use]
 pub fn analyse(sql: &GuardedSql) -> &Analysis {
     sql.analysis()

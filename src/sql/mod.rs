@@ -12,14 +12,17 @@ mod error;
 mod failure;
 pub mod guard;
 mod mysql;
+mod plan;
 mod postgres;
 mod result;
+mod routines;
 pub mod server;
 pub mod sqlite;
 
 pub use database::{Database, Options, ServerInfo, Target};
 pub use error::{Error, Unreachable};
 pub use guard::GuardedSql;
+pub use plan::Plan;
 pub use result::{Limits, ResultSet, RowStream, Summary, Truncation, Written};
 pub use server::{HostList, HostPolicy, ServerTarget};
 pub use sqlite::SampleBounds;

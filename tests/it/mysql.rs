@@ -365,10 +365,10 @@ async fn the_server_says_where_it_stumbles() {
             assert_eq!((error.sqlstate.as_str(), error.position), (sqlstate, position), "{}", error.message);
         }
     }
-    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = ?"), &[Value::Int64(1)]).await.unwrap();
+    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = ?"), &[Value::Int64(1)]).await.unwrap().text;
     let lines: Vec<&str> = plan.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("id  select_type") && lines[1].contains("SIMPLE"), "{plan}");
-    assert_eq!(database.explain(&guarded("SHOW TABLES"), &[]).await.unwrap(), "");
+    assert_eq!(database.explain(&guarded("SHOW TABLES"), &[]).await.unwrap().text, "");
     let shown = database.execute(&guarded("SHOW TABLES"), &[], Limits::default()).await.unwrap();
     assert_eq!(shown.rows, [[Value::String("t".into())]]);
     let described = database.execute(&guarded("DESCRIBE t"), &[], Limits::default()).await.unwrap();

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Ident, Query, Select, Spanned, Statement, TableAlias, TableFactor, Value, Visit,
-    Visitor,
+    AccessExpr, AlterTable, BinaryOperator, CreateIndex, Delete, Expr, FromTable, Ident, Insert, Merge, ObjectName,
+    ObjectType, Query, Select, Spanned, Statement, TableAlias, TableFactor, TableObject, TableWithJoins, Truncate,
+    Update, UpdateTableFromKind, Value, Visit, Visitor,
 };
 
 use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
@@ -30,6 +31,17 @@ struct Walker<'a> {
 
 impl Visitor for Walker<'_> {
     type Break = std::convert::Infallible;
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Self::Break> {
+        let sources = self.changed(statement);
+        self.scopes.push(Scope { sources, ..Scope::default() });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_statement(&mut self, _statement: &Statement) -> ControlFlow<Self::Break> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
         let mut scope = Scope::default();
@@ -90,7 +102,67 @@ impl Visitor for Walker<'_> {
 
 impl Walker<'_> {
     fn sources(&mut self, select: &Select) -> Vec<Source> {
-        factors(&select.from).filter_map(|factor| self.source(factor)).collect()
+        self.tables_of(&select.from)
+    }
+
+    fn tables_of(&mut self, from: &[TableWithJoins]) -> Vec<Source> {
+        factors(from).filter_map(|factor| self.source(factor)).collect()
+    }
+
+    /// The tables whose columns a statement that writes can name everywhere. One that it creates is not among them: nobody
+    /// knows it yet.
+    fn changed(&mut self, statement: &Statement) -> Vec<Source> {
+        match statement {
+            Statement::Insert(insert) => self.inserted(insert),
+            Statement::Update(Update { table, from, .. }) => {
+                let mut sources = self.tables_of(std::slice::from_ref(table));
+                if let Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) = from {
+                    sources.extend(self.tables_of(from));
+                }
+                sources
+            }
+            Statement::Delete(Delete { from, using, .. }) => {
+                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = from;
+                let mut sources = self.tables_of(from);
+                sources.extend(self.tables_of(using.as_deref().unwrap_or_default()));
+                sources
+            }
+            Statement::Merge(Merge { table, source, .. }) => {
+                [table, source].into_iter().filter_map(|factor| self.source(factor)).collect()
+            }
+            Statement::AlterTable(AlterTable { name, .. })
+            | Statement::CreateIndex(CreateIndex { table_name: name, .. }) => {
+                self.named(name, None).into_iter().collect()
+            }
+            Statement::Truncate(Truncate { table_names, .. }) => {
+                table_names.iter().filter_map(|table| self.named(&table.name, None)).collect()
+            }
+            Statement::Drop { object_type: ObjectType::Table | ObjectType::View, names, .. } => {
+                names.iter().filter_map(|name| self.named(name, None)).collect()
+            }
+            Statement::CreateTable(_) => vec![Source { name: String::new(), shape: Shape::Computed(None) }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn inserted(&mut self, insert: &Insert) -> Vec<Source> {
+        let TableObject::TableName(name) = &insert.table else { return Vec::new() };
+        let Some(target) = self.named(name, insert.table_alias.as_ref().map(|alias| &alias.alias)) else {
+            return Vec::new();
+        };
+        // The row that could not be inserted has the table's columns.
+        let row = insert.insert_alias.as_ref().and_then(|aliases| idents(&aliases.row_alias.0)?.last().copied());
+        let row = row.map_or_else(|| "excluded".to_owned(), |alias| alias.value.clone());
+        let shape = target.shape.clone();
+        vec![target, Source { name: row, shape }]
+    }
+
+    /// A table, called by its alias or by its name.
+    fn named(&mut self, name: &ObjectName, alias: Option<&Ident>) -> Option<Source> {
+        let idents = idents(&name.0)?;
+        let (table, qualifiers) = idents.split_last()?;
+        let shape = Shape::Table(self.table(table, qualifiers.last().copied()));
+        Some(Source { name: alias.unwrap_or(table).value.clone(), shape })
     }
 
     fn source(&mut self, factor: &TableFactor) -> Option<Source> {

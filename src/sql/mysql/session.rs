@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode, MySqlTypeInfo};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, MySqlConnection, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::cell::text;
 use super::error;
@@ -17,6 +19,11 @@ use crate::sql::{Error, Options, Unreachable};
 
 /// Statements that a session keeps prepared.
 const PREPARED_STATEMENTS: usize = 64;
+/// How long a login may take before the server is asked whether it is another kind of server.
+const SILENCE: Duration = Duration::from_secs(1);
+/// PostgreSQL's question for TLS, to which its servers answer one letter
+/// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Between two looks at whether a session that was told to end has ended.
 const ENDING: Duration = Duration::from_millis(5);
 /// How the text of a statement is read and what a write may not do. `ONLY_FULL_GROUP_BY` stays as the server has it: it
@@ -77,7 +84,11 @@ impl Server {
         let mut refused = Error::Unreachable(Unreachable::Dns);
         for address in addresses {
             let options = connect_options(&self.target, &address);
-            match options.connect().await {
+            let connected = tokio::select! {
+                connected = options.connect() => connected,
+                () = is_postgres(&address, self.target.port) => return Err(error::not_mysql()),
+            };
+            match connected {
                 Ok(connection) => return Ok(connection),
                 Err(error) => refused = error::of_login(error, &self.target.database),
             }
@@ -162,6 +173,21 @@ impl Driver for Server {
                 Err(error) => return Err(error::of_statement(error, "", over.longest)),
             }
         }
+    }
+}
+
+/// Ends when a PostgreSQL server answers at the address, and never otherwise. Such a server waits for its client to speak
+/// first, as a MySQL client does for its server: without this question both would wait until nobody knows why.
+async fn is_postgres(address: &Address, port: u16) {
+    let Address::Ip(ip) = address else { return std::future::pending().await };
+    tokio::time::sleep(SILENCE).await;
+    let asked = async {
+        let mut stream = TcpStream::connect((*ip, port)).await?;
+        stream.write_all(&SSL_REQUEST).await?;
+        stream.read_u8().await
+    };
+    if !matches!(asked.await, Ok(b'S' | b'N')) {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -95,7 +95,7 @@ async fn the_database_says_where_it_stumbles() {
         let Err(Error::Statement(error)) = database.explain(&guarded(sql), &[]).await else { panic!() };
         assert_eq!(error.position, 12);
     }
-    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = 1"), &[]).await.unwrap();
+    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = 1"), &[]).await.unwrap().text;
     assert!(plan.contains("SEARCH t USING INTEGER PRIMARY KEY"), "{plan}");
 }
 
