@@ -289,7 +289,7 @@ impl QueryService for Bare {
                 Part::Header(pb::StreamHeader { columns, format: pb::StreamFormat::Rows.into() })
             }
             Piece::Rows(rows) => {
-                let data = Some(pb::stream_batch::Data::Rows(pb::RowBatch { rows }));
+                let data = Some(pb::stream_batch::Data::Rows(rows.into()));
                 Part::Batch(pb::StreamBatch { data })
             }
         };

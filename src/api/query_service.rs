@@ -143,7 +143,7 @@ struct Writer {
 impl Writer {
     fn write(&mut self, item: StreamItem) -> Result<Vec<pb::StreamQueryResponse>, Failure> {
         let (pieces, summary) = match (&mut self.arrow, item) {
-            (None, StreamItem::Rows(rows)) => (vec![to_pb::batch(rows)], None),
+            (None, StreamItem::Rows(rows)) => (vec![to_pb::batch(&rows)], None),
             (None, StreamItem::Summary(summary)) => (Vec::new(), Some(summary)),
             (Some(arrow), StreamItem::Rows(rows)) => {
                 (arrow.encode(&rows)?.into_iter().map(to_pb::arrow).collect(), None)
@@ -176,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_is_header_batches_summary() {
         let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
-        let rows = || Ok(StreamItem::Rows(vec![vec![Value::Int64(1)], vec![Value::Null]]));
+        let rows = || Ok(StreamItem::Rows(vec![vec![Value::Int64(1)], vec![Value::Null]].into()));
         let end = StreamSummary { row_count: 4, size_bytes: 0, truncated: None, execution_time: Duration::ZERO };
         let items = vec![rows(), rows(), Ok(StreamItem::Summary(end))];
         let told: Vec<_> = pieces(result(vec![column], items), StreamFormat::Rows).collect().await;
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_stopping_server_takes_leave_of_a_stream() {
         let soft = CancellationToken::new();
-        let items = stream::iter([Ok(StreamItem::Rows(vec![vec![Value::Int64(1)]]))]).chain(stream::pending());
+        let items = stream::iter([Ok(StreamItem::Rows(vec![vec![Value::Int64(1)]].into()))]).chain(stream::pending());
         let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
         let endless = QueryStream { database: DatabaseKind::Sqlite, columns: vec![column], items: items.boxed() };
         let leave = Drain::new(soft.clone(), FAREWELL).over().boxed();
@@ -217,7 +217,7 @@ mod tests {
     #[tokio::test]
     async fn a_row_that_cannot_be_written_ends_the_stream() {
         let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
-        let rows = |cell| Ok(StreamItem::Rows(vec![vec![cell]]));
+        let rows = |cell| Ok(StreamItem::Rows(vec![vec![cell]].into()));
         let items = vec![rows(Value::Int64(1)), rows(Value::String("one".into())), rows(Value::Int64(2))];
         let told: Vec<_> = pieces(result(vec![column], items), StreamFormat::Arrow).collect().await;
         let [Ok(_), Ok(_), Err(refused)] = told.as_slice() else { panic!("{told:?}") };

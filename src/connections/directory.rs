@@ -126,7 +126,7 @@ pub struct TestReport {
 #[derive(Debug, Clone)]
 pub struct Description {
     /// The connection in the very state that the schema was read through.
-    pub connection: Connection,
+    pub connection: Arc<Connection>,
     /// Every schema that its user may read.
     pub schema: Arc<Schema>,
     /// When it was read.
@@ -308,7 +308,7 @@ impl Directory {
     }
 
     /// The connection and its open database, shared by all callers until the connection changes.
-    pub async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+    pub async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure> {
         let max_age = self.parts.options.record_max_age;
         if let Some(open) = self.parts.databases.get(&id).await
             && open.is_current(max_age)

@@ -13,8 +13,8 @@ use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict, UnknownName};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
 use crate::domain::{
-    AccessMode, Connection, ConnectionId, Facts, Failure, Principal, Reason, Schema, Source, SqlError, Value,
-    ValueIndex,
+    AccessMode, Connection, ConnectionId, ConnectionLimits, Facts, Failure, Principal, Reason, Schema, Source,
+    SqlError, Value, ValueIndex,
 };
 use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
 use crate::sql::{Database, Error, GuardedSql, Limits, Plan, ResultSet, Written, analyse};
@@ -31,7 +31,7 @@ const EARLIER: &str = "an earlier check failed";
 #[async_trait]
 pub trait Databases: Send + Sync {
     /// The connection of the caller's tenant and its database.
-    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure>;
     /// The schema of that database, perhaps remembered.
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
     /// The schema may be another now; what is remembered of it is not to be believed.
@@ -40,7 +40,7 @@ pub trait Databases: Send + Sync {
 
 #[async_trait]
 impl Databases for Directory {
-    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure> {
         Self::database(self, who, id).await
     }
 
@@ -225,28 +225,25 @@ impl Service {
 
     fn unary_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
         let Options { default_rows, max_rows, max_bytes, .. } = self.options;
-        self.limits(connection, requested, default_rows, max_rows, max_bytes)
+        self.limits(connection.limits, requested, default_rows, max_rows, max_bytes)
     }
 
     fn stream_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
         let Options { stream_max_rows, stream_max_bytes, .. } = self.options;
         // The connection's row and byte limits are for unary results.
-        let mut connection = connection.clone();
-        connection.limits.max_rows = None;
-        connection.limits.max_bytes = None;
-        self.limits(&connection, requested, stream_max_rows, stream_max_rows, stream_max_bytes)
+        let own = ConnectionLimits { max_rows: None, max_bytes: None, ..connection.limits };
+        self.limits(own, requested, stream_max_rows, stream_max_rows, stream_max_bytes)
     }
 
     /// The least of what was asked for (or the default), what the connection allows and what the server allows.
     fn limits(
         &self,
-        connection: &Connection,
+        own: ConnectionLimits,
         requested: RequestedLimits,
         default_rows: u32,
         most_rows: u32,
         most_bytes: u32,
     ) -> Limits {
-        let own = connection.limits;
         let timeout = requested.timeout.unwrap_or(self.options.default_timeout);
         let most = self.options.max_timeout;
         Limits {
@@ -264,7 +261,7 @@ impl Service {
 
 /// A statement that passed the guard, and where it goes.
 struct Prepared {
-    connection: Connection,
+    connection: Arc<Connection>,
     database: Database,
     sql: GuardedSql,
     parameters: Vec<Value>,

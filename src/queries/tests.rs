@@ -27,8 +27,8 @@ struct OneDatabase {
 
 #[async_trait]
 impl Databases for OneDatabase {
-    async fn database(&self, _who: &Principal, _id: ConnectionId) -> Result<(Connection, Database), Failure> {
-        Ok((self.connection.clone(), self.database.clone()))
+    async fn database(&self, _who: &Principal, _id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure> {
+        Ok((self.connection.clone().into(), self.database.clone()))
     }
 
     async fn schema(&self, _who: &Principal, _id: ConnectionId) -> Result<Arc<Schema>, Failure> {
@@ -146,7 +146,7 @@ async fn a_stream_ends_with_its_summary() {
     assert_eq!(stream.columns[0].name, "name");
     let items: Vec<StreamItem> = stream.items.map(Result::unwrap).collect().await;
     let [StreamItem::Rows(rows), StreamItem::Summary(summary)] = items.as_slice() else { panic!("{items:?}") };
-    assert_eq!(rows[0], [Value::String("AC/DC".into())]);
+    assert_eq!(rows.to_rows()[0], [Value::String("AC/DC".into())]);
     assert_eq!((summary.row_count, summary.truncated), (3, None));
 }
 

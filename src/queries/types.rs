@@ -7,7 +7,7 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::outputs::Check;
-use crate::domain::{DatabaseKind, Failure, RequestKey, ResultColumn, Row, Value};
+use crate::domain::{Batch, DatabaseKind, Failure, RequestKey, ResultColumn, Row, Value};
 pub use crate::sql::{Plan, Summary as StreamSummary, Truncation};
 
 /// One statement and the values of its placeholders.
@@ -120,7 +120,7 @@ impl std::fmt::Debug for QueryStream {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StreamItem {
     /// Some rows.
-    Rows(Vec<Row>),
+    Rows(Batch),
     /// How it ended; always last.
     Summary(StreamSummary),
 }

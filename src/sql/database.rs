@@ -111,7 +111,7 @@ impl Database {
         let backend: Arc<dyn Backend> = match target {
             Target::Sqlite { path } => Arc::new(sqlite::Pool::new(&path, options)),
             Target::Postgresql(server) => Arc::new(postgres::Postgres::new(&server, options)),
-            Target::Mysql(server) => Arc::new(mysql::Mysql::new(server, options)),
+            Target::Mysql(server) => Arc::new(mysql::Mysql::new(&server, options)),
         };
         Self { backend }
     }

@@ -8,10 +8,13 @@
 pub mod analyse;
 mod catalog;
 mod database;
+mod digits;
 mod error;
 mod failure;
 pub mod guard;
 mod mysql;
+mod output;
+mod permits;
 mod plan;
 mod postgres;
 mod result;

@@ -270,7 +270,7 @@ async fn every_type_comes_as_the_client_prints_it() {
     let mut stream =
         database.stream(guarded(&format!("SELECT {names} FROM t")), Vec::new(), Limits::default()).await.unwrap();
     assert_eq!(stream.columns, result.columns);
-    assert_eq!(stream.next().await.unwrap(), result.rows, "a stream gives the same values");
+    assert_eq!(stream.next().await.unwrap().to_rows(), result.rows, "a stream gives the same values");
     let zero = database.execute(&guarded("SELECT * FROM t WHERE 1 = 0"), &[], Limits::default()).await.unwrap();
     assert_eq!(zero.columns, result.columns, "a result without rows has the same columns");
     for (index, (declared, literal, _, database_type, kind, value)) in cases.iter().enumerate() {
@@ -413,7 +413,7 @@ async fn results_are_cut_and_say_why() {
     assert_eq!((result.rows.len(), result.truncated), (2, None));
 
     let mut stream = database.stream(many.clone(), Vec::new(), rows).await.unwrap();
-    assert_eq!(stream.next().await.unwrap().len(), 10);
+    assert_eq!(stream.next().await.unwrap().row_count(), 10);
     assert!(stream.next().await.is_none());
     assert_eq!(stream.finish().await.unwrap().truncated, Some(Truncation::Rows));
     // Nothing of all this runs on.
@@ -430,10 +430,10 @@ async fn streams_hand_over_batches_as_they_are_read() {
     let mut stream = database.stream(guarded(MANY), Vec::new(), limits).await.unwrap();
     let (mut rows, mut batches) = (0, 0);
     while let Some(batch) = stream.next().await {
-        let size: usize = batch.iter().flatten().map(Value::size_bytes).sum();
+        let size: usize = batch.to_rows().iter().flatten().map(Value::size_bytes).sum();
         assert!(size < 300 << 10, "{size}");
-        assert_eq!(batch[0][0], Value::Uint64(rows + 1));
-        rows += batch.len() as u64;
+        assert_eq!(batch.to_rows()[0][0], Value::Uint64(rows + 1));
+        rows += batch.row_count() as u64;
         batches += 1;
     }
     let summary = stream.finish().await.unwrap();

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::domain::{ResultColumn, Row, SqlError};
+use crate::domain::{Batch, ResultColumn, SqlError};
 use crate::pb::v1 as pb;
 use crate::pb::v1::stream_query_response::Part;
 use crate::queries::{Plan, QueryResult, StreamSummary, Truncation, Validation};
@@ -41,8 +41,8 @@ pub(in crate::api) fn header(given: Vec<ResultColumn>, format: pb::StreamFormat)
 }
 
 /// Some rows, and how many bytes they take.
-pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize) {
-    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(pb::RowBatch { rows: rows(given) })) };
+pub(in crate::api) fn batch(given: &Batch) -> (pb::StreamQueryResponse, usize) {
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(super::rows::encoded(given))) };
     let bytes = batch.encoded_len();
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }

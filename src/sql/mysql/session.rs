@@ -51,9 +51,9 @@ pub(super) enum Product {
 }
 
 /// An open session.
-pub(super) struct Session {
+pub(in crate::sql) struct Session {
     pub connection: MySqlConnection,
-    pub product: Product,
+    pub(super) product: Product,
     /// Product and version, for people.
     pub version: String,
     /// Whether it opened a database; then that is what its catalog shows.
@@ -67,14 +67,14 @@ pub(super) struct Session {
 }
 
 /// Opens, checks and stops sessions with one server.
-pub(super) struct Server {
+pub(in crate::sql) struct Server {
     target: ServerTarget,
     options: Options,
     role: Role,
 }
 
 impl Server {
-    pub fn new(target: ServerTarget, options: Options, role: Role) -> Self {
+    pub(super) fn new(target: ServerTarget, options: Options, role: Role) -> Self {
         Self { target, options, role }
     }
 

@@ -41,7 +41,7 @@ const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid() FROM pg_catalog.set_co
 
 /// An open connection to one PostgreSQL server process.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(in crate::sql) struct Session {
     pub connection: PgConnection,
     process: i32,
     state: String,
@@ -49,7 +49,7 @@ pub(super) struct Session {
 
 /// Opens sessions of one target.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(in crate::sql) struct Sessions {
     pub server: ServerTarget,
     pub options: Options,
     /// Whether the sessions may write.

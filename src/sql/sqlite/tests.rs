@@ -130,9 +130,9 @@ async fn streams_hand_over_batches_within_their_limits() {
     assert_eq!(stream.columns.len(), 2);
     let (mut rows, mut batches) = (0, 0);
     while let Some(batch) = stream.next().await {
-        let size: usize = batch.iter().flatten().map(Value::size_bytes).sum();
+        let size: usize = batch.to_rows().iter().flatten().map(Value::size_bytes).sum();
         assert!(size < 300 << 10, "{size}");
-        rows += batch.len() as u64;
+        rows += batch.row_count() as u64;
         batches += 1;
     }
     let summary = stream.finish().await.unwrap();
@@ -141,7 +141,7 @@ async fn streams_hand_over_batches_within_their_limits() {
 
     let few = Limits { max_rows: 5, ..limits };
     let mut stream = database.stream(guarded(MANY), Vec::new(), few).await.unwrap();
-    assert_eq!(stream.next().await.unwrap().len(), 5);
+    assert_eq!(stream.next().await.unwrap().row_count(), 5);
     assert!(stream.next().await.is_none());
     assert_eq!(stream.finish().await.unwrap().truncated, Some(Truncation::Rows));
 
