@@ -100,6 +100,14 @@ async fn the_database_says_where_it_stumbles() {
 }
 
 #[tokio::test]
+async fn functions_that_are_not_there_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(folder.path(), Options::default());
+    let names = ["abs", "lower", "score", "main.abs"].map(str::to_owned);
+    assert_eq!(database.missing_functions(&names).await.unwrap(), ["score", "main.abs"]);
+}
+
+#[tokio::test]
 async fn results_are_cut_and_say_why() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(folder.path(), Options::default());
