@@ -1,5 +1,6 @@
 //! Sessions: how they are opened, what is set in them, how they are checked and stopped.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,10 +9,10 @@ use secrecy::ExposeSecret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
-use super::error;
+use super::{error, hidden_calls};
 use crate::domain::TlsMode;
 use crate::sql::server::{Address, Driver, Extent, ServerTarget};
-use crate::sql::{Error, Options, Unreachable};
+use crate::sql::{Error, GuardedSql, Options, Unreachable};
 
 /// The oldest version that is spoken to.
 const OLDEST_VERSION: u32 = 130_000;
@@ -45,6 +46,24 @@ pub(super) struct Session {
     pub connection: PgConnection,
     process: i32,
     state: String,
+    /// Statements in which the catalog has shown no hidden call.
+    plain: HashSet<String>,
+}
+
+impl Session {
+    /// Refuses hidden calls of a statement that reads. It is asked once a session and statement, and the read-only session
+    /// stands behind the answer.
+    pub async fn refuse_hidden_calls(&mut self, sql: &GuardedSql) -> Result<(), Error> {
+        if self.plain.contains(sql.text()) {
+            return Ok(());
+        }
+        hidden_calls::refuse(&mut self.connection, sql).await?;
+        if self.plain.len() >= PREPARED_STATEMENTS {
+            self.plain.clear();
+        }
+        self.plain.insert(sql.text().to_owned());
+        Ok(())
+    }
 }
 
 /// Opens sessions of one target.
@@ -80,7 +99,7 @@ impl Driver for Sessions {
             let process = sqlx::query_scalar(PROCESS).fetch_one(&mut connection).await;
             let process = process.map_err(error::connecting)?;
             let state = state(&mut connection).await?;
-            return Ok(Session { connection, process, state });
+            return Ok(Session { connection, process, state, plain: HashSet::new() });
         }
         Err(last)
     }
