@@ -60,7 +60,7 @@ impl Rewriter<'_> {
             self.drop([at + 1, at + 2]);
         }
         // inet '10.0.0.1': a name before a literal is its type, unless it is a keyword
-        if (self.is_any(at, &LITERAL_TYPES) || self.is_no_keyword(at))
+        if (self.is_any(at, &LITERAL_TYPES) || (self.is_no_keyword(at) && !self.is_argument_of(at, &["xmlparse"])))
             && matches!(self.token(at + 1), Some(Token::SingleQuotedString(_)))
         {
             self.drop([at]);
