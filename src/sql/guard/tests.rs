@@ -150,7 +150,7 @@ fn the_corpus_comes_out_right_under_every_policy() {
         }
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(corpus().count() > 1_200, "only {} statements", corpus().count());
+    assert!(corpus().count() > 2_500, "only {} statements", corpus().count());
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn refusals_point_at_what_offends() {
         (Postgresql, "too_large", "SELECT lower(«repeat»('x', (SELECT 900000000)))"),
         (Postgresql, "one_statement", "SELECT 1; «DROP» TABLE t"),
         (Postgresql, "hidden_text", "SELECT a, «U»&\"b\""),
-        (Mysql, "construct_not_allowed", "SELECT a, «SQL_CALC_FOUND_ROWS» b FROM t"),
+        (Mysql, "construct_not_allowed", "SELECT 1 FROM (SELECT «SQL_CALC_FOUND_ROWS» b FROM t) x"),
         (Mysql, "construct_not_allowed", "SELECT 1 + «@»x"),
         (Mysql, "hidden_text", "SELECT 1 «/*»! x */"),
         (Mysql, "relation_not_allowed", "SELECT * FROM a, «mysql».user"),
