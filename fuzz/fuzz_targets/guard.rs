@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
 use pulse::domain::DatabaseKind::{self, Mysql, Postgresql, Sqlite};
 use pulse::sql::guard::{Effect, GuardedSql, Policy, Refusal, Writes, check};
+use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::{Batch, Connection};
 
 /// Longest check: several times what an optimized build without instrumentation may take.

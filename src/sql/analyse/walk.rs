@@ -1,5 +1,6 @@
 //! Walks over a statement with the names that are visible at each place.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -13,7 +14,13 @@ use crate::domain::DatabaseKind;
 use crate::sql::guard::Lines;
 
 pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind) -> Analysis {
-    let mut walker = Walker { lines: Lines::of(text), dialect, scopes: Vec::new(), analysis: Analysis::default() };
+    let mut walker = Walker {
+        lines: Lines::of(text),
+        dialect,
+        scopes: Vec::new(),
+        mentions: HashMap::new(),
+        analysis: Analysis::default(),
+    };
     if let Statement::Query(query) = statement {
         walker.analysis.output_columns = output_count(query);
     }
@@ -25,6 +32,8 @@ struct Walker {
     lines: Lines,
     dialect: DatabaseKind,
     scopes: Vec<Scope>,
+    /// Tables of the analysis by the position of their mention.
+    mentions: HashMap<u32, usize>,
     analysis: Analysis,
 }
 
@@ -138,7 +147,7 @@ impl Walker {
             position: self.lines.position(name.span.start),
         };
         let tables = &mut self.analysis.tables;
-        tables.iter().position(|known| *known == table).unwrap_or_else(|| {
+        *self.mentions.entry(table.position).or_insert_with(|| {
             tables.push(table);
             tables.len() - 1
         })

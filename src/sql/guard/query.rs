@@ -59,11 +59,11 @@ pub(super) fn check(query: &Query, policy: &Policy) -> Checked {
     }
     match fetch {
         Some(Fetch { percent: true, .. }) => refuse_words(query.span(), &["PERCENT"], "FETCH … PERCENT is not allowed"),
-        None | Some(Fetch { percent: false, with_ties: _, quantity: _ }) => check_body(body, query.span(), policy),
+        None | Some(Fetch { percent: false, with_ties: _, quantity: _ }) => check_body(body, query, policy),
     }
 }
 
-fn check_body(body: &SetExpr, first: Span, policy: &Policy) -> Checked {
+fn check_body(body: &SetExpr, query: &Query, policy: &Policy) -> Checked {
     match body {
         // Selects, queries in parentheses, rows of VALUES and statements are visited by themselves.
         SetExpr::Select(_)
@@ -74,17 +74,17 @@ fn check_body(body: &SetExpr, first: Span, policy: &Policy) -> Checked {
         | SetExpr::Delete(_)
         | SetExpr::Merge(_) => Ok(()),
         SetExpr::SetOperation { left, right, op: _, set_quantifier: _ } => {
-            check_body(left, first, policy)?;
-            check_body(right, first, policy)
+            check_body(left, query, policy)?;
+            check_body(right, query, policy)
         }
         SetExpr::Table(table) => {
             let names: Vec<&str> =
                 [&table.schema_name, &table.table_name].into_iter().flatten().map(String::as_str).collect();
-            // The parser keeps no place of it.
-            match relations::is_allowed(&names, policy.kind) {
-                true => Ok(()),
-                false => Err(relation_refusal(&names, first).at(&["TABLE"])),
+            if relations::is_allowed(&names, policy.kind) {
+                return Ok(());
             }
+            // The parser keeps no place of it.
+            Err(relation_refusal(&names, query.span()).at(&["TABLE"]))
         }
     }
 }

@@ -60,7 +60,7 @@ impl Range {
 
     /// The only value, when there is just one.
     pub fn exact(self) -> Option<f64> {
-        (self.low == self.high).then_some(self.low)
+        (self.low >= self.high).then_some(self.low)
     }
 
     /// Both or either.
@@ -86,13 +86,18 @@ impl Range {
     }
 
     fn modulo(self, other: Self) -> Self {
-        let most = other.low.abs().max(other.high.abs());
+        let most = self.magnitude().min(other.magnitude());
         Self::new(-most, most)
     }
 
+    fn magnitude(self) -> f64 {
+        self.low.abs().max(self.high.abs())
+    }
+
     fn to_the_power_of(self, other: Self) -> Self {
-        let (fixed, positive) = (self.low == self.high && other.low == other.high, self.low >= 1.0 && other.low >= 0.0);
-        if fixed || positive { self.corners(other, f64::powf) } else { Self::ANY }
+        let is_fixed = self.exact().is_some() && other.exact().is_some();
+        let is_monotone = self.low >= 1.0 && other.low >= 0.0;
+        if is_fixed || is_monotone { self.corners(other, f64::powf) } else { Self::ANY }
     }
 
     fn bits(self, other: Self, operator: &BinaryOperator) -> Self {
@@ -203,7 +208,7 @@ fn of_call(name: &str, arguments: &[&Expr], stored: &Stored) -> Range {
         ("abs", [value]) => {
             let Range { low, high } = of(value);
             let least = if low <= 0.0 && high >= 0.0 { 0.0 } else { low.abs().min(high.abs()) };
-            Range::new(least, low.abs().max(high.abs()))
+            Range::new(least, of(value).magnitude())
         }
         ("ceil" | "ceiling" | "floor" | "round" | "trunc", [value]) => rounded(of(value)),
         ("round" | "trunc" | "truncate", [value, digits]) if of(digits).low >= 0.0 => rounded(of(value)),

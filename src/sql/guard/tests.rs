@@ -192,10 +192,7 @@ fn refusals_point_at_what_offends() {
         (Sqlite, "reads_only", "/* a */ «PRAGMA» user_version"),
     ] {
         let sql = marked.replace(['«', '»'], "");
-        let refusal = match check(&sql, &Policy::reads(kind)) {
-            Ok(_) => panic!("allowed: {sql}"),
-            Err(refusal) => refusal,
-        };
+        let Err(refusal) = check(&sql, &Policy::reads(kind)) else { panic!("allowed: {sql}") };
         let expected = marked.chars().position(|character| character == '«').unwrap() + 1;
         // A name in the form U&"…" is told by its second character.
         let slack = usize::from(marked.contains("«U»"));

@@ -4,17 +4,24 @@
 //! the name of a built-in one: which of them runs is up to the types of the arguments. And a cast to a type of a user's may
 //! call what its owner wrote. The guard sees none of that, so what runs is held against the catalog. Members of extensions count when they are volatile only: others do nothing but compute.
 
+use std::collections::{BTreeSet, HashSet};
+
 use sqlx::postgres::PgConnection;
 
 use super::error;
 use crate::domain::SqlError;
-use crate::sql::analyse::{NameUse, analyse};
+use crate::sql::analyse::analyse;
 use crate::sql::{Error, GuardedSql};
 
-/// How a name came to be that of a user's function: behind a dot, as a call, as an operator, and as a type.
+/// How a name may be that of a user's function: behind a dot, as a call, as an operator, as a type; and behind the name of a
+/// table, where it is a column most likely.
 const DOT: i32 = 1;
 const CALL: i32 = 2;
 const OPERATOR: i32 = 3;
+const TYPE: i32 = 4;
+const COLUMN: i32 = 5;
+/// Names that are remembered.
+const MOST_PLAIN: usize = 4_096;
 
 /// Users' functions that names of the statement may call. Behind the name of a table only those may that take its row, and
 /// not when it has such a column.
@@ -53,27 +60,49 @@ WHERE n.nspname <> 'pg_catalog' AND (p.provolatile = 'v' OR NOT EXISTS (SELECT F
   WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'))
 ORDER BY 1, 2, 3";
 
-/// Refuses a statement whose names may call a function that is neither PostgreSQL's own nor allowed for the connection.
-pub(super) async fn refuse(connection: &mut PgConnection, sql: &GuardedSql) -> Result<(), Error> {
-    let analysis = analyse(sql);
-    let names = |uses: &mut dyn Iterator<Item = &NameUse>| -> Vec<String> {
-        let mut names: Vec<String> = uses.map(|used| used.name.clone()).collect();
-        names.sort();
-        names.dedup();
-        names
-    };
-    let computed = names(&mut analysis.attributes.iter().filter(|used| !used.of_table));
-    let of_tables = names(&mut analysis.attributes.iter().filter(|used| used.of_table));
-    let calls = names(&mut analysis.calls.iter());
-    let operators = names(&mut analysis.operators.iter());
-    let words = names(&mut analysis.words.iter());
-    let asked = sqlx::query_as::<_, (i32, String, String, String)>(FOUND);
-    let asked = asked.bind(computed).bind(of_tables).bind(calls).bind(operators).bind(words);
-    let found = asked.fetch_all(connection).await.map_err(error::running)?;
-    match found.into_iter().find(|(_, _, schema, function)| !sql.allows(schema, function)) {
-        None => Ok(()),
-        Some((way, name, schema, function)) => Err(Error::NotAllowed(refusal(sql, way, &name, &schema, &function))),
+/// Names, each with the way in which it is used, that the catalog of a session's database has shown to call no user's function.
+///
+/// A function that is defined later goes unnoticed while the session lives, so only reads may rely on it: the read-only
+/// session stands behind them.
+#[derive(Debug, Default)]
+pub(super) struct Plain(HashSet<(i32, String)>);
+
+impl Plain {
+    /// Refuses a statement whose names may call a function that is neither PostgreSQL's own nor allowed for the connection.
+    pub async fn refuse_hidden_calls(&mut self, connection: &mut PgConnection, sql: &GuardedSql) -> Result<(), Error> {
+        let unknown: BTreeSet<(i32, String)> = uses(sql).filter(|used| !self.0.contains(used)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let names = |wanted| -> Vec<&str> {
+            unknown.iter().filter(|(way, _)| *way == wanted).map(|(_, name)| name.as_str()).collect()
+        };
+        let asked = sqlx::query_as::<_, (i32, String, String, String)>(FOUND);
+        let asked =
+            asked.bind(names(DOT)).bind(names(COLUMN)).bind(names(CALL)).bind(names(OPERATOR)).bind(names(TYPE));
+        let found = asked.fetch_all(connection).await.map_err(error::running)?;
+        if let Some((way, name, schema, function)) =
+            found.iter().find(|(_, _, schema, function)| !sql.allows(schema, function))
+        {
+            return Err(Error::NotAllowed(refusal(sql, *way, name, schema, function)));
+        }
+        if self.0.len() > MOST_PLAIN {
+            self.0.clear();
+        }
+        // What this connection allows, another statement might not.
+        self.0.extend(unknown.into_iter().filter(|(_, known)| found.iter().all(|(_, name, _, _)| name != known)));
+        Ok(())
     }
+}
+
+fn uses(sql: &GuardedSql) -> impl Iterator<Item = (i32, String)> {
+    let analysis = analyse(sql);
+    let attributes = analysis.attributes.iter().map(|used| (if used.of_table { COLUMN } else { DOT }, used));
+    attributes
+        .chain(analysis.calls.iter().map(|used| (CALL, used)))
+        .chain(analysis.operators.iter().map(|used| (OPERATOR, used)))
+        .chain(analysis.words.iter().map(|used| (TYPE, used)))
+        .map(|(way, used)| (way, used.name.clone()))
 }
 
 fn refusal(sql: &GuardedSql, way: i32, name: &str, schema: &str, function: &str) -> SqlError {

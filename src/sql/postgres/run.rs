@@ -8,9 +8,10 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo, PgValueRef};
 use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement, ValueRef};
 
+use super::hidden_calls::Plain;
 use super::session::Session;
 use super::types::{Form, Shape};
-use super::{binary, bind, error, hidden_calls, text};
+use super::{binary, bind, error, text};
 use crate::domain::{Row, SqlError, Value};
 use crate::sql::server::{Output, Rest};
 use crate::sql::{Error, GuardedSql, Summary};
@@ -96,7 +97,8 @@ pub(super) async fn write(
     output: &mut Output,
 ) -> (Result<u64, Error>, Rest) {
     let connection = &mut session.connection;
-    if let Err(error) = hidden_calls::refuse(connection, sql).await {
+    // Nothing stands behind a write, so what earlier statements showed does not count.
+    if let Err(error) = Plain::default().refuse_hidden_calls(connection, sql).await {
         return (Err(error), Rest::Nothing);
     }
     // Every row is read: stopping early would take the write back.

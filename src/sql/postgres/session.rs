@@ -1,6 +1,5 @@
 //! Sessions: how they are opened, what is set in them, how they are checked and stopped.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +8,8 @@ use secrecy::ExposeSecret;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
-use super::{error, hidden_calls};
+use super::error;
+use super::hidden_calls::Plain;
 use crate::domain::TlsMode;
 use crate::sql::server::{Address, Driver, Extent, ServerTarget};
 use crate::sql::{Error, GuardedSql, Options, Unreachable};
@@ -46,23 +46,13 @@ pub(super) struct Session {
     pub connection: PgConnection,
     process: i32,
     state: String,
-    /// Statements in which the catalog has shown no hidden call.
-    plain: HashSet<String>,
+    plain: Plain,
 }
 
 impl Session {
-    /// Refuses hidden calls of a statement that reads. It is asked once a session and statement, and the read-only session
-    /// stands behind the answer.
+    /// Refuses a statement that reads and may call what it does not show; see [`hidden_calls`](super::hidden_calls).
     pub async fn refuse_hidden_calls(&mut self, sql: &GuardedSql) -> Result<(), Error> {
-        if self.plain.contains(sql.text()) {
-            return Ok(());
-        }
-        hidden_calls::refuse(&mut self.connection, sql).await?;
-        if self.plain.len() >= PREPARED_STATEMENTS {
-            self.plain.clear();
-        }
-        self.plain.insert(sql.text().to_owned());
-        Ok(())
+        self.plain.refuse_hidden_calls(&mut self.connection, sql).await
     }
 }
 
@@ -99,7 +89,7 @@ impl Driver for Sessions {
             let process = sqlx::query_scalar(PROCESS).fetch_one(&mut connection).await;
             let process = process.map_err(error::connecting)?;
             let state = state(&mut connection).await?;
-            return Ok(Session { connection, process, state, plain: HashSet::new() });
+            return Ok(Session { connection, process, state, plain: Plain::default() });
         }
         Err(last)
     }
