@@ -19,8 +19,14 @@ pub struct Analysis {
     pub tables: Vec<TableUse>,
     /// Every mention of a column.
     pub columns: Vec<ColumnUse>,
-    /// Every name behind a dot, as written: in PostgreSQL it may be a column or a function.
-    pub attributes: Vec<String>,
+    /// Every name behind a dot: in PostgreSQL it may be a column or a function.
+    pub attributes: Vec<NameUse>,
+    /// Every function that is called without its schema.
+    pub calls: Vec<NameUse>,
+    /// Every operator of PostgreSQL, as its server parts them.
+    pub operators: Vec<NameUse>,
+    /// Every word, for PostgreSQL: among them are all types that it names.
+    pub words: Vec<NameUse>,
     /// Columns compared with literal texts.
     pub comparisons: Vec<Comparison>,
     /// Columns of the result; `None` when a `*` hides how many.
@@ -34,6 +40,17 @@ pub struct TableUse {
     pub schema: Option<String>,
     /// Its name as written.
     pub name: String,
+    /// Character in the statement, from 1; 0 when unknown.
+    pub position: u32,
+}
+
+/// A mention of a name that means what the database's catalog says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameUse {
+    /// The name as the database reads it: in PostgreSQL without capitals, unless it is quoted.
+    pub name: String,
+    /// Whether it stands behind the name of a table, and not behind anything that the statement computes.
+    pub of_table: bool,
     /// Character in the statement, from 1; 0 when unknown.
     pub position: u32,
 }

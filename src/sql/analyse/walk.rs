@@ -1,5 +1,6 @@
 //! Walks over a statement with the names that are visible at each place.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -9,12 +10,18 @@ use sqlparser::ast::{
 };
 
 use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
-use super::{Analysis, ColumnUse, Comparison, TableUse};
+use super::{Analysis, ColumnUse, Comparison, NameUse, TableUse};
 use crate::domain::DatabaseKind;
-use crate::sql::guard::position;
+use crate::sql::guard::Lines;
 
 pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind) -> Analysis {
-    let mut walker = Walker { text, dialect, scopes: Vec::new(), analysis: Analysis::default() };
+    let mut walker = Walker {
+        lines: Lines::of(text),
+        dialect,
+        scopes: Vec::new(),
+        mentions: HashMap::new(),
+        analysis: Analysis::default(),
+    };
     if let Statement::Query(query) = statement {
         walker.analysis.output_columns = output_count(query);
     }
@@ -22,14 +29,16 @@ pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind)
     walker.analysis
 }
 
-struct Walker<'a> {
-    text: &'a str,
+struct Walker {
+    lines: Lines,
     dialect: DatabaseKind,
     scopes: Vec<Scope>,
+    /// Tables of the analysis by the position of their mention.
+    mentions: HashMap<u32, usize>,
     analysis: Analysis,
 }
 
-impl Visitor for Walker<'_> {
+impl Visitor for Walker {
     type Break = std::convert::Infallible;
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Self::Break> {
@@ -72,14 +81,23 @@ impl Visitor for Walker<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => self.call(name),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<Self::Break> {
         self.scopes.pop();
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
-        self.analysis.attributes.extend(attributes(expression));
+        self.attributes(expression);
         match expression {
+            Expr::Function(call) => self.call(&call.name),
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
                 if let Some(column) = self.column(expression) {
                     self.analysis.columns.push(column);
@@ -100,7 +118,7 @@ impl Visitor for Walker<'_> {
     }
 }
 
-impl Walker<'_> {
+impl Walker {
     fn sources(&mut self, select: &Select) -> Vec<Source> {
         self.tables_of(&select.from)
     }
@@ -198,10 +216,10 @@ impl Walker<'_> {
         let table = TableUse {
             schema: schema.map(|schema| schema.value.clone()),
             name: name.value.clone(),
-            position: position(self.text, name.span.start),
+            position: self.lines.position(name.span.start),
         };
         let tables = &mut self.analysis.tables;
-        tables.iter().position(|known| *known == table).unwrap_or_else(|| {
+        *self.mentions.entry(table.position).or_insert_with(|| {
             tables.push(table);
             tables.len() - 1
         })
@@ -225,7 +243,7 @@ impl Walker<'_> {
         Some(ColumnUse {
             qualifier,
             quoted: name.quote_style == Some('"'),
-            position: position(self.text, expression.span().start),
+            position: self.lines.position(expression.span().start),
             name: name.value.clone(),
             scopes,
             may_be_other,
@@ -263,6 +281,42 @@ impl Walker<'_> {
         (owners, may_be_other)
     }
 
+    /// Notes a call that names no schema.
+    fn call(&mut self, name: &ObjectName) {
+        if let [name] = name.0.as_slice()
+            && let Some(name) = name.as_ident()
+        {
+            let call = self.name(name, false);
+            self.analysis.calls.push(call);
+        }
+    }
+
+    /// Notes the names behind dots: of `t.a`, and of `(t).a`.
+    fn attributes(&mut self, expression: &Expr) {
+        let field = |access| match access {
+            &AccessExpr::Dot(Expr::Identifier(ref name)) => Some(name),
+            _ => None,
+        };
+        let names: Vec<&Ident> = match expression {
+            Expr::CompoundIdentifier(names) => names.iter().skip(1).collect(),
+            Expr::CompoundFieldAccess { root: _, access_chain } => access_chain.iter().filter_map(field).collect(),
+            _ => return,
+        };
+        let column = self.column(expression).filter(|_| names.len() == 1);
+        let of_table = column.is_some_and(|column| !column.may_be_other && !column.scopes.is_empty());
+        let uses: Vec<NameUse> = names.into_iter().map(|name| self.name(name, of_table)).collect();
+        self.analysis.attributes.extend(uses);
+    }
+
+    fn name(&self, name: &Ident, of_table: bool) -> NameUse {
+        let folds = self.dialect == DatabaseKind::Postgresql && name.quote_style.is_none();
+        NameUse {
+            name: if folds { name.value.to_lowercase() } else { name.value.clone() },
+            of_table,
+            position: self.lines.position(name.span.start),
+        }
+    }
+
     fn comparison(&mut self, column: &Expr, literal: &Expr) {
         let collations = [column, literal].map(collation);
         let named = |ending: &str| collations.iter().flatten().any(|collation| collation.ends_with(ending));
@@ -294,20 +348,5 @@ fn collation(expression: &Expr) -> Option<String> {
         Expr::Collate { collation, .. } => Some(collation.to_string().trim_matches(['"', '`']).to_ascii_lowercase()),
         Expr::Nested(inner) => collation(inner),
         _ => None,
-    }
-}
-
-/// The names behind dots: of `t.a`, and of `(t).a`.
-fn attributes(expression: &Expr) -> Vec<String> {
-    match expression {
-        Expr::CompoundIdentifier(names) => names.iter().skip(1).map(|name| name.value.clone()).collect(),
-        Expr::CompoundFieldAccess { root: _, access_chain } => {
-            let name = |access: &AccessExpr| match access {
-                AccessExpr::Dot(Expr::Identifier(name)) => Some(name.value.clone()),
-                _ => None,
-            };
-            access_chain.iter().filter_map(name).collect()
-        }
-        _ => Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement};
 
+use super::hidden_calls::Plain;
 use super::session::Session;
 use super::types::{Form, Shape};
 use super::{binary, bind, error, text};
@@ -38,6 +39,9 @@ pub(super) async fn read(
     parameters: &[Value],
     output: &mut Output,
 ) -> (Result<(), Error>, Rest) {
+    if let Err(error) = session.refuse_hidden_calls(sql).await {
+        return (Err(error), Rest::Nothing);
+    }
     let connection = &mut session.connection;
     let (result, rest) = attempt(connection, sql, parameters, output).await;
     match &result {
@@ -76,7 +80,8 @@ pub(super) async fn write(
     output: &mut Output,
 ) -> (Result<u64, Error>, Rest) {
     let connection = &mut session.connection;
-    if let Err(error) = refuse_hidden_calls(connection, sql).await {
+    // Nothing stands behind a write, so what earlier statements showed does not count.
+    if let Err(error) = Plain::default().refuse_hidden_calls(connection, sql).await {
         return (Err(error), Rest::Nothing);
     }
     match attempt_write(connection, sql, parameters, output).await {
@@ -108,29 +113,11 @@ async fn attempt_write(
     }
 }
 
-/// PostgreSQL calls `f(x)` when it reads `x.f`, and only the catalog tells a column from a function. A read that calls
-/// one is stopped by its read-only session; nothing stands behind a write, so there such names are refused.
-async fn refuse_hidden_calls(connection: &mut PgConnection, sql: &GuardedSql) -> Result<(), Error> {
-    const FUNCTIONS: &str = "SELECT p.proname::text FROM pg_catalog.pg_proc p \
-        WHERE p.proname = ANY($1) AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace LIMIT 1";
-    let attributes = &sql.analysis().attributes;
-    if attributes.is_empty() {
-        return Ok(());
-    }
-    let found = sqlx::query_scalar(FUNCTIONS).bind(attributes).fetch_optional(connection).await;
-    let Some(name): Option<String> = found.map_err(error::running)? else { return Ok(()) };
-    Err(Error::NotAllowed(SqlError {
-        message: format!("{name} behind a dot may be a call of the function {name}"),
-        hint: format!(
-            "leave the qualifier away if it is a column; allow {name} for the connection and write a call if not"
-        ),
-        ..SqlError::default()
-    }))
-}
-
 /// The plan as PostgreSQL prints it; empty for a statement that is no query.
 pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
     const EXPLAIN: &str = "EXPLAIN ";
+    // To plan a statement PostgreSQL calls what it believes to be constant.
+    session.refuse_hidden_calls(sql).await?;
     let connection = &mut session.connection;
     if !sql.is_query() {
         return prepare(connection, sql.text(), parameters).await.map(|_| String::new());
