@@ -533,6 +533,34 @@ async fn a_session_for_reading_refuses_to_write() {
     assert!(matches!(refused, Error::PrivilegeMissing(_)), "{refused:?}");
 }
 
+/// What an allowed function does to its session, the next statement does not see.
+#[tokio::test]
+async fn a_function_does_not_change_the_session_for_others() {
+    let fresh = servers::mariadb().await.fresh_database("settings").await;
+    let function = "CREATE FUNCTION loosen() RETURNS INT READS SQL DATA \
+        BEGIN SET SESSION group_concat_max_len = 4; RETURN 1; END";
+    fresh.admin(&format!("DELIMITER $$\n{function}$$\nGRANT EXECUTE ON *.* TO pulse_ro$$\n")).await;
+    let database = opened(&fresh, one_connection());
+    let policy = Policy { allowed_functions: vec!["loosen".to_owned()], ..Policy::reads(DatabaseKind::Mysql) };
+    let loosen = guard::check("SELECT loosen()", &policy).unwrap();
+    let joined = guarded("SELECT group_concat(seq) FROM seq_1_to_5");
+    for _ in 0..3 {
+        database.execute(&loosen, &[], Limits::default()).await.unwrap();
+        let result = database.execute(&joined, &[], Limits::default()).await.unwrap();
+        assert_eq!(result.rows, [[Value::String("1,2,3,4,5".into())]]);
+    }
+}
+
+/// MariaDB's own bound ends a recursion early and only warns; MySQL's refuses it.
+#[tokio::test]
+async fn a_recursion_goes_as_deep_as_it_must() {
+    let fresh = servers::mariadb().await.fresh_database("recursion").await;
+    let database = opened(&fresh, one_connection());
+    let deep = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT max(i) FROM n";
+    let result = database.execute(&guarded(deep), &[], Limits::default()).await.unwrap();
+    assert_eq!(result.rows, [[Value::Int64(20_000)]]);
+}
+
 #[tokio::test]
 async fn a_lock_that_another_holds_is_a_conflict() {
     let fresh = servers::mariadb().await.fresh_database("locks").await;

@@ -31,6 +31,9 @@ const ENDING: Duration = Duration::from_millis(5);
 const SQL_MODE: &str = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
 /// Longest `GROUP_CONCAT`, in bytes. MySQL's own bound of 1,024 cuts silently.
 const GROUP_CONCAT_BYTES: u32 = 1 << 20;
+/// Deepest recursion of a common table expression: as deep as a statement's time and memory let it, as elsewhere.
+/// MariaDB's default of 1,000 ends it silently.
+const RECURSION_DEPTH: u32 = u32::MAX;
 /// Longest time that MySQL's timeouts of whole seconds take.
 const LONGEST_SECONDS: u64 = 31_536_000;
 
@@ -107,9 +110,15 @@ impl Server {
         let by_product = match product {
             Product::Mysql => {
                 let milliseconds = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
-                format!("transaction_read_only = {read_only}, max_execution_time = {milliseconds}")
+                format!(
+                    "transaction_read_only = {read_only}, max_execution_time = {milliseconds}, \
+                     cte_max_recursion_depth = {RECURSION_DEPTH}"
+                )
             }
-            Product::Mariadb => format!("tx_read_only = {read_only}, max_statement_time = {}", longest.as_secs_f64()),
+            Product::Mariadb => format!(
+                "tx_read_only = {read_only}, max_statement_time = {}, max_recursive_iterations = {RECURSION_DEPTH}",
+                longest.as_secs_f64(),
+            ),
         };
         format!(
             "SET SESSION {by_product}, autocommit = 1, sql_auto_is_null = 0, sql_select_limit = DEFAULT, \
@@ -267,8 +276,10 @@ fn product(version: &str) -> Result<(Product, String), Error> {
 /// Asks for everything that was set, and for the open database, as one text.
 fn settings_query(product: Product) -> String {
     let by_product = match product {
-        Product::Mysql => "@@SESSION.transaction_read_only, @@SESSION.max_execution_time",
-        Product::Mariadb => "@@SESSION.tx_read_only, @@SESSION.max_statement_time",
+        Product::Mysql => {
+            "@@SESSION.transaction_read_only, @@SESSION.max_execution_time, @@SESSION.cte_max_recursion_depth"
+        }
+        Product::Mariadb => "@@SESSION.tx_read_only, @@SESSION.max_statement_time, @@SESSION.max_recursive_iterations",
     };
     format!(
         "SELECT CONCAT_WS('|', {by_product}, @@SESSION.autocommit, @@SESSION.sql_auto_is_null, \

@@ -107,6 +107,27 @@ async fn functions_that_are_not_there_are_told() {
     assert_eq!(database.missing_functions(&names).await.unwrap(), ["score", "main.abs"]);
 }
 
+/// A connection keeps statements prepared; the schema they are about may change.
+#[tokio::test]
+async fn a_changed_table_shows_its_new_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(folder.path(), one_connection());
+    let sql = guarded("SELECT * FROM t WHERE id = 1");
+    let shown = async || {
+        let result = database.execute(&sql, &[], Limits::default()).await.unwrap();
+        let last = result.columns.last().unwrap().name.clone();
+        (result.columns.len(), last, result.rows.iter().map(Vec::len).collect::<Vec<_>>())
+    };
+    assert_eq!(shown().await, (6, "photo".to_owned(), vec![6]));
+    let other = Connection::open(folder.path().join("shop.sqlite")).unwrap();
+    other.execute_batch("ALTER TABLE t ADD COLUMN note TEXT").unwrap();
+    assert_eq!(shown().await, (7, "note".to_owned(), vec![7]));
+    other
+        .execute_batch("DELETE FROM t; ALTER TABLE t DROP COLUMN photo; ALTER TABLE t ADD COLUMN stock INTEGER")
+        .unwrap();
+    assert_eq!(shown().await, (7, "stock".to_owned(), Vec::new()));
+}
+
 #[tokio::test]
 async fn results_are_cut_and_say_why() {
     let folder = tempfile::tempdir().unwrap();
