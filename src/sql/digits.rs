@@ -1,11 +1,19 @@
 //! Small numbers with zeros before them, without the formatter: for the cells of long results.
 
+use std::fmt::Write;
 use std::sync::LazyLock;
 
 /// A number below 10,000 in four digits; a larger one is taken for that.
 pub(super) fn four(number: u16) -> &'static str {
     /// "0000", "0001" and so on to "9999".
-    static ALL: LazyLock<String> = LazyLock::new(|| (0..10_000).map(|number| format!("{number:04}")).collect());
+    static ALL: LazyLock<String> = LazyLock::new(|| {
+        let mut all = String::with_capacity(40_000);
+        for number in 0..10_000 {
+            // Writing into a String cannot fail.
+            let _ = write!(all, "{number:04}");
+        }
+        all
+    });
     let start = 4 * usize::from(number.min(9_999));
     &ALL[start..start + 4]
 }

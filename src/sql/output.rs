@@ -99,6 +99,11 @@ impl Output {
         Ok(more)
     }
 
+    /// Whether somebody takes the rows as they come.
+    pub fn has_reader(&self) -> bool {
+        self.reader.is_some()
+    }
+
     /// Whether a batch is full, and there is somebody to hand it to.
     pub fn is_due(&self) -> bool {
         self.reader.is_some() && self.meter.size_bytes - self.handed_over_bytes >= BATCH_BYTES

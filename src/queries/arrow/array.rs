@@ -117,7 +117,7 @@ fn uuids(cells: Cells<'_>) -> Result<ArrayRef, usize> {
         match cell {
             Cell::Null => builder.append_null(),
             Cell::Text(TextKind::Uuid, text) => {
-                builder.append_value(uuid(text).ok_or(row)?.as_bytes()).map_err(|_| row)?
+                builder.append_value(uuid(text).ok_or(row)?.as_bytes()).map_err(|_| row)?;
             }
             _ => return Err(row),
         }

@@ -293,7 +293,7 @@ async fn fetch_unknown(
     };
     let Shape { columns, forms, .. } = Shape::named(connection, first.columns()).await?;
     output.columns(columns)?;
-    write_row(&first, &forms, output, printed)?;
+    write_printed(&first, &forms, output)?;
     let mut more = output.end_row().await?;
     let mut wanted = FIRST_FETCH;
     while more {
@@ -325,7 +325,7 @@ async fn take(
         fetched += 1;
         // The rest of a fetch is read even when it is not wanted: that leaves the session clean.
         if !full {
-            write_row(&row, forms, output, printed)?;
+            write_printed(&row, forms, output)?;
             full = !output.end_row().await?;
         }
     }
@@ -377,9 +377,12 @@ fn without_end(sql: &str) -> &str {
     &sql[..line_start + column]
 }
 
-fn printed(bytes: &[u8], form: &Form, row: &mut Batch) -> Result<(), Error> {
-    row.value(text::value(bytes, form));
-    Ok(())
+/// Writes a row of cells that PostgreSQL printed.
+fn write_printed(row: &PgRow, forms: &[Form], output: &mut Output) -> Result<(), Error> {
+    write_row(row, forms, output, |bytes, form, row| {
+        row.value(text::value(bytes, form));
+        Ok(())
+    })
 }
 
 /// As many rows as a fetch aims at, judged by those that came, but one more than may still come: it tells that there was

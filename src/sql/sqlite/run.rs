@@ -32,8 +32,12 @@ pub(super) fn run(
     output: &mut Output,
     mut hand_over: impl FnMut(&mut Output) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    if output.has_reader() {
+        // A reader is told the columns at once, so they must be those of now.
+        connection.flush_prepared_statement_cache();
+    }
     let mut statement = prepare(connection, sql, parameters)?;
-    let mut kinds = None;
+    let mut kinds = if output.has_reader() { Some(announce(&statement, output)?) } else { None };
     let mut rows = statement.raw_query();
     while let Some(stored) = rows.next()? {
         let kinds = match &kinds {
@@ -55,8 +59,8 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Tells the output the columns and gives their kinds. A statement that was prepared before knows its columns for sure
-/// only once it runs: the schema may have changed.
+/// Tells the output the columns and gives their kinds. A statement that was prepared long before knows its columns for
+/// sure only once it runs: the schema may have changed.
 fn announce(statement: &Statement<'_>, output: &mut Output) -> Result<Vec<ColumnType>, Error> {
     let columns = columns(statement);
     let kinds = columns.iter().map(|column| column.kind).collect();

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use pulse::domain::Value;
+use pulse::domain::{Batch, Row, Value};
 use pulse::sql::{Database, Error, Limits, Target, Truncation};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
@@ -133,15 +133,8 @@ async fn results_are_cut_exactly_where_they_should_be() {
             }
         }
         let sql = guarded(&format!("SELECT {list} FROM v"));
-        let size = database
-            .execute(&sql, &[], without_limits())
-            .await
-            .unwrap()
-            .rows
-            .iter()
-            .flatten()
-            .map(Value::size_bytes)
-            .sum::<usize>() as u64;
+        let rows = database.execute(&sql, &[], without_limits()).await.unwrap().rows;
+        let size = rows.into_iter().map(on_the_wire).sum::<usize>() as u64;
         for (max_bytes, truncated) in [(size, None), (size - 1, Some(Truncation::Bytes))] {
             let limits = Limits { max_bytes, ..without_limits() };
             assert_eq!(database.execute(&sql, &[], limits).await.unwrap().truncated, truncated, "{list}");
@@ -157,6 +150,15 @@ async fn results_are_cut_exactly_where_they_should_be() {
     let stream = database.stream(sql, Vec::new(), cell).await.unwrap();
     let error = stream.finish().await.unwrap_err();
     assert!(matches!(&error, Error::ResultTooLarge { column, .. } if column == "long"), "{error}");
+}
+
+/// Bytes that a row takes.
+fn on_the_wire(row: Row) -> usize {
+    let mut batch = Batch::default();
+    for cell in row {
+        batch.value(cell);
+    }
+    batch.open_row_bytes()
 }
 
 /// A session whose rows nobody wants goes on: opening one costs more than most statements.
