@@ -84,8 +84,8 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     async fn schema(&self) -> Result<Schema, Error>;
     /// Distinct text values, within bounds.
     async fn values(&self, schema: Schema, bounds: SampleBounds) -> Result<ValueIndex, Error>;
-    /// The planner's plan as text.
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error>;
+    /// What the planner says; nothing runs, and of a statement that writes nothing changes.
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error>;
     /// Runs a statement that reads and holds its result.
     async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error>;
     /// Runs a statement that reads and hands over its rows.
@@ -139,8 +139,7 @@ impl Database {
 
     /// The planner's plan. An error is the database's refusal of the statement or of its parameters. Nothing runs.
     pub async fn explain(&self, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
-        let text = self.backend.explain(sql.clone(), parameters.to_vec()).await?;
-        Ok(Plan::read(self.kind(), text))
+        self.backend.explain(sql.clone(), parameters.to_vec()).await
     }
 
     /// Those of these functions, named `name` or `schema.name`, that the database does not have or its user may not see.

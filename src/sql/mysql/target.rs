@@ -10,9 +10,10 @@ use super::session::{Role, Server, Session};
 use super::{catalog, grants, run, sample};
 use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 use crate::sql::database::Backend;
+use crate::sql::guard::Effect;
 use crate::sql::server::{Output, Pool, Rest, ServerTarget, Work};
 use crate::sql::sqlite::SampleBounds;
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary, Written};
+use crate::sql::{Error, GuardedSql, Limits, Options, Plan, ResultSet, RowStream, ServerInfo, Summary, Written};
 
 /// One MySQL or MariaDB database.
 ///
@@ -75,9 +76,17 @@ impl Backend for Mysql {
         self.reading.run(longest, work).await
     }
 
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error> {
         of_this_dialect(&sql)?;
-        self.own(move |session| async move { run::explain(session, &sql, &parameters).await }.boxed()).await
+        // A session that only reads does not even prepare a statement that writes.
+        let pool = match sql.effect() {
+            Effect::Read => &self.reading,
+            Effect::Write | Effect::Ddl => self.writing.as_ref().ok_or(Error::NotWritable)?,
+        };
+        let work: Work<Session, Plan> = Box::new(move |session| {
+            async move { (run::explain(session, &sql, &parameters).await, Rest::Nothing) }.boxed()
+        });
+        pool.run(self.options.own_timeout, work).await
     }
 
     async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error> {

@@ -11,9 +11,10 @@ use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement, Val
 use super::session::Session;
 use super::types::{Form, Shape};
 use super::{binary, bind, error, text};
-use crate::domain::{Row, SqlError, Value};
+use crate::domain::{DatabaseKind, Row, SqlError, Value};
+use crate::sql::guard::Effect;
 use crate::sql::server::{Output, Rest};
-use crate::sql::{Error, GuardedSql, Summary};
+use crate::sql::{Error, GuardedSql, Plan, Summary};
 
 /// Rows of the first fetch from a cursor: few, so that a reader has something soon.
 const FIRST_FETCH: u64 = 100;
@@ -147,16 +148,22 @@ async fn refuse_hidden_calls(connection: &mut PgConnection, sql: &GuardedSql) ->
     }))
 }
 
-/// The plan as PostgreSQL prints it; empty for a statement that is no query.
-pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+/// The plan as PostgreSQL prints it; empty for a statement that neither is a query nor changes rows. The session only
+/// reads, whatever the statement does: PostgreSQL explains a write there, and would refuse it.
+pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
     const EXPLAIN: &str = "EXPLAIN ";
     let connection = &mut session.connection;
-    if !sql.is_query() {
-        return prepare(connection, sql.text(), parameters).await.map(|_| String::new());
+    let told = |plan, columns| Plan::read(DatabaseKind::Postgresql, plan, columns);
+    let columns =
+        prepare(connection, sql.text(), parameters).await?.map(|ready| ready.shape.columns).unwrap_or_default();
+    match sql.effect() {
+        Effect::Read if sql.is_query() => {}
+        Effect::Write => refuse_hidden_calls(connection, sql).await?,
+        Effect::Read | Effect::Ddl => return Ok(told(String::new(), columns)),
     }
     let explained = prepare(connection, &format!("{EXPLAIN}{}", sql.text()), parameters).await;
     let Some(Ready { statement, arguments, .. }) = explained.map_err(|error| behind(error, EXPLAIN))? else {
-        return Ok(String::new());
+        return Ok(told(String::new(), columns));
     };
     let lines = statement.query_with(arguments).fetch_all(connection).await;
     let mut plan = String::new();
@@ -164,7 +171,7 @@ pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters:
         plan.push_str(line.try_get::<&str, _>(0).map_err(error::running)?);
         plan.push('\n');
     }
-    Ok(plan)
+    Ok(told(plan, columns))
 }
 
 /// Has PostgreSQL parse the statement, once per session. `None` when its result has a type that the driver cannot look up,

@@ -12,7 +12,7 @@ use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 use crate::sql::database::Backend;
 use crate::sql::server::{Output, Pool, Rest, ServerTarget, Work};
 use crate::sql::sqlite::SampleBounds;
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Written};
+use crate::sql::{Error, GuardedSql, Limits, Options, Plan, ResultSet, RowStream, ServerInfo, Written};
 
 /// One PostgreSQL database.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ impl Backend for Postgres {
         self.reading.run(longest, work).await
     }
 
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error> {
         of_this_dialect(&sql)?;
         self.own(move |session| async move { run::explain(session, &sql, &parameters).await }.boxed()).await
     }

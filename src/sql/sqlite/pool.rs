@@ -20,7 +20,7 @@ use crate::domain::{AccessMode, DatabaseKind, ResultColumn, Row, Schema, Value, 
 use crate::sql::database::Backend;
 use crate::sql::guard::Effect;
 use crate::sql::result::{BATCH_BYTES, WAITING_BATCHES};
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary, Written};
+use crate::sql::{Error, GuardedSql, Limits, Options, Plan, ResultSet, RowStream, ServerInfo, Summary, Written};
 
 /// Connections to one file.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Backend for Pool {
         self.shared.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
     }
 
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error> {
         let writes = sql.effect() != Effect::Read;
         let explain = move |connection: &Connection| run::explain(connection, &sql, &parameters);
         match &self.writing {

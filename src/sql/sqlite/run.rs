@@ -8,8 +8,9 @@ use super::bind::bind;
 use super::cell;
 use super::declared::column_type;
 use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Row, Value};
+use crate::sql::guard::Effect;
 use crate::sql::result::Meter;
-use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation, Written};
+use crate::sql::{Error, GuardedSql, Limits, Plan, ResultSet, Summary, Truncation, Written};
 
 /// Where the rows of a running statement go.
 pub(super) trait Sink {
@@ -108,13 +109,14 @@ pub(super) fn write(
     Ok(Written { affected_rows, returned })
 }
 
-/// What the planner would do, a line each, indented by depth; empty for a statement that is no query.
+/// What the planner would do, a line each, indented by depth; empty for a statement that neither is a query nor changes
+/// rows.
 ///
 /// The statement itself is prepared first, so that an error's position counts in its own text.
-pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
-    prepare(connection, sql, parameters)?;
-    if !sql.is_query() {
-        return Ok(String::new());
+pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
+    let columns = columns(&prepare(connection, sql, parameters)?);
+    if !sql.is_query() && sql.effect() != Effect::Write {
+        return Ok(Plan::read(DatabaseKind::Sqlite, String::new(), columns));
     }
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text()))?;
     bind(&mut statement, parameters)?;
@@ -129,7 +131,7 @@ pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[V
         plan.push_str(&detail);
         plan.push('\n');
     }
-    Ok(plan)
+    Ok(Plan::read(DatabaseKind::Sqlite, plan, columns))
 }
 
 fn prepare<'a>(connection: &'a Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Statement<'a>, Error> {
