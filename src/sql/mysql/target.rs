@@ -5,6 +5,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::session::{Role, Server, Session};
 use super::{catalog, grants, run, sample};
@@ -113,7 +114,13 @@ impl Backend for Mysql {
         self.reading.stream(limits, work).await
     }
 
-    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error> {
+    async fn write(
+        &self,
+        sql: GuardedSql,
+        parameters: Vec<Value>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error> {
         of_this_dialect(&sql)?;
         let writing = self.writing.as_ref().ok_or(Error::NotWritable)?;
         let work: Work<Session, Written> = Box::new(move |session| {
@@ -127,7 +134,7 @@ impl Backend for Mysql {
             }
             .boxed()
         });
-        writing.run(limits.timeout, work).await
+        writing.finish(limits.timeout, &stop, work).await
     }
 
     async fn close(&self) {

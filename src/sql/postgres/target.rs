@@ -5,6 +5,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::session::{Session, Sessions};
 use super::{catalog, run, sample};
@@ -115,7 +116,13 @@ impl Backend for Postgres {
         self.reading.stream(limits, work).await
     }
 
-    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error> {
+    async fn write(
+        &self,
+        sql: GuardedSql,
+        parameters: Vec<Value>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error> {
         of_this_dialect(&sql)?;
         let writing = self.writing.as_ref().ok_or(Error::NotWritable)?;
         let work: Work<Session, Written> = Box::new(move |session| {
@@ -129,7 +136,7 @@ impl Backend for Postgres {
             }
             .boxed()
         });
-        writing.run(limits.timeout, work).await
+        writing.finish(limits.timeout, &stop, work).await
     }
 
     async fn close(&self) {

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::open::open_for;
 use super::run::{self, Sink};
@@ -137,9 +138,16 @@ impl Backend for Pool {
         }
     }
 
-    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error> {
+    async fn write(
+        &self,
+        sql: GuardedSql,
+        parameters: Vec<Value>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error> {
         let writing = self.writing.as_ref().ok_or(Error::NotWritable)?;
-        writing.run(limits.timeout, move |connection| run::write(connection, &sql, &parameters, limits)).await
+        let write = move |connection: &Connection| run::write(connection, &sql, &parameters, limits);
+        writing.finish(limits.timeout, &stop, write).await
     }
 
     async fn close(&self) {
@@ -157,15 +165,35 @@ impl Shared {
         longest: Duration,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = self.acquire().await?;
-        let (watch, _stop) = Watch::start(longest);
+        self.finish(longest, &CancellationToken::new(), work).await
+    }
+
+    /// The same, but cancelling `stop` stops it too; then the future says how it ended.
+    async fn finish<T: Send + 'static>(
+        self: &Arc<Self>,
+        longest: Duration,
+        stop: &CancellationToken,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = tokio::select! {
+            permit = self.acquire() => permit?,
+            () = stop.cancelled() => return Err(Error::Interrupted),
+        };
+        let (watch, stop_on_drop) = Watch::start(longest);
         let shared = Arc::clone(self);
-        let task = spawn_blocking(move || {
+        let mut task = spawn_blocking(move || {
             let result = shared.session(|connection| watch.over(connection, work));
             drop(permit);
             result
         });
-        task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = stop.cancelled() => {
+                drop(stop_on_drop);
+                task.await
+            }
+        };
+        ended.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
     }
 
     async fn acquire(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
