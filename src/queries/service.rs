@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream;
 use moka::future::Cache;
+use tokio_util::sync::CancellationToken;
 
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
 use super::{evidence, writes};
@@ -86,16 +87,17 @@ impl Service {
     ) -> Result<QueryResult, Failure> {
         let prepared = self.prepare(who, connection, statement, &intent).await?;
         let limits = self.unary_limits(&prepared.connection, limits);
-        let effect = prepared.sql.effect();
-        let outcome = match (effect, intent) {
+        let changed = (prepared.sql.effect() == Effect::Ddl).then(|| prepared.connection.clone());
+        let outcome = match (prepared.sql.effect(), intent) {
             (Effect::Read, _) => prepared.read(limits).await,
             (Effect::Write | Effect::Ddl, Intent::Write { request: Some(key) }) => {
-                writes::once(&self.store, who, &key, prepared.write(limits)).await
+                let write = async move |stop| prepared.write(limits, stop).await;
+                writes::once(self.store.clone(), who.clone(), key, write).await
             }
-            (Effect::Write | Effect::Ddl, _) => prepared.write(limits).await,
+            (Effect::Write | Effect::Ddl, _) => prepared.write(limits, CancellationToken::new()).await,
         };
-        if effect == Effect::Ddl {
-            self.databases.schema_changed(&prepared.connection).await;
+        if let Some(connection) = changed {
+            self.databases.schema_changed(&connection).await;
         }
         outcome
     }
@@ -275,9 +277,10 @@ impl Prepared {
         Ok(whole(result, None))
     }
 
-    async fn write(&self, limits: Limits) -> Result<QueryResult, Failure> {
-        let written = self.database.write(&self.sql, &self.parameters, limits).await;
-        let written = written.map_err(|error| writes::told(failure(error, &self.connection), self.connection.kind));
+    /// Cancelling `stop` stops it; what comes back then says how it ended.
+    async fn write(&self, limits: Limits, stop: CancellationToken) -> Result<QueryResult, Failure> {
+        let written = self.database.write_until(&self.sql, &self.parameters, limits, stop).await;
+        let written = written.map_err(|error| writes::told(failure(error, &self.connection)));
         let Written { affected_rows, returned } = written?;
         record("query.written", self, affected_rows, returned.truncated.is_some(), returned.execution_time);
         Ok(whole(returned, Some(affected_rows)))

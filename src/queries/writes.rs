@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::types::QueryResult;
-use crate::domain::{DatabaseKind, Failure, Principal, Reason, RequestKey};
+use crate::domain::{Failure, Principal, Reason, RequestKey};
 use crate::store::{self, Claim, Store};
 
 /// The name under which request ids of writes are kept.
@@ -26,9 +27,24 @@ enum Answer {
 /// Runs the write unless it happened before.
 ///
 /// A write that certainly did not happen leaves the id free, so that the same request can be sent again. What is not known
-/// for certain is not guessed: a write whose end was lost (the caller left, the server died, the database did not answer)
-/// is not run again, and its repeats say so.
-pub(super) async fn once(
+/// for certain is not guessed: a write whose end was lost (the server died, the database did not answer) is not run again,
+/// and its repeats say so. When the caller leaves, the write is stopped, and how it ended is kept for the repeats.
+pub(super) async fn once<Write>(
+    store: Arc<dyn Store>,
+    who: Principal,
+    key: RequestKey,
+    write: impl FnOnce(CancellationToken) -> Write + Send + 'static,
+) -> Result<QueryResult, Failure>
+where
+    Write: Future<Output = Result<QueryResult, Failure>> + Send,
+{
+    let stop = CancellationToken::new();
+    let _stop_on_leave = stop.clone().drop_guard();
+    let to_the_end = tokio::spawn(async move { claimed(&store, &who, &key, write(stop)).await });
+    to_the_end.await.unwrap_or_else(|died| Err(Failure::new(Reason::Internal, died.to_string())))
+}
+
+async fn claimed(
     store: &Arc<dyn Store>,
     who: &Principal,
     key: &RequestKey,
@@ -61,8 +77,8 @@ pub(super) async fn once(
 }
 
 /// The failure of a write; one that leaves open whether the write happened says so.
-pub(super) fn told(failure: Failure, database: DatabaseKind) -> Failure {
-    if happened_not(&failure, database) {
+pub(super) fn told(failure: Failure) -> Failure {
+    if happened_not(&failure) {
         return failure;
     }
     let message = format!(
@@ -79,11 +95,11 @@ fn is_unknown(failure: &Failure) -> bool {
 
 /// Whether a failure says for certain that nothing was written: the statement was never sent, or the database itself says
 /// that it refused it.
-fn happened_not(failure: &Failure, database: DatabaseKind) -> bool {
+fn happened_not(failure: &Failure) -> bool {
     match failure.reason {
         Reason::FieldInvalid
-        // The database itself says that somebody stopped it; when its caller leaves, nobody reads this.
         | Reason::CallCancelled
+        | Reason::StatementTimeout
         | Reason::SqlFailed
         | Reason::SqlNotAllowed
         | Reason::SqlConstraintViolated
@@ -102,8 +118,6 @@ fn happened_not(failure: &Failure, database: DatabaseKind) -> bool {
         | Reason::TargetBusy => true,
         // A session that was never there has sent nothing; one that broke may have.
         Reason::TargetUnavailable => failure.metadata.get("failure").is_some_and(|how| how != "LOST"),
-        // SQLite's own end of the statement is waited for, and it undid what it stopped; a server is not waited for.
-        Reason::StatementTimeout => database == DatabaseKind::Sqlite,
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
 use super::server::ServerTarget;
 use super::sqlite::SampleBounds;
@@ -84,14 +85,20 @@ pub(super) trait Backend: fmt::Debug + Send + Sync {
     async fn schema(&self) -> Result<Schema, Error>;
     /// Distinct text values, within bounds.
     async fn values(&self, schema: Schema, bounds: SampleBounds) -> Result<ValueIndex, Error>;
-    /// The planner's plan as text.
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error>;
+    /// What the planner says; nothing runs, and of a statement that writes nothing changes.
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error>;
     /// Runs a statement that reads and holds its result.
     async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error>;
     /// Runs a statement that reads and hands over its rows.
     async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error>;
-    /// Runs a statement that writes.
-    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error>;
+    /// Runs a statement that writes; see [`Database::write_until`].
+    async fn write(
+        &self,
+        sql: GuardedSql,
+        parameters: Vec<Value>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error>;
     /// Refuses new statements, waits for the running ones, closes all connections.
     async fn close(&self);
 }
@@ -139,8 +146,7 @@ impl Database {
 
     /// The planner's plan. An error is the database's refusal of the statement or of its parameters. Nothing runs.
     pub async fn explain(&self, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
-        let text = self.backend.explain(sql.clone(), parameters.to_vec()).await?;
-        Ok(Plan::read(self.kind(), text))
+        self.backend.explain(sql.clone(), parameters.to_vec()).await
     }
 
     /// Those of these functions, named `name` or `schema.name`, that the database does not have or its user may not see.
@@ -161,7 +167,21 @@ impl Database {
     /// Runs a statement that writes. Whether it may is the caller's to know: the guard minted it for a policy that
     /// admits writes, and [`Options::access`] must admit them too.
     pub async fn write(&self, sql: &GuardedSql, parameters: &[Value], limits: Limits) -> Result<Written, Error> {
-        self.backend.write(sql.clone(), parameters.to_vec(), limits).await
+        self.write_until(sql, parameters, limits, CancellationToken::new()).await
+    }
+
+    /// The same, but cancelling `stop` stops the statement too, and then the future says how it ended.
+    ///
+    /// [`Error::Interrupted`] and [`Error::Timeout`] mean that nothing was written; when the database does not say whether
+    /// anything was, it is [`Error::Unavailable`].
+    pub async fn write_until(
+        &self,
+        sql: &GuardedSql,
+        parameters: &[Value],
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error> {
+        self.backend.write(sql.clone(), parameters.to_vec(), limits, stop).await
     }
 
     /// Refuses new statements, waits for the running ones, and closes all connections.

@@ -1,12 +1,14 @@
 //! What a database's planner says of a statement.
 
-use crate::domain::DatabaseKind;
+use crate::domain::{DatabaseKind, ResultColumn};
 
 /// A plan and what can be read from it. Nothing ran.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     /// In the database's own form; empty for statements that have none.
     pub text: String,
+    /// Columns that the result would have; empty when it has none, or when they are of types that only show when it runs.
+    pub columns: Vec<ResultColumn>,
     /// Rows that the planner expects the statement to give, or to change; `None` when it does not say. Only PostgreSQL
     /// does: SQLite tells no numbers, MySQL and MariaDB those of each table and none of the result.
     pub row_count: Option<u64>,
@@ -15,13 +17,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) fn read(kind: DatabaseKind, text: String) -> Self {
+    pub(super) fn read(kind: DatabaseKind, text: String, columns: Vec<ResultColumn>) -> Self {
         let node = (kind == DatabaseKind::Postgresql).then(|| text.lines().next().and_then(Node::read)).flatten();
-        let Some(node) = node else { return Self { text, row_count: None, cost: None } };
+        let Some(node) = node else { return Self { text, columns, row_count: None, cost: None } };
         // What changes rows gives none itself; the nodes right below it say how many.
         let below = text.lines().skip(1).filter(|line| line.starts_with("  ->  ")).filter_map(Node::read);
         let row_count = if node.changes_rows { below.map(|node| node.row_count).sum() } else { node.row_count };
-        Self { text, row_count: Some(row_count), cost: Some(node.cost) }
+        Self { text, columns, row_count: Some(row_count), cost: Some(node.cost) }
     }
 }
 
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     fn numbers(kind: DatabaseKind, text: &str) -> (Option<u64>, Option<f64>) {
-        let plan = Plan::read(kind, text.to_owned());
+        let plan = Plan::read(kind, text.to_owned(), Vec::new());
         assert_eq!(plan.text, text);
         (plan.row_count, plan.cost)
     }

@@ -1,15 +1,20 @@
 //! Writes on purpose: only where the connection and the call both say so, once per request id, and never more than rows
 //! unless the connection says DDL.
 
+use std::time::{Duration, Instant};
+
 use pulse::pb::v1::value::Kind;
 use pulse::pb::v1::{AccessMode, ConnectionSpec, ExecuteQueryRequest, GetSchemaRequest, ValidateQueryRequest};
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::support::calls::assert_error;
+use crate::support::calls::{assert_error, reason};
 use crate::support::databases::{cells, spec, sqlite, statement};
 use crate::support::server::Server;
 use crate::support::servers::{self, Database, OwnServer, READ_WRITE};
+
+/// What has not happened by then does not happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const STOCK: &str = "
 CREATE TABLE stock (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, amount INTEGER NOT NULL DEFAULT 0);
@@ -184,6 +189,70 @@ async fn a_write_that_never_reached_its_server_leaves_its_request_id_free() {
             assert_eq!(written.affected_row_count, Some(1));
         }
         assert_eq!(server.execute(&id, "SELECT id FROM stock").await.unwrap().row_count, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_was_stopped_while_it_waited_may_be_sent_again() {
+    let mut server = Server::start().await;
+    for (databases, sleep, end) in [
+        (servers::postgres().await, "SELECT pg_sleep(60)", "SELECT pg_terminate_backend"),
+        (servers::mariadb().await, "SELECT sleep(60)", "KILL "),
+    ] {
+        let database = databases.fresh_database("stopped").await;
+        let id = stock_on(&mut server, &database).await;
+        let update = |request_id: &str| ExecuteQueryRequest {
+            request_id: format!("{request_id}-{id}"),
+            ..write(&id, "UPDATE stock SET amount = amount + 1 WHERE id = 1")
+        };
+        // To log in takes part of a short time: there is a session before it counts.
+        let warm = write(&id, "UPDATE stock SET amount = 10");
+        server.queries.execute_query(warm.clone()).await.unwrap();
+        let its = format!("database_name = '{}'", database.name);
+        let hold = format!("BEGIN; UPDATE stock SET amount = 10; {sleep};");
+        let sleeping = format!("{its} AND query LIKE '{sleep}%'");
+        let stopped = async {
+            databases.until_sessions(&sleeping, 1).await;
+            // Its time is over.
+            let timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+            for _ in 0..2 {
+                let request = ExecuteQueryRequest { timeout, ..update("late") };
+                let late = server.queries.execute_query(request).await.unwrap_err();
+                assert_error(&late, Code::DeadlineExceeded, "STATEMENT_TIMEOUT", &[]);
+                assert!(!late.get_details_error_info().unwrap().metadata.contains_key("outcome"), "{late:?}");
+            }
+            // Its caller leaves.
+            let mut call = tonic::Request::new(update("left"));
+            call.set_timeout(Duration::from_millis(200));
+            server.queries.execute_query(call).await.unwrap_err();
+            databases.until_sessions(&format!("{its} AND query LIKE 'UPDATE%' AND state <> 'idle'"), 0).await;
+            let holder = databases.sessions(&sleeping).await[0].id;
+            let end = if end.ends_with(' ') { format!("{end}{holder};") } else { format!("{end}({holder});") };
+            databases.admin(&end).await;
+        };
+        let (_, ()) = tokio::join!(database.attempt(READ_WRITE, &hold), stopped);
+        server.queries.execute_query(warm).await.unwrap();
+        let timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+        let late = ExecuteQueryRequest { timeout, ..update("late") };
+        for _ in 0..2 {
+            for request in [late.clone(), update("left")] {
+                // How the call ended whose caller left may only just be being noted.
+                let begun = Instant::now();
+                let written = loop {
+                    match server.queries.execute_query(request.clone()).await {
+                        Ok(written) => break written.into_inner(),
+                        Err(status) if begun.elapsed() > PATIENCE => panic!("{status:?}"),
+                        Err(status) => {
+                            let passing = ["SQL_CONFLICT", "STATEMENT_TIMEOUT"];
+                            assert!(passing.contains(&reason(&status).as_str()), "{status:?}");
+                        }
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                };
+                assert_eq!(written.affected_row_count, Some(1));
+            }
+        }
+        assert_eq!(database.admin("SELECT amount FROM stock;").await, "12\n");
     }
 }
 

@@ -70,7 +70,7 @@ pub(in crate::api) fn summary(given: StreamSummary, size_bytes: usize) -> pb::St
 
 pub(in crate::api) fn validation(given: Validation) -> pb::ValidateQueryResponse {
     let Validation { checks: made, refusal, tables, plan } = given;
-    let Plan { text, row_count, cost } = plan;
+    let Plan { text, columns: header, row_count, cost } = plan;
     let error = refusal.map(|refusal| {
         let rule = refusal.metadata.get("rule").map_or("", String::as_str);
         let in_words = || SqlError { message: refusal.message.clone(), ..SqlError::default() };
@@ -80,7 +80,7 @@ pub(in crate::api) fn validation(given: Validation) -> pb::ValidateQueryResponse
         valid: error.is_none(),
         checks: checks(made, error.as_ref()),
         error,
-        columns: Vec::new(),
+        columns: columns(header),
         tables,
         plan: text,
         estimated_row_count: row_count.map(long_count),

@@ -8,10 +8,11 @@ use super::bind::bind;
 use super::session::{Session, ask};
 use super::types::{self, Form};
 use super::{cell, error};
-use crate::domain::Value;
+use crate::domain::{DatabaseKind, Value};
+use crate::sql::guard::Effect;
 use crate::sql::output::Output;
 use crate::sql::server::Rest;
-use crate::sql::{Error, GuardedSql};
+use crate::sql::{Error, GuardedSql, Plan};
 
 /// Runs a statement and gives its rows to the output until a limit is reached; one round trip when the session has it
 /// prepared. Gives the number of rows that it changed or read.
@@ -68,19 +69,24 @@ pub(super) async fn write(
     (done, rest)
 }
 
-/// What the planner would do, as the table that EXPLAIN gives; empty for a statement that is no query.
+/// What the planner would do, as the table that EXPLAIN gives; empty for a statement that neither is a query nor changes
+/// rows.
 ///
 /// The statement itself is prepared first, so that an error's position counts in its own text.
-pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
-    let prepared = prepare(session, sql.text(), parameters).await?;
-    if !sql.is_query() {
-        return Ok(String::new());
+pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
+    let Prepared { statement, arguments, .. } = prepare(session, sql.text(), parameters).await?;
+    let columns = statement.columns().iter().map(|column| types::column(column).0).collect();
+    let told = |plan| Plan::read(DatabaseKind::Mysql, plan, columns);
+    // The optimizer may call a function to see what it gives; one of the user's could write where the session may.
+    let explains = sql.is_query() || (sql.effect() == Effect::Write && !sql.mentions_allowed_functions());
+    if !explains {
+        return Ok(told(String::new()));
     }
     let explained = AssertSqlSafe(format!("EXPLAIN {}", sql.text()));
-    let query = sqlx::query_with(explained, prepared.arguments).persistent(false);
+    let query = sqlx::query_with(explained, arguments).persistent(false);
     let rows = query.fetch_all(&mut session.connection).await;
     let rows = rows.map_err(|error| error::of_statement(error, "", session.longest))?;
-    Ok(table(&rows))
+    Ok(told(table(&rows)))
 }
 
 async fn pass_rows(

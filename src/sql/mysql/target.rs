@@ -8,7 +8,7 @@ use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 use crate::sql::output::Output;
 use crate::sql::server::{OnServer, Rest, ServerTarget, System};
 use crate::sql::sqlite::SampleBounds;
-use crate::sql::{Error, GuardedSql, Options, ServerInfo};
+use crate::sql::{Error, GuardedSql, Options, Plan, ServerInfo};
 
 /// One MySQL or MariaDB database.
 pub(in crate::sql) type Mysql = OnServer<Server>;
@@ -16,6 +16,7 @@ pub(in crate::sql) type Mysql = OnServer<Server>;
 #[async_trait]
 impl System for Server {
     const KIND: DatabaseKind = DatabaseKind::Mysql;
+    const EXPLAINS_WRITES_READING: bool = false;
 
     fn new(server: ServerTarget, options: Options, writes: bool) -> Self {
         Self::new(server, options, if writes { Role::Writer } else { Role::Reader })
@@ -33,7 +34,7 @@ impl System for Server {
         sample::values(session, schema, bounds).await
     }
 
-    async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+    async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
         run::explain(session, sql, parameters).await
     }
 

@@ -10,10 +10,11 @@ use super::hidden_calls::Plain;
 use super::session::Session;
 use super::types::{Form, Shape};
 use super::{binary, bind, error, text};
-use crate::domain::{Batch, SqlError, Value};
+use crate::domain::{Batch, DatabaseKind, SqlError, Value};
+use crate::sql::guard::Effect;
 use crate::sql::output::Output;
 use crate::sql::server::Rest;
-use crate::sql::{Error, GuardedSql};
+use crate::sql::{Error, GuardedSql, Plan};
 
 /// Rows of the first fetch from a cursor: few, so that a reader has something soon.
 const FIRST_FETCH: u64 = 100;
@@ -113,18 +114,24 @@ async fn attempt_write(
     }
 }
 
-/// The plan as PostgreSQL prints it; empty for a statement that is no query.
-pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+/// The plan as PostgreSQL prints it; empty for a statement that neither is a query nor changes rows. The session only
+/// reads, whatever the statement does: PostgreSQL explains a write there, and would refuse it.
+pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
     const EXPLAIN: &str = "EXPLAIN ";
     // To plan a statement PostgreSQL calls what it believes to be constant.
     session.refuse_hidden_calls(sql).await?;
     let connection = &mut session.connection;
-    if !sql.is_query() {
-        return prepare(connection, sql.text(), parameters).await.map(|_| String::new());
+    let told = |plan, columns| Plan::read(DatabaseKind::Postgresql, plan, columns);
+    let columns =
+        prepare(connection, sql.text(), parameters).await?.map(|ready| ready.shape.columns).unwrap_or_default();
+    match sql.effect() {
+        Effect::Read if sql.is_query() => {}
+        Effect::Write => {}
+        Effect::Read | Effect::Ddl => return Ok(told(String::new(), columns)),
     }
     let explained = prepare(connection, &format!("{EXPLAIN}{}", sql.text()), parameters).await;
     let Some(Ready { statement, arguments, .. }) = explained.map_err(|error| behind(error, EXPLAIN))? else {
-        return Ok(String::new());
+        return Ok(told(String::new(), columns));
     };
     let lines = statement.query_with(arguments).fetch_all(connection).await;
     let mut plan = String::new();
@@ -132,7 +139,7 @@ pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters:
         plan.push_str(line.try_get::<&str, _>(0).map_err(error::running)?);
         plan.push('\n');
     }
-    Ok(plan)
+    Ok(told(plan, columns))
 }
 
 /// Has PostgreSQL parse the statement, once per session. `None` when its result has a type that the driver cannot look up,

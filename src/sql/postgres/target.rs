@@ -8,7 +8,7 @@ use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 use crate::sql::output::Output;
 use crate::sql::server::{OnServer, Rest, ServerTarget, System};
 use crate::sql::sqlite::SampleBounds;
-use crate::sql::{Error, GuardedSql, Options, ServerInfo};
+use crate::sql::{Error, GuardedSql, Options, Plan, ServerInfo};
 
 /// One PostgreSQL database.
 pub(in crate::sql) type Postgres = OnServer<Sessions>;
@@ -16,6 +16,7 @@ pub(in crate::sql) type Postgres = OnServer<Sessions>;
 #[async_trait]
 impl System for Sessions {
     const KIND: DatabaseKind = DatabaseKind::Postgresql;
+    const EXPLAINS_WRITES_READING: bool = true;
 
     fn new(server: ServerTarget, options: Options, writes: bool) -> Self {
         Self { server, options, writes }
@@ -33,7 +34,7 @@ impl System for Sessions {
         sample::values(session, schema, bounds).await
     }
 
-    async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
+    async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
         run::explain(session, sql, parameters).await
     }
 

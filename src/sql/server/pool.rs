@@ -24,6 +24,8 @@ use crate::sql::{Error, Limits, Options, RowStream, Summary, Unreachable};
 
 /// A session that was unused for so long is asked for a sign of life before it is used again.
 const FRESH: Duration = Duration::from_secs(1);
+/// Between two tries of stopping a statement that goes on.
+const BETWEEN_STOPS: Duration = Duration::from_millis(20);
 /// Longest that stopping a statement in the database may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -117,6 +119,26 @@ impl<D: Driver> Pool<D> {
         task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
     }
 
+    /// Does something that writes. When `stop` is cancelled, or it runs longer than `longest`, the server is told to stop it
+    /// and then heard: done all the same, or [`Error::Interrupted`] and [`Error::Timeout`] when nothing is left of it;
+    /// [`Error::Unavailable`] when the server does not say. Dropping the future stops it too.
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        longest: Duration,
+        stop: &CancellationToken,
+        work: Work<D::Session, T>,
+    ) -> Result<T, Error> {
+        let permit = tokio::select! {
+            permit = acquire(&self.shared.permits, self.shared.options.acquire_timeout) => permit?,
+            () = stop.cancelled() => return Err(Error::Interrupted),
+        };
+        let stop = stop.child_token();
+        let _stop_on_drop = stop.clone().drop_guard();
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move { shared.attend_to_end(permit, longest, stop, work).await });
+        task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
+    }
+
     /// Does something that gives rows to an [`Output`], which the returned stream reads.
     pub async fn stream(
         &self,
@@ -167,12 +189,7 @@ impl<D: Driver> Shared<D> {
         work: Work<D::Session, T>,
     ) -> Result<T, Error> {
         let until = Instant::now() + longest;
-        let ended = tokio::select! {
-            session = self.session() => Ok(session?),
-            () = stop.cancelled() => Err(Error::Interrupted),
-            () = sleep_until(until) => Err(Error::Timeout(longest)),
-        };
-        let mut session = ended?;
+        let mut session = self.session_before(until, longest, &stop).await?;
         let id = self.driver.id(&session);
         let stopped = tokio::select! {
             // A statement that is done is done, also when its time is over at the same moment.
@@ -193,6 +210,85 @@ impl<D: Driver> Shared<D> {
             drop(permit);
         });
         Err(stopped)
+    }
+
+    /// As [`Self::attend`], but what is stopped is heard to its end.
+    async fn attend_to_end<T>(
+        self: Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        longest: Duration,
+        stop: CancellationToken,
+        work: Work<D::Session, T>,
+    ) -> Result<T, Error> {
+        let until = Instant::now() + longest;
+        let mut session = self.session_before(until, longest, &stop).await?;
+        let id = self.driver.id(&session);
+        let mut working = work(&mut session);
+        let done = tokio::select! {
+            biased;
+            done = &mut working => Ok(done),
+            () = unconstrained(stop.cancelled()) => Err(Error::Interrupted),
+            () = unconstrained(sleep_until(until)) => Err(Error::Timeout(longest)),
+        };
+        let (done, stopped) = match done {
+            Ok(done) => (Some(done), None),
+            Err(stopped) => (timeout(CANCEL_TIMEOUT, self.stop(id, &mut working)).await.ok(), Some(stopped)),
+        };
+        drop(working);
+        let Some((done, rest)) = done else {
+            tokio::spawn(async move {
+                self.cancel(id, Extent::Session).await;
+                drop(session);
+                drop(permit);
+            });
+            let silent = "it was told to stop a statement and does not say how that ended";
+            return Err(Error::Unavailable(silent.to_owned()));
+        };
+        // What stopped the statement may have come too late and still be on its way to the session.
+        let rest = if stopped.is_some() && rest == Rest::Nothing { Rest::Settings } else { rest };
+        self.give_back(session, done.as_ref().err(), rest).await;
+        drop(permit);
+        match (done, stopped) {
+            (Err(Error::Interrupted), Some(stopped)) => Err(stopped),
+            (done, _) => done,
+        }
+    }
+
+    /// Has the server stop what the session runs, and waits for what the server says of it. Told once is not enough: a
+    /// statement that was sent may not have begun yet.
+    async fn stop<T>(
+        self: &Arc<Self>,
+        victim: u64,
+        working: &mut BoxFuture<'_, (Result<T, Error>, Rest)>,
+    ) -> (Result<T, Error>, Rest) {
+        loop {
+            let mut stopping = std::pin::pin!(self.cancel(victim, Extent::Statement));
+            tokio::select! {
+                biased;
+                done = &mut *working => {
+                    stopping.await;
+                    return done;
+                }
+                () = &mut stopping => {}
+            }
+            if let Ok(done) = timeout(BETWEEN_STOPS, &mut *working).await {
+                return done;
+            }
+        }
+    }
+
+    /// A session, unless nobody waits any more or the time is over before there is one.
+    async fn session_before(
+        &self,
+        until: Instant,
+        longest: Duration,
+        stop: &CancellationToken,
+    ) -> Result<D::Session, Error> {
+        tokio::select! {
+            session = self.session() => session,
+            () = stop.cancelled() => Err(Error::Interrupted),
+            () = sleep_until(until) => Err(Error::Timeout(longest)),
+        }
     }
 
     /// An idle session that is alive, or a new one.

@@ -5,19 +5,25 @@ use std::time::Instant;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::{Driver, Pool, Rest, ServerTarget, Work};
 use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 use crate::sql::database::Backend;
+use crate::sql::guard::Effect;
 use crate::sql::output::Output;
 use crate::sql::sqlite::SampleBounds;
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary, Written};
+use crate::sql::{Error, GuardedSql, Limits, Options, Plan, ResultSet, RowStream, ServerInfo, Summary, Written};
 
 /// How one database system does in a session what a target is asked for.
 #[async_trait]
 pub(in crate::sql) trait System: Driver + Sized {
     /// The dialect it speaks.
     const KIND: DatabaseKind;
+
+    /// Whether a session that reads explains statements that write. Where it does not even prepare them, one that may write
+    /// does.
+    const EXPLAINS_WRITES_READING: bool;
 
     /// Opens sessions of this server, for reading or for writing.
     fn new(server: ServerTarget, options: Options, writes: bool) -> Self;
@@ -31,8 +37,8 @@ pub(in crate::sql) trait System: Driver + Sized {
     /// Distinct text values, within bounds.
     async fn values(session: &mut Self::Session, schema: &Schema, bounds: SampleBounds) -> Result<ValueIndex, Error>;
 
-    /// The planner's plan as text.
-    async fn explain(session: &mut Self::Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error>;
+    /// What the planner says; nothing runs.
+    async fn explain(session: &mut Self::Session, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error>;
 
     /// Runs a statement that reads; its rows go to the output.
     async fn read(
@@ -127,9 +133,14 @@ impl<S: System> Backend for OnServer<S> {
         self.reading.run(longest, work).await
     }
 
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error> {
         of_this_dialect::<S>(&sql)?;
-        self.own(move |session| async move { S::explain(session, &sql, &parameters).await }.boxed()).await
+        let reads = S::EXPLAINS_WRITES_READING || sql.effect() == Effect::Read;
+        let pool = if reads { &self.reading } else { self.writing.as_ref().ok_or(Error::NotWritable)? };
+        let work: Work<S::Session, Plan> = Box::new(move |session| {
+            async move { (S::explain(session, &sql, &parameters).await, Rest::Nothing) }.boxed()
+        });
+        pool.run(self.options.own_timeout, work).await
     }
 
     async fn execute(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<ResultSet, Error> {
@@ -161,7 +172,13 @@ impl<S: System> Backend for OnServer<S> {
         self.reading.stream(limits, work).await
     }
 
-    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error> {
+    async fn write(
+        &self,
+        sql: GuardedSql,
+        parameters: Vec<Value>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error> {
         of_this_dialect::<S>(&sql)?;
         let writing = self.writing.as_ref().ok_or(Error::NotWritable)?;
         let work: Work<S::Session, Written> = Box::new(move |session| {
@@ -177,7 +194,7 @@ impl<S: System> Backend for OnServer<S> {
             }
             .boxed()
         });
-        writing.run(limits.timeout, work).await
+        writing.finish(limits.timeout, &stop, work).await
     }
 
     async fn close(&self) {

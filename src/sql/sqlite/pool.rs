@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::open::open_for;
 use super::run;
@@ -22,7 +23,7 @@ use crate::sql::guard::Effect;
 use crate::sql::output::Output;
 use crate::sql::permits::acquire;
 use crate::sql::result::WAITING_BATCHES;
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Written};
+use crate::sql::{Error, GuardedSql, Limits, Options, Plan, ResultSet, RowStream, ServerInfo, Written};
 
 /// Connections to one file.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ impl Backend for Pool {
         self.shared.run(longest, move |connection| sample::values(connection, &schema, bounds)).await
     }
 
-    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<String, Error> {
+    async fn explain(&self, sql: GuardedSql, parameters: Vec<Value>) -> Result<Plan, Error> {
         let writes = sql.effect() != Effect::Read;
         let explain = move |connection: &Connection| run::explain(connection, &sql, &parameters);
         match &self.writing {
@@ -142,9 +143,16 @@ impl Backend for Pool {
         }
     }
 
-    async fn write(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<Written, Error> {
+    async fn write(
+        &self,
+        sql: GuardedSql,
+        parameters: Vec<Value>,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Result<Written, Error> {
         let writing = self.writing.as_ref().ok_or(Error::NotWritable)?;
-        writing.run(limits.timeout, move |connection| run::write(connection, &sql, &parameters, limits)).await
+        let write = move |connection: &Connection| run::write(connection, &sql, &parameters, limits);
+        writing.finish(limits.timeout, &stop, write).await
     }
 
     async fn close(&self) {
@@ -162,15 +170,35 @@ impl Shared {
         longest: Duration,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = acquire(&self.permits, self.options.acquire_timeout).await?;
-        let (watch, _stop) = Watch::start(longest);
+        self.finish(longest, &CancellationToken::new(), work).await
+    }
+
+    /// The same, but cancelling `stop` stops it too; then the future says how it ended.
+    async fn finish<T: Send + 'static>(
+        self: &Arc<Self>,
+        longest: Duration,
+        stop: &CancellationToken,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = tokio::select! {
+            permit = acquire(&self.permits, self.options.acquire_timeout) => permit?,
+            () = stop.cancelled() => return Err(Error::Interrupted),
+        };
+        let (watch, stop_on_drop) = Watch::start(longest);
         let shared = Arc::clone(self);
-        let task = spawn_blocking(move || {
+        let mut task = spawn_blocking(move || {
             let result = shared.session(|connection| watch.over(connection, work));
             drop(permit);
             result
         });
-        task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = stop.cancelled() => {
+                drop(stop_on_drop);
+                task.await
+            }
+        };
+        ended.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
     }
 
     async fn close(self: &Arc<Self>) {

@@ -8,8 +8,9 @@ use super::bind::bind;
 use super::cell;
 use super::declared::column_type;
 use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Value};
+use crate::sql::guard::Effect;
 use crate::sql::output::Output;
-use crate::sql::{Error, GuardedSql, Limits, ResultSet, Written};
+use crate::sql::{Error, GuardedSql, Limits, Plan, ResultSet, Written};
 
 /// Runs a statement and holds its result. `limits.timeout` is not watched here: the connection has no one to stop it.
 pub fn execute(
@@ -85,13 +86,18 @@ pub(super) fn write(
     Ok(Written { affected_rows, returned: output.whole(started.elapsed()) })
 }
 
-/// What the planner would do, a line each, indented by depth; empty for a statement that is no query.
+/// What the planner would do, a line each, indented by depth; empty for a statement that neither is a query nor changes
+/// rows.
 ///
 /// The statement itself is prepared first, so that an error's position counts in its own text.
-pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
-    prepare(connection, sql, parameters)?;
-    if !sql.is_query() {
-        return Ok(String::new());
+pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
+    // The columns must be those of now; see [`announce`].
+    connection.flush_prepared_statement_cache();
+    let prepared = prepare(connection, sql, parameters)?;
+    let columns = columns(&prepared);
+    drop(prepared);
+    if !sql.is_query() && sql.effect() != Effect::Write {
+        return Ok(Plan::read(DatabaseKind::Sqlite, String::new(), columns));
     }
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {}", sql.text()))?;
     bind(&mut statement, parameters)?;
@@ -106,7 +112,7 @@ pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[V
         plan.push_str(&detail);
         plan.push('\n');
     }
-    Ok(plan)
+    Ok(Plan::read(DatabaseKind::Sqlite, plan, columns))
 }
 
 /// The statement, which the connection keeps prepared. SQLite compiles it anew, and asks the authorizer again, when the
