@@ -162,9 +162,10 @@ async fn stock_on(server: &mut Server, database: &Database<'_>) -> String {
 
 /// Servers that a test may stop, and how a session of each falls asleep.
 async fn own_servers() -> [(OwnServer, &'static str); 2] {
+    // What they were told is there after they are killed.
     [
-        (servers::postgres_of_its_own(&[]).await, "SELECT pg_sleep(60)"),
-        (servers::mariadb_of_its_own(&[]).await, "SELECT sleep(60)"),
+        (servers::postgres_of_its_own(&["synchronous_commit = on"]).await, "SELECT pg_sleep(60)"),
+        (servers::mariadb_of_its_own(&["innodb_flush_log_at_trx_commit = 1"]).await, "SELECT sleep(60)"),
     ]
 }
 
