@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::stream::{self, BoxStream, StreamExt};
 use jiff::ToSpan;
 use jiff::civil::{DateTime, date};
+use pulse::pb::Row as Sent;
 use pulse::pb::v1 as pb;
 use pulse::pb::v1::query_service_server::{QueryService, QueryServiceServer};
 use pulse::pb::v1::stream_query_request::Source;
@@ -115,14 +116,14 @@ impl Target {
 /// What a result is made of.
 enum Piece {
     Columns(Vec<pb::Column>),
-    Rows(Vec<pb::Row>),
+    Rows(Vec<Sent>),
 }
 
 /// The columns are those of the first row: the queries that are measured have one.
 async fn gather<R>(
     mut rows: impl futures::Stream<Item = R> + Unpin,
     columns: impl Fn(&R) -> Vec<pb::Column>,
-    row: impl Fn(&R) -> pb::Row,
+    row: impl Fn(&R) -> Sent,
     pieces: mpsc::Sender<Piece>,
 ) {
     let mut batch = Vec::new();
@@ -157,7 +158,7 @@ fn cell(kind: Kind) -> pb::Value {
     pb::Value { kind: Some(kind) }
 }
 
-fn postgres_row(row: &PgRow) -> pb::Row {
+fn postgres_row(row: &PgRow) -> Sent {
     let value = |index: usize| {
         let raw = row.try_get_raw(index).unwrap();
         if raw.is_null() {
@@ -176,7 +177,7 @@ fn postgres_row(row: &PgRow) -> pb::Row {
             name => panic!("no measured query has a {name}"),
         }
     };
-    pb::Row { values: (0..row.len()).map(value).collect() }
+    (0..row.len()).map(value).collect::<Vec<_>>().into()
 }
 
 /// A positive number of PostgreSQL: digits in base 10,000 with a weight and a count of decimals.
@@ -192,7 +193,7 @@ fn numeric(bytes: &[u8]) -> String {
     format!("{}.{}", if whole.is_empty() { "0" } else { whole }, &fraction[..decimals])
 }
 
-fn mysql_row(row: &MySqlRow) -> pb::Row {
+fn mysql_row(row: &MySqlRow) -> Sent {
     let value = |index: usize| {
         let raw = row.try_get_raw(index).unwrap();
         if raw.is_null() {
@@ -208,7 +209,7 @@ fn mysql_row(row: &MySqlRow) -> pb::Row {
             name => panic!("no measured query has a {name}"),
         }
     };
-    pb::Row { values: (0..row.len()).map(value).collect() }
+    (0..row.len()).map(value).collect::<Vec<_>>().into()
 }
 
 /// MySQL's binary form: the length, the date, then the time unless it is midnight.
@@ -236,7 +237,7 @@ fn sqlite_rows(connection: &rusqlite::Connection, sql: &str, pieces: &mpsc::Send
             Stored::Text(text) => cell(Kind::StringValue(std::str::from_utf8(text).unwrap().to_owned())),
             Stored::Blob(bytes) => cell(Kind::BytesValue(bytes.to_vec().into())),
         };
-        batch.push(pb::Row { values: (0..column_count).map(value).collect() });
+        batch.push((0..column_count).map(value).collect::<Vec<_>>().into());
         if batch.len() == BATCH_ROWS && pieces.blocking_send(Piece::Rows(std::mem::take(&mut batch))).is_err() {
             return;
         }

@@ -2,8 +2,9 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use crate::pb::Row;
 use crate::pb::v1::value::Kind;
-use crate::pb::v1::{Row, Value, WorkflowResult};
+use crate::pb::v1::{Value, WorkflowResult};
 
 /// Rows of a terminal table; more are counted, not shown.
 const SHOWN_ROWS: usize = 25;
@@ -81,8 +82,8 @@ mod tests {
     fn result(rows: &[(&str, i64)], row_count: i32, truncated: bool) -> WorkflowResult {
         let column = |name: &str| Column { name: name.to_owned(), ..Column::default() };
         let value = |kind| Value { kind: Some(kind) };
-        let row = |(name, count): &(&str, i64)| Row {
-            values: vec![value(Kind::StringValue((*name).to_owned())), value(Kind::Int64Value(*count))],
+        let row = |(name, count): &(&str, i64)| {
+            Row::from(vec![value(Kind::StringValue((*name).to_owned())), value(Kind::Int64Value(*count))])
         };
         WorkflowResult {
             columns: vec![column("city"), column("orders")],

@@ -1,13 +1,16 @@
 //! Rows packed together: cells in one place, their text in another. A cell costs no memory of its own, so that a large
 //! result moves from the database's driver to the wire without an allocation a cell.
 
+use serde::{Deserialize, Serialize};
+
 use super::value::{Row, Value};
 
 /// Rows with the same number of cells, written cell by cell and read as [`Cell`]s.
 ///
 /// Cells are added to an open row, which [`Self::end_row`] ends and [`Self::drop_row`] takes back; only ended rows are
 /// read.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(into = "Vec<Row>", from = "Vec<Row>")]
 pub struct Batch {
     slots: Vec<Slot>,
     text: String,
@@ -269,6 +272,12 @@ impl Batch {
             Slot::Bytes(span) => Cell::Bytes(&self.bytes[span.range()]),
             Slot::Array(items) => Cell::Array(items),
         }
+    }
+}
+
+impl From<Batch> for Vec<Row> {
+    fn from(batch: Batch) -> Self {
+        batch.to_rows()
     }
 }
 

@@ -273,7 +273,13 @@ impl Prepared {
     async fn read(&self, limits: Limits) -> Result<QueryResult, Failure> {
         let result = self.database.execute(&self.sql, &self.parameters, limits).await;
         let result = result.map_err(|error| failure(of_read(error), &self.connection))?;
-        record("query.executed", self, result.rows.len() as u64, result.truncated.is_some(), result.execution_time);
+        record(
+            "query.executed",
+            self,
+            result.rows.row_count() as u64,
+            result.truncated.is_some(),
+            result.execution_time,
+        );
         Ok(whole(result, None))
     }
 
@@ -289,7 +295,7 @@ impl Prepared {
 
 fn whole(result: ResultSet, affected_rows: Option<u64>) -> QueryResult {
     let ResultSet { columns, rows, truncated, execution_time } = result;
-    QueryResult { columns, row_count: rows.len() as u64, rows, truncated, execution_time, affected_rows }
+    QueryResult { columns, row_count: rows.row_count() as u64, rows, truncated, execution_time, affected_rows }
 }
 
 fn least<T: Ord>(wanted: T, connection: Option<T>, server: T) -> T {

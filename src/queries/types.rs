@@ -7,7 +7,7 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::outputs::Check;
-use crate::domain::{Batch, DatabaseKind, Failure, RequestKey, ResultColumn, Row, Value};
+use crate::domain::{Batch, DatabaseKind, Failure, RequestKey, ResultColumn, Value};
 pub use crate::sql::{Plan, Summary as StreamSummary, Truncation};
 
 /// One statement and the values of its placeholders.
@@ -89,7 +89,7 @@ pub struct QueryResult {
     /// Columns, also when there are no rows.
     pub columns: Vec<ResultColumn>,
     /// Rows in the order the database gave them.
-    pub rows: Vec<Row>,
+    pub rows: Batch,
     /// Rows in this result.
     pub row_count: u64,
     /// Set when there was more than is returned.

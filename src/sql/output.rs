@@ -126,8 +126,7 @@ impl Output {
 
     /// What was held.
     pub fn whole(self, execution_time: Duration) -> ResultSet {
-        let rows = self.batch.to_rows();
-        ResultSet { columns: self.columns, rows, truncated: self.meter.truncated, execution_time }
+        ResultSet { columns: self.columns, rows: self.batch, truncated: self.meter.truncated, execution_time }
     }
 }
 

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
-use crate::domain::{Batch, Cell, ResultColumn, Row};
+use crate::domain::{Batch, Cell, ResultColumn};
 
 /// Bytes of rows that a batch of a stream aims at.
 pub(super) const BATCH_BYTES: u64 = 256 << 10;
 /// Batches that wait for the reader of a stream.
-pub(super) const WAITING_BATCHES: usize = 2;
+pub(super) const WAITING_BATCHES: usize = 1;
 
 /// Bounds of one statement's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct ResultSet {
     /// Columns, also when there are no rows.
     pub columns: Vec<ResultColumn>,
     /// Rows in the order the database gave them.
-    pub rows: Vec<Row>,
+    pub rows: Batch,
     /// Set when there was more.
     pub truncated: Option<Truncation>,
     /// From sending the statement to having the last row read.

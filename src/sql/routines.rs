@@ -58,7 +58,7 @@ async fn missing_in_catalog(database: &Database, names: &[String]) -> Result<Vec
     let limits = Limits { max_rows: 10_000, max_bytes: 3 << 20, max_cell_bytes: 1 << 10, timeout: TIMEOUT };
     let found = database.execute(&sql, &wanted.collect::<Vec<_>>(), limits).await?;
     let mut known = HashSet::new();
-    for row in found.rows {
+    for row in found.rows.to_rows() {
         if let [Value::String(schema), Value::String(name)] = row.as_slice() {
             known.insert(format!("{schema}.{name}"));
             known.insert(name.clone());

@@ -54,6 +54,6 @@ impl Databases for Live {
         let result = self.queries.execute(who, connection, statement, limits, Intent::Read).await?;
         // A workflow never writes.
         let QueryResult { columns, rows, row_count, truncated, execution_time, affected_rows: _ } = result;
-        Ok(Rows { columns, rows, row_count, capped: truncated.is_some(), execution_time })
+        Ok(Rows { columns, rows: rows.to_rows(), row_count, capped: truncated.is_some(), execution_time })
     }
 }

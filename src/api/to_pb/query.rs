@@ -9,13 +9,14 @@ use crate::queries::{Plan, QueryResult, StreamSummary, Truncation, Validation};
 
 use super::failure::sql_error;
 use super::outputs::checks;
-use super::value::{columns, count, duration, long_count, rows};
+use super::rows;
+use super::value::{columns, count, duration, long_count};
 
 pub(in crate::api) fn query_result(given: QueryResult) -> pb::ExecuteQueryResponse {
     let QueryResult { columns: header, rows: cells, row_count, truncated, execution_time, affected_rows } = given;
     pb::ExecuteQueryResponse {
         columns: columns(header),
-        rows: rows(cells),
+        rows: rows::rows(&cells),
         row_count: count(row_count),
         truncated: truncated.is_some(),
         truncation_reason: truncation(truncated).into(),
@@ -42,7 +43,7 @@ pub(in crate::api) fn header(given: Vec<ResultColumn>, format: pb::StreamFormat)
 
 /// Some rows, and how many bytes they take.
 pub(in crate::api) fn batch(given: &Batch) -> (pb::StreamQueryResponse, usize) {
-    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(super::rows::encoded(given))) };
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(rows::batch(given))) };
     let bytes = batch.encoded_len();
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }

@@ -1,29 +1,53 @@
 //! Rows straight from a packed batch to the bytes of the wire.
 
+use prost::bytes::Bytes;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::value::values;
 use crate::domain::{Batch, Cell, TextKind};
-use crate::pb::RowBatch;
 use crate::pb::v1 as pb;
+use crate::pb::{Row, RowBatch};
 
 /// Bytes that the frame of a cell takes at most, for one whose content is short.
 const FRAME_BYTES: usize = 6;
 
-/// The batch as it is sent.
-pub(super) fn encoded(batch: &Batch) -> RowBatch {
-    let cells: usize = batch.rows().next().map_or(0, Iterator::count) * batch.row_count();
-    let mut out = Vec::with_capacity(batch.content_bytes() + FRAME_BYTES * cells);
+/// The rows of a stream as they are sent.
+pub(super) fn batch(batch: &Batch) -> RowBatch {
+    let mut out = buffer(batch);
     let mut body = Vec::new();
     for row in batch.rows() {
         body.clear();
-        for cell in row {
-            put_length(1, cell.body_bytes(), &mut body);
-            put_kind(cell, &mut body);
-        }
+        put_cells(row, &mut body);
         put_bytes(1, &body, &mut out);
     }
     RowBatch::from_encoded(out.into())
+}
+
+/// The rows of a result as they are sent.
+pub(super) fn rows(batch: &Batch) -> Vec<Row> {
+    let mut out = buffer(batch);
+    let mut ends = Vec::with_capacity(batch.row_count());
+    for row in batch.rows() {
+        put_cells(row, &mut out);
+        ends.push(out.len());
+    }
+    let (out, mut start) = (Bytes::from(out), 0);
+    let row = |end| Row::from_encoded(out.slice(std::mem::replace(&mut start, end)..end));
+    ends.into_iter().map(row).collect()
+}
+
+/// As much room as the rows take, or a little more.
+fn buffer(batch: &Batch) -> Vec<u8> {
+    let cells: usize = batch.rows().next().map_or(0, Iterator::count) * batch.row_count();
+    Vec::with_capacity(batch.content_bytes() + FRAME_BYTES * cells)
+}
+
+/// The fields of a `pulse.v1.Row`.
+fn put_cells<'a>(row: impl Iterator<Item = Cell<'a>>, out: &mut Vec<u8>) {
+    for cell in row {
+        put_length(1, cell.body_bytes(), out);
+        put_kind(cell, out);
+    }
 }
 
 /// The one field of `pulse.v1.Value` that a cell is.
@@ -81,10 +105,9 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::api::to_pb::value::rows;
-    use crate::domain::{Row, Value};
+    use crate::domain::Value;
 
-    fn every_kind() -> Row {
+    fn every_kind() -> Vec<Value> {
         let text = |kind: TextKind| kind.value("é".repeat(100));
         let mut row = vec![
             Value::Null,
@@ -104,22 +127,23 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_messages() {
-        let given = vec![every_kind(), every_kind()];
-        let encoded = encoded(&given.clone().into()).encode_to_vec();
-        let messages = rows(given);
+        let packed = vec![every_kind(), every_kind()].into();
+        let messages: Vec<Row> = vec![values(every_kind()).into(), values(every_kind()).into()];
+        let encoded = batch(&packed).encode_to_vec();
         assert_eq!(RowBatch::decode(encoded.as_slice()).unwrap().rows, messages);
         assert_eq!(encoded, RowBatch::from(messages).encode_to_vec());
+        assert_eq!(encoded, RowBatch::from(rows(&packed)).encode_to_vec());
     }
 
     #[test]
     fn sizes_are_those_of_the_wire() {
         let mut batch = Batch::default();
         for cell in every_kind() {
-            let sent = pb::Row { values: values(vec![cell.clone()]) };
+            let sent = Row::from(values(vec![cell.clone()]));
             assert_eq!(cell.size_bytes(), sent.encoded_len(), "{cell:?}");
             batch.value(cell);
         }
-        let sent = RowBatch::from(rows(vec![every_kind()]));
+        let sent = RowBatch::from(vec![values(every_kind()).into()]);
         assert_eq!(batch.open_row_bytes(), sent.encoded_len());
     }
 }

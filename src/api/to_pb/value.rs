@@ -58,8 +58,8 @@ pub(super) fn values(cells: Vec<Value>) -> Vec<pb::Value> {
     cells.into_iter().map(value).collect()
 }
 
-pub(super) fn rows(rows: Vec<Row>) -> Vec<pb::Row> {
-    rows.into_iter().map(|row| pb::Row { values: values(row) }).collect()
+pub(super) fn rows(rows: Vec<Row>) -> Vec<crate::pb::Row> {
+    rows.into_iter().map(|row| values(row).into()).collect()
 }
 
 pub(super) fn columns(columns: Vec<ResultColumn>) -> Vec<pb::Column> {

@@ -16,6 +16,9 @@ use crate::sql::Error;
 /// First bytes of every SQLite database file (<https://sqlite.org/fileformat2.html>, 1.3.1).
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
 
+/// Pages that a connection keeps. The operating system keeps the file's pages as well, once for all connections.
+const CACHE_KIBIBYTES: i32 = 512;
+
 /// PRAGMAs that only describe. `table_list` and `index_xinfo` serve the catalog.
 const DESCRIBING_PRAGMAS: [&str; 8] = [
     "table_info",
@@ -47,6 +50,7 @@ pub(super) fn open_for(path: &Path, lock_timeout: Duration, access: AccessMode) 
     connection.busy_timeout(lock_timeout)?;
     connection.pragma_update(None, "query_only", !writes)?;
     connection.pragma_update(None, "foreign_keys", writes)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIBIBYTES)?;
     for (setting, value) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),

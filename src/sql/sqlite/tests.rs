@@ -64,7 +64,7 @@ async fn cells_are_typed_one_by_one() {
         Value::Bytes(vec![0xe9]),
         Value::Null,
     ];
-    assert_eq!(result.rows, [first.to_vec(), second.to_vec()]);
+    assert_eq!(result.rows.to_rows(), [first.to_vec(), second.to_vec()]);
     assert_eq!(result.truncated, None);
 }
 
@@ -75,7 +75,7 @@ async fn parameters_are_bound_and_counted() {
     let sql = guarded("SELECT id FROM t WHERE name = ? AND price > ?");
     let parameters = [Value::String("Ann".into()), Value::Decimal("9.49".into())];
     let result = database.execute(&sql, &parameters, Limits::default()).await.unwrap();
-    assert_eq!(result.rows, [[Value::Int64(1)]]);
+    assert_eq!(result.rows.to_rows(), [[Value::Int64(1)]]);
     let error = database.execute(&sql, &parameters[..1], Limits::default()).await.unwrap_err();
     assert_eq!(error, Error::ParameterCount { expected: 2, given: 1 });
     let array = [Value::Null, Value::Array(Vec::new())];
@@ -116,7 +116,7 @@ async fn a_changed_table_shows_its_new_columns() {
     let shown = async || {
         let result = database.execute(&sql, &[], Limits::default()).await.unwrap();
         let last = result.columns.last().unwrap().name.clone();
-        (result.columns.len(), last, result.rows.iter().map(Vec::len).collect::<Vec<_>>())
+        (result.columns.len(), last, result.rows.to_rows().iter().map(Vec::len).collect::<Vec<_>>())
     };
     assert_eq!(shown().await, (6, "photo".to_owned(), vec![6]));
     let other = Connection::open(folder.path().join("shop.sqlite")).unwrap();
@@ -135,11 +135,11 @@ async fn results_are_cut_and_say_why() {
     let many = guarded(MANY);
     let rows = Limits { max_rows: 10, ..Limits::default() };
     let result = database.execute(&many, &[], rows).await.unwrap();
-    assert_eq!((result.rows.len(), result.truncated), (10, Some(Truncation::Rows)));
+    assert_eq!((result.rows.row_count(), result.truncated), (10, Some(Truncation::Rows)));
     let bytes = Limits { max_bytes: 1_000, ..Limits::default() };
     let result = database.execute(&many, &[], bytes).await.unwrap();
     assert_eq!(result.truncated, Some(Truncation::Bytes));
-    assert!((5..12).contains(&result.rows.len()), "{}", result.rows.len());
+    assert!((5..12).contains(&result.rows.row_count()), "{}", result.rows.row_count());
     // A result that just fits is whole.
     let whole = Limits { max_rows: 2, ..Limits::default() };
     assert_eq!(database.execute(&guarded("SELECT id FROM t"), &[], whole).await.unwrap().truncated, None);

@@ -90,7 +90,7 @@ async fn many_statements_pass_through_one_session() {
     for number in 0..200 {
         let sql = guarded(&format!("SELECT {number} + $1::int"));
         let result = database.execute(&sql, &[Value::Int64(1)], Limits::default()).await.unwrap();
-        assert_eq!(result.rows, [[Value::Int64(number + 1)]]);
+        assert_eq!(result.rows.to_rows(), [[Value::Int64(number + 1)]]);
         let multirange = guarded(&format!("SELECT '{{}}'::int4multirange, {number}"));
         assert_eq!(executed(&database, &multirange, &[]).await.unwrap().1[0][1], Value::Int64(number));
     }

@@ -70,7 +70,7 @@ type Whole = (Vec<ResultColumn>, Vec<Row>);
 
 async fn executed(database: &Database, sql: &GuardedSql, parameters: &[Value]) -> Result<Whole, Error> {
     let result = database.execute(sql, parameters, patiently()).await?;
-    Ok((result.columns, result.rows))
+    Ok((result.columns, result.rows.to_rows()))
 }
 
 /// The same, read as a stream.

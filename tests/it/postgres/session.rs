@@ -250,7 +250,7 @@ async fn writes_say_what_they_did() {
     // What does not fit into the answer is written all the same.
     let update = writing("UPDATE t SET a = 'b' WHERE n <= 200 RETURNING n, a");
     let written = database.write(&update, &[], Limits { max_rows: 2, ..patiently() }).await.unwrap();
-    assert_eq!((written.affected_rows, written.returned.rows.len()), (200, 2));
+    assert_eq!((written.affected_rows, written.returned.rows.row_count()), (200, 2));
     assert!(written.returned.truncated.is_some());
     assert_eq!(value(&database, "SELECT count(*) FROM t WHERE a = 'b'").await, Value::Int64(200));
     for sql in ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1000, 'bad')"] {
@@ -379,5 +379,5 @@ async fn nothing_calls_a_users_function_unseen() {
     home.run_as(READ_WRITE, "DROP OPERATOR = (int, text);").await;
     let write = writing("UPDATE t SET a = t.b RETURNING t.a");
     let written = database.write(&write, &[], patiently()).await.unwrap();
-    assert_eq!((written.affected_rows, written.returned.rows), (1, vec![vec![Value::Int64(2)]]));
+    assert_eq!((written.affected_rows, written.returned.rows.to_rows()), (1, vec![vec![Value::Int64(2)]]));
 }

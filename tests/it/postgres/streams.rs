@@ -118,7 +118,7 @@ async fn results_are_cut_exactly_where_they_should_be() {
                 let whole = database.execute(&sql, &[], limits).await.unwrap();
                 let expected = rows.min(max_rows);
                 assert_eq!(
-                    (whole.rows.len() as u64, whole.truncated),
+                    (whole.rows.row_count() as u64, whole.truncated),
                     (expected, truncated),
                     "{} {max_rows}",
                     sql.text()
@@ -133,7 +133,7 @@ async fn results_are_cut_exactly_where_they_should_be() {
             }
         }
         let sql = guarded(&format!("SELECT {list} FROM v"));
-        let rows = database.execute(&sql, &[], without_limits()).await.unwrap().rows;
+        let rows = database.execute(&sql, &[], without_limits()).await.unwrap().rows.to_rows();
         let size = rows.into_iter().map(on_the_wire).sum::<usize>() as u64;
         for (max_bytes, truncated) in [(size, None), (size - 1, Some(Truncation::Bytes))] {
             let limits = Limits { max_bytes, ..without_limits() };

@@ -619,7 +619,7 @@ async fn parameters_that_do_not_fit_are_named() {
     let plan = database.explain(&sql, &[Value::Int64(1), Value::Int64(2)]).await.unwrap().text;
     assert!(plan.contains("Result"), "{plan}");
     let result = database.execute(&sql, &[Value::Int64(1), Value::Int64(2)], Limits::default()).await.unwrap();
-    assert_eq!(result.rows, [[Value::Int64(3)]]);
+    assert_eq!(result.rows.to_rows(), [[Value::Int64(3)]]);
 }
 
 /// Statements that are no query go another way.

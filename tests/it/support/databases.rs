@@ -79,6 +79,6 @@ pub fn value(kind: Kind) -> Value {
 
 /// The cells of a result, row by row.
 pub fn cells(result: &ExecuteQueryResponse) -> Vec<Vec<Kind>> {
-    let kinds = |row: &pulse::pb::v1::Row| row.values.iter().map(|value| value.kind.clone().unwrap()).collect();
+    let kinds = |row: &pulse::pb::Row| row.values.iter().map(|value| value.kind.clone().unwrap()).collect();
     result.rows.iter().map(kinds).collect()
 }
