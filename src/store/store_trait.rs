@@ -71,8 +71,9 @@ pub trait Store: Send + Sync {
     /// Sequence of the last event; `None` when this tenant has no such workflow.
     async fn last_sequence(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<u64>, Error>;
 
-    /// Follows a log: the receiver's value is the last stored sequence and changes after each append. One tail per
-    /// workflow and process, however many callers.
+    /// Follows a log: the receiver's value is the last stored sequence and changes after each append. It closes when the
+    /// log is gone, and when it may have changed otherwise than by growing: whoever follows it asks for another and
+    /// compares. One tail per workflow and process, however many callers.
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error>;
 
     /// Workflows of a tenant, newest first.
@@ -98,11 +99,15 @@ pub trait Store: Send + Sync {
         request_ids_older_than: jiff::Timestamp,
     ) -> Result<u64, Error>;
 
-    /// Whether the store answers; for readiness.
-    async fn ping(&self) -> Result<(), Error>;
+    /// Whether the store answers, and which one it is: another number than before means that what it held is gone.
+    async fn ping(&self) -> Result<u64, Error>;
 
-    /// Number that grows with every start of a writer on this store; part of each event's cursor.
+    /// Number that grows with every start of a writer on this store, and whenever what it acknowledged may be lost;
+    /// part of each event's cursor.
     fn epoch(&self) -> u64;
+
+    /// Finishes what waits and lets go of the store. Every later call is refused.
+    async fn close(&self);
 }
 
 /// What a request id stands for.

@@ -118,7 +118,7 @@ impl Dispatcher {
                 Some(step) = self.steps.join_next(), if !ended => {
                     self.record(vec![step.unwrap_or_else(|error| lost(&error))]);
                 }
-                Ok(()) = tail.changed() => {}
+                changed = tail.changed() => if changed.is_err() { tail = self.journal.follow().await? },
                 () = &mut deadline, if !ended => self.record(vec![EventKind::Failed(timed_out(&self.question))]),
             }
         }

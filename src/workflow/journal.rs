@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::domain::{Clock, Event, EventKind, Failure, Reason, StepStatus, TenantId, Workflow, WorkflowId};
 use crate::store::{Error, Store};
@@ -92,6 +93,17 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Follows the log anew, after its tail has closed.
+    pub(super) async fn follow(&self) -> Result<watch::Receiver<u64>, Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.store.tail(&self.tenant, self.workflow.id).await {
+                Ok(tail) => return Ok(tail),
+                Err(error) => backoff.after(error).await?,
+            }
+        }
     }
 
     /// Reads on when nothing waits and the log is longer than the fold.

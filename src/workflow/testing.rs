@@ -451,9 +451,11 @@ impl Store for MemoryStore {
         1
     }
 
-    async fn ping(&self) -> Result<(), Error> {
-        Ok(())
+    async fn ping(&self) -> Result<u64, Error> {
+        Ok(0)
     }
+
+    async fn close(&self) {}
 
     async fn expire(&self, _: jiff::Timestamp, _: usize, _: jiff::Timestamp) -> Result<u64, Error> {
         Ok(0)

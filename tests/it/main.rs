@@ -22,6 +22,7 @@ mod openai_engine;
 mod postgres;
 mod python_client;
 mod queries;
+mod redis;
 mod schema;
 mod server_connections;
 mod servers;

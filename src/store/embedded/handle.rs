@@ -11,11 +11,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::watch;
 
-use super::tails::Tails;
 use super::writer::Writer;
 use super::{connections, file, migrations, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
+use crate::store::append::Append;
 use crate::store::record::ConnectionRecord;
+use crate::store::tails::Tails;
 use crate::store::{Claim, Error, ListFilter, Store, StoredWorkflow};
 
 /// Workflows that one transaction of [`Store::expire`] removes, so that appends do not wait long for it.
@@ -38,7 +39,7 @@ impl Default for Options {
     }
 }
 
-/// A store in one SQLite file, or in memory for tests. Dropping it closes the file soon after; [`Embedded::close`]
+/// A store in one SQLite file, or in memory for tests. Dropping it closes the file soon after; [`Store::close`]
 /// waits for it.
 pub struct Embedded {
     writer: Writer,
@@ -74,14 +75,6 @@ impl Embedded {
         let epoch = migrations::run(&mut connection, Path::new(":memory:")).await?;
         let writer = Writer::start(connection, None);
         Ok(Self { writer, readers: None, tails: Arc::default(), epoch, options: Options::default() })
-    }
-
-    /// Finishes what waits, closes the file and releases its lock. Every later call is refused.
-    pub async fn close(&self) {
-        if let Some(readers) = &self.readers {
-            readers.close().await;
-        }
-        self.writer.close().await;
     }
 
     async fn write<T, W>(&self, work: W) -> Result<T, Error>
@@ -194,7 +187,7 @@ impl Store for Embedded {
         expected_last: u64,
         events: &[Event],
     ) -> Result<(), Error> {
-        let Some(append) = workflows::Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
+        let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
         let (tails, tenant) = (Arc::clone(&self.tails), tenant.clone());
         let tell = move |last: &u64| tails.advance(&tenant, workflow, *last);
         self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await.map(|_| ())
@@ -271,11 +264,12 @@ impl Store for Embedded {
         }
     }
 
-    async fn ping(&self) -> Result<(), Error> {
+    async fn ping(&self) -> Result<u64, Error> {
         self.read_with(|database| {
             Box::pin(async move {
                 sqlx::query("SELECT value FROM meta").fetch_one(database).await?;
-                Ok(())
+                // The file is this process's alone, and is what it was.
+                Ok(0)
             })
         })
         .await
@@ -283,5 +277,13 @@ impl Store for Embedded {
 
     fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Closes the file and releases its lock.
+    async fn close(&self) {
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        self.writer.close().await;
     }
 }

@@ -1,0 +1,143 @@
+//! The tasks that watch over the link: one asks again and again whether Redis answers, one hears what is appended.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::{CustomCommand, Message};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::link::{Health, Link};
+use crate::domain::TenantId;
+use crate::store::tails::Tails;
+
+/// Between two questions whether Redis answers, and before a broken task begins again.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often trouble that lasts is told.
+const REMINDER: Duration = Duration::from_mins(1);
+
+/// How often watchers of a Cluster look for themselves: between its nodes notices may be lost.
+const CLUSTER_LOOK: Duration = Duration::from_secs(15);
+
+/// Keeps the link's health up to date until it is stopped.
+pub(super) async fn watch_over(link: Arc<Link>, tails: Arc<Tails>, stop: CancellationToken) {
+    let mut told = Told::default();
+    let mut trouble = "it has not been reached yet".to_owned();
+    while !stop.is_cancelled() {
+        let (mut connects, mut errors) = (link.client.reconnect_rx(), link.client.error_rx());
+        let mut connection = link.client.connect();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                ended = &mut connection => {
+                    if let Ok(Err(error)) = ended {
+                        trouble = error.to_string();
+                    }
+                    break;
+                }
+                Ok(_) = connects.recv() => {
+                    // What was acknowledged may be lost, on a fail-over for example: watchers compare what they have.
+                    link.renew_epoch();
+                    tails.end_all();
+                }
+                Ok((error, _)) = errors.recv() => trouble = error.to_string(),
+                () = sleep(INTERVAL) => {}
+            }
+            let (before, now, emptied) = link.probe(&trouble).await;
+            if emptied {
+                tracing::error!("the store was emptied: its connections and workflows are gone");
+                link.renew_epoch();
+                tails.end_all();
+            }
+            told.tell(&before, &now);
+        }
+        pause(&stop).await;
+    }
+    link.close();
+    // Nobody waits for the answer of a server that may be gone.
+    let _ = tokio::time::timeout(INTERVAL, link.client.quit()).await;
+}
+
+/// Hears the notices of all partitions, each with one subscription, until it is stopped.
+pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let (mut connects, mut notices) = (link.listener.reconnect_rx(), link.listener.message_rx());
+        let mut connection = link.listener.connect();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = &mut connection => break,
+                Ok(_) = connects.recv() => subscribe(&link, &tails).await,
+                notice = notices.recv() => match notice {
+                    Ok(notice) => hear(&tails, &notice),
+                    Err(RecvError::Lagged(_)) => tails.end_all(),
+                    Err(RecvError::Closed) => break,
+                },
+                () = sleep(INTERVAL), if !link.listens.load(Ordering::Relaxed) && link.listener.is_connected() => {
+                    subscribe(&link, &tails).await;
+                }
+                () = sleep(CLUSTER_LOOK), if link.listener.is_clustered() => tails.end_all(),
+            }
+        }
+        link.listens.store(false, Ordering::Relaxed);
+        pause(&stop).await;
+    }
+    let _ = tokio::time::timeout(INTERVAL, link.listener.quit()).await;
+}
+
+/// Subscribes to every partition. What was told before is unknown, so everybody who follows a log looks again.
+async fn subscribe(link: &Link, tails: &Tails) {
+    let (listener, channels) = (&link.listener, link.keys.tags().collect::<Vec<String>>());
+    // The client does not wait for the answer to SUBSCRIBE. The next call on that connection does: its answer comes after
+    // it, or is the refusal.
+    let ping = CustomCommand::new_static("PING", &*listener.id(), false);
+    let subscribed = match listener.subscribe(channels).await {
+        Ok(()) => listener.custom::<String, String>(ping, Vec::new()).await,
+        Err(error) => Err(error),
+    };
+    link.listens.store(subscribed.is_ok_and(|answer| answer == "PONG"), Ordering::Relaxed);
+    tails.end_all();
+}
+
+/// A notice is `ID TENANT LAST`, or `ID TENANT gone`.
+fn hear(tails: &Tails, notice: &Message) {
+    let text = notice.value.as_str().unwrap_or_default();
+    let mut words = text.split(' ');
+    let (Some(id), Some(tenant), Some(last)) = (words.next(), words.next(), words.next()) else { return };
+    let (Ok(id), Some(tenant)) = (id.parse(), TenantId::parse(tenant)) else { return };
+    match last.parse() {
+        Ok(last) => tails.advance(&tenant, id, last),
+        Err(_) => tails.end(&tenant, id),
+    }
+}
+
+async fn pause(stop: &CancellationToken) {
+    tokio::select! { () = stop.cancelled() => {}, () = sleep(INTERVAL) => {} }
+}
+
+/// When trouble was last told.
+#[derive(Default)]
+struct Told(Option<Instant>);
+
+impl Told {
+    /// One line when Redis stops to answer and one when it answers again, and one a minute in between.
+    fn tell(&mut self, before: &Health, now: &Health) {
+        match now {
+            Health::Up if *before != Health::Up => {
+                tracing::info!("the store answers");
+                self.0 = None;
+            }
+            Health::Up => {}
+            Health::Down(why) | Health::Unfit(why) => {
+                if self.0.is_none_or(|when| when.elapsed() >= REMINDER) {
+                    tracing::warn!(why, "the store cannot be used");
+                    self.0 = Some(Instant::now());
+                }
+            }
+        }
+    }
+}
