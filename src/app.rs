@@ -74,6 +74,7 @@ impl App {
         lifecycle.tasks.spawn(async move { engine.run(soft).await });
         let ready = watch_readiness(store.clone(), lifecycle).await;
         tidy_now_and_then(directory.clone(), lifecycle);
+        expire_now_and_then(store.clone(), &config, lifecycle);
         Ok(Self { config, store, directory, queries, workflows, keys, ready })
     }
 
@@ -170,7 +171,8 @@ async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn St
         StoreConfig::Redis { setting, url } => {
             let settings = redis::Settings::parse(url.expose_secret());
             let settings = settings.map_err(|problem| Error(format!("{setting}: {problem}")))?;
-            let opened = Redis::open(settings, redis::Options { clock, ..redis::Options::default() }).await;
+            let options = redis::Options { clock, lease: config.lease, ..redis::Options::default() };
+            let opened = Redis::open(settings, options).await;
             Ok(Arc::new(opened.map_err(|error| Error(format!("{setting}: {}", with_causes(&error))))?))
         }
     }
@@ -259,6 +261,29 @@ fn tidy_now_and_then(directory: Directory, lifecycle: &Lifecycle) {
         loop {
             tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => break }
             directory.tidy().await;
+        }
+    });
+}
+
+/// Removes what is older or more than is to be kept. Where processes share the store, each of them does, to no harm.
+fn expire_now_and_then(store: Arc<dyn Store>, config: &Config, lifecycle: &Lifecycle) {
+    const INTERVAL: Duration = Duration::from_mins(10);
+    const KEEP_REQUEST_IDS: Duration = Duration::from_hours(24);
+    let (keep_for, keep) = (config.keep_for, config.keep_workflows as usize);
+    let soft = lifecycle.soft.clone();
+    lifecycle.tasks.spawn(async move {
+        loop {
+            let now = SystemClock.now();
+            // Before time began there is nothing to remove.
+            let before = |span: Duration| now.checked_sub(span).unwrap_or(jiff::Timestamp::MIN);
+            match store.expire(before(keep_for), keep, before(KEEP_REQUEST_IDS)).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "workflows that ended long ago are removed"),
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "old workflows cannot be removed");
+                }
+            }
+            tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => break }
         }
     });
 }

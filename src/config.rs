@@ -40,6 +40,18 @@ pub struct Settings {
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
 
+    /// How long a replica holds a workflow without a sign of life; then another one goes on with it
+    #[arg(long, env = "PULSE_LEASE", default_value = "15s", value_parser = duration, value_name = "TIME")]
+    pub lease: Duration,
+
+    /// How long workflows that ended are kept
+    #[arg(long, env = "PULSE_KEEP_FOR", default_value = "720h", value_parser = duration, value_name = "TIME")]
+    pub keep_for: Duration,
+
+    /// How many workflows that ended are kept of each tenant, the newest ones
+    #[arg(long, env = "PULSE_KEEP_WORKFLOWS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
+    pub keep_workflows: u32,
+
     /// Keys that seal saved passwords, 32 bytes in base64 or hex, comma-separated: the first seals, all open
     /// [default: generated into DATA_DIR/encryption.key]
     #[arg(long, env = "PULSE_ENCRYPTION_KEY", value_name = "KEYS", hide_env_values = true)]
@@ -216,6 +228,12 @@ pub struct Config {
     pub sqlite_dir: PathBuf,
     /// Where records live.
     pub store: StoreConfig,
+    /// How long a worker holds a workflow without a sign of life, where processes share the store.
+    pub lease: Duration,
+    /// How long workflows that ended are kept.
+    pub keep_for: Duration,
+    /// How many of a tenant's workflows that ended are kept.
+    pub keep_workflows: u32,
     /// Key-encryption keys as configured; `None` uses the generated file, which a shared store does not allow.
     pub encryption_key: Option<SecretString>,
     /// Text of the API keys file.
@@ -331,6 +349,10 @@ impl Settings {
             let problem = "is required with Redis, the same for every replica: `openssl rand -base64 32` makes one";
             return Err(Error { setting: "PULSE_ENCRYPTION_KEY", problem: problem.to_owned() });
         }
+        let lease = self.lease;
+        if !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&lease) {
+            return Err(Error { setting: "PULSE_LEASE", problem: "must be from 1s to 10m".to_owned() });
+        }
         if !self.listen.ip().is_loopback() && self.api_keys_file.is_none() && !self.insecure {
             let problem = format!(
                 "{} is not loopback, and anybody who reaches it could use every connection: \
@@ -353,6 +375,9 @@ impl Settings {
             sqlite_dir: self.sqlite_dir.unwrap_or_else(|| data_dir.join("databases")),
             data_dir,
             store,
+            lease,
+            keep_for: self.keep_for,
+            keep_workflows: self.keep_workflows,
             encryption_key,
             api_keys,
             cors_origins,
@@ -588,6 +613,8 @@ mod tests {
         check(&["--statement-timeout", "11m"], Err("PULSE_STATEMENT_TIMEOUT: is longer than PULSE_MAX_STATEMENT_TIME"));
         check(&["--statement-timeout", "11m", "--max-statement-timeout", "1h"], Ok(()));
         check(&["--pool-size", "0"], Err("--pool-size"));
+        check(&["--lease", "10ms"], Err("PULSE_LEASE: must be from 1s to 10m"));
+        check(&["--keep-workflows", "0"], Err("--keep-workflows"));
         check(&["--max-rows", "10001"], Err("--max-rows"));
         check(&["--max-bytes", "4MiB"], Err("PULSE_MAX_BYTES: must be at most 3MiB"));
         check(&["--max-bytes", "3 MB"], Err("such as 64KiB, 3MiB or 1GiB"));

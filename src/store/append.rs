@@ -51,6 +51,11 @@ impl Append {
         }))
     }
 
+    /// Whether nothing may follow.
+    pub(super) fn ends(&self) -> bool {
+        self.status.is_some_and(WorkflowStatus::is_terminal)
+    }
+
     pub(super) fn is_gapless(&self) -> bool {
         self.rows.iter().zip(1..).all(|((sequence, _), step)| *sequence == self.expected_last + step)
     }

@@ -6,9 +6,12 @@ mod append;
 #[cfg(test)]
 mod contract;
 pub mod embedded;
+mod queue;
 pub mod record;
 pub mod redis;
 mod store_trait;
 mod tails;
 
-pub use store_trait::{Claim, Error, ListFilter, Store, StoredWorkflow};
+#[cfg(test)]
+pub(crate) use queue::Queue;
+pub use store_trait::{Claim, Error, Lease, ListFilter, Store, StoredWorkflow, Work};

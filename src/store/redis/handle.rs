@@ -10,25 +10,28 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::link::{Health, Link};
+use super::queue::{self, Queue};
 use super::{Settings, connections, keeper, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
 use crate::store::append::Append;
 use crate::store::record::ConnectionRecord;
 use crate::store::tails::Tails;
-use crate::store::{Claim, Error, ListFilter, Store, StoredWorkflow};
+use crate::store::{Claim, Error, Lease, ListFilter, Store, StoredWorkflow, Work};
 
 /// How the store behaves.
 #[derive(Clone)]
 pub struct Options {
     /// Longest that one call may take; then it ends in [`Error::Unavailable`], though a write may still happen.
     pub timeout: Duration,
+    /// How long a worker holds a workflow without a sign of life.
+    pub lease: Duration,
     /// Tells when a request id was claimed.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(2), clock: Arc::new(SystemClock) }
+        Self { timeout: Duration::from_secs(2), lease: Duration::from_secs(15), clock: Arc::new(SystemClock) }
     }
 }
 
@@ -37,6 +40,7 @@ impl Default for Options {
 pub struct Redis {
     pub(super) link: Arc<Link>,
     tails: Arc<Tails>,
+    queue: Arc<Queue>,
     options: Options,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -47,12 +51,13 @@ impl Redis {
     /// not be used at all. Needs a tokio runtime.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, Error> {
         let link = Arc::new(Link::new(settings, options.timeout)?);
-        let (tails, stop, tasks) = (Arc::<Tails>::default(), CancellationToken::new(), TaskTracker::new());
+        let (tails, queue) = (Arc::<Tails>::default(), Arc::<Queue>::default());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let mut health = link.health();
         tasks.spawn(keeper::watch_over(link.clone(), tails.clone(), stop.clone()));
-        tasks.spawn(keeper::listen(link.clone(), tails.clone(), stop.clone()));
+        tasks.spawn(keeper::listen(link.clone(), tails.clone(), queue.clone(), stop.clone()));
         tasks.close();
-        let store = Self { link, tails, options, stop, tasks };
+        let store = Self { link, tails, queue, options, stop, tasks };
         let known = health.wait_for(|health| !matches!(health, Health::Down(_)));
         match tokio::time::timeout(store.options.timeout, known).await {
             Ok(Ok(health)) => match &*health {
@@ -122,16 +127,17 @@ impl Store for Redis {
         requests::answer(&self.link, requests::name(tenant, rpc, request_id)).await
     }
 
-    async fn append(
+    async fn append_on(
         &self,
         tenant: &TenantId,
         workflow: WorkflowId,
         expected_last: u64,
         events: &[Event],
+        lease: Option<Lease>,
     ) -> Result<(), Error> {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
         let last = append.last_sequence();
-        workflows::append(&self.link, append).await?;
+        workflows::append(&self.link, append, lease, self.options.lease).await?;
         // Listeners of this process need not wait for the notice.
         self.tails.advance(tenant, workflow, last);
         Ok(())
@@ -169,8 +175,32 @@ impl Store for Redis {
         workflows::list(&self.link, tenant, filter, page).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<StoredWorkflow>, Error> {
-        workflows::unfinished(&self.link).await
+    async fn take(&self) -> Result<Option<Work>, Error> {
+        self.queue.take(&self.link, self.options.lease).await
+    }
+
+    async fn more_work(&self) {
+        self.queue.more().await;
+    }
+
+    async fn waiting(&self) -> Result<usize, Error> {
+        queue::waiting(&self.link).await
+    }
+
+    async fn renew(&self, leases: &[(TenantId, Lease)]) -> Result<Vec<Lease>, Error> {
+        queue::renew(&self.link, leases, self.options.lease).await
+    }
+
+    async fn release(&self, tenant: &TenantId, lease: Lease) -> Result<(), Error> {
+        queue::release(&self.link, tenant, lease).await
+    }
+
+    async fn is_held(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error> {
+        queue::is_held(&self.link, tenant, workflow).await
+    }
+
+    fn lease_time(&self) -> Duration {
+        self.options.lease
     }
 
     async fn delete_workflow(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error> {

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::link::{Health, Link};
+use super::queue::Queue;
 use crate::domain::TenantId;
 use crate::store::tails::Tails;
 
@@ -63,7 +64,7 @@ pub(super) async fn watch_over(link: Arc<Link>, tails: Arc<Tails>, stop: Cancell
 }
 
 /// Hears the notices of all partitions, each with one subscription, until it is stopped.
-pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, stop: CancellationToken) {
+pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, queue: Arc<Queue>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let (mut connects, mut notices) = (link.listener.reconnect_rx(), link.listener.message_rx());
         let mut connection = link.listener.connect();
@@ -73,7 +74,7 @@ pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, stop: Cancellatio
                 _ = &mut connection => break,
                 Ok(_) = connects.recv() => subscribe(&link, &tails).await,
                 notice = notices.recv() => match notice {
-                    Ok(notice) => hear(&tails, &notice),
+                    Ok(notice) => hear(&link, &tails, &queue, &notice),
                     Err(RecvError::Lagged(_)) => tails.end_all(),
                     Err(RecvError::Closed) => break,
                 },
@@ -103,9 +104,15 @@ async fn subscribe(link: &Link, tails: &Tails) {
     tails.end_all();
 }
 
-/// A notice is `ID TENANT LAST`, or `ID TENANT gone`.
-fn hear(tails: &Tails, notice: &Message) {
+/// A notice is `ID TENANT LAST`, `ID TENANT gone`, or `work`.
+fn hear(link: &Link, tails: &Tails, queue: &Queue, notice: &Message) {
     let text = notice.value.as_str().unwrap_or_default();
+    if text == "work" {
+        if let Some(partition) = link.keys.number(&notice.channel) {
+            queue.tell(partition);
+        }
+        return;
+    }
     let mut words = text.split(' ');
     let (Some(id), Some(tenant), Some(last)) = (words.next(), words.next(), words.next()) else { return };
     let (Ok(id), Some(tenant)) = (id.parse(), TenantId::parse(tenant)) else { return };

@@ -5,9 +5,13 @@
 //! | key, after the tag | holds |
 //! |---|---|
 //! | `:log:ID` | stream: the events of a workflow, entry `n-0` is event n |
-//! | `:workflow:ID` | hash: whose it is, status, last sequence, connection, user's label |
+//! | `:workflow:ID` | hash: whose it is, status, last sequence, connection, user's label, its worker's
+//!   lease and how often workers were lost |
 //! | `:workflows:TENANT` | sorted set: ids of a tenant's workflows, by id |
-//! | `:open` | sorted set: ids of workflows that have not ended, by id |
+//! | `:due:TENANT` | sorted set: ids of workflows that have not ended, by the time from which a worker may take them: a
+//!   lease is that time in the future |
+//! | `:turns`, `:turn` | sorted set: tenants with work by their last turn; the number of that |
+//! | `:dead` | sorted set: what cannot be worked on, by the time it was put aside |
 //! | `:ended` | sorted set: ids of workflows that have, by the time of their end |
 //! | `:ended-of` | hash: how many of each tenant's have ended |
 //! | `:request:TENANT:RPC:REQUEST` | hash: what a request id stands for, and the answer |
@@ -61,12 +65,19 @@ impl Keys {
         self.tag(partition(request.as_bytes()))
     }
 
+    /// The number of a partition, from its tag.
+    pub(super) fn number(&self, tag: &str) -> Option<u8> {
+        let inside = tag.strip_prefix('{')?.strip_prefix(&self.prefix)?.strip_prefix(':')?;
+        inside.strip_suffix('}')?.parse().ok().filter(|number| *number < PARTITIONS)
+    }
+
     /// Every tag.
     pub(super) fn tags(&self) -> impl Iterator<Item = String> + '_ {
         (0..PARTITIONS).map(|number| self.tag(number))
     }
 
-    fn tag(&self, partition: u8) -> String {
+    /// The tag of a partition.
+    pub(super) fn tag(&self, partition: u8) -> String {
         format!("{{{}:{partition:02}}}", self.prefix)
     }
 }
@@ -88,5 +99,9 @@ mod tests {
         assert_eq!(keys.of_tenant(&TenantId::local()), "{pulse:37}");
         assert_eq!(keys.tags().count(), 64);
         assert_eq!(keys.tags().last().unwrap(), "{pulse:63}");
+        assert_eq!(
+            (keys.number("{pulse:63}"), keys.number("{other:63}"), keys.number("{pulse:64}")),
+            (Some(63), None, None)
+        );
     }
 }

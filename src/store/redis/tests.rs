@@ -9,7 +9,7 @@ use super::link::Health;
 use super::{Options, Redis, Settings};
 use crate::domain::{TenantId, WorkflowId};
 use crate::store::contract::events::{log, step};
-use crate::store::{Error, Store};
+use crate::store::{Error, Lease, Store};
 
 #[expect(dead_code, reason = "the tests of the program use the rest")]
 #[path = "../../../tests/it/support/servers/keeper.rs"]
@@ -96,7 +96,7 @@ async fn stores_of_other_prefixes_do_not_meet() {
     let other = Redis::open(settings, Options::default()).await.unwrap();
     let id = started(&one).await;
     assert_eq!(other.last_sequence(&tenant(), id).await.unwrap(), None);
-    assert_eq!(other.unfinished().await.unwrap(), []);
+    assert_eq!(other.take().await.unwrap(), None);
     assert_ne!(one.ping().await.unwrap(), other.ping().await.unwrap());
 }
 
@@ -297,4 +297,77 @@ async fn a_closed_store_refuses() {
     let store = open(&server).await;
     in_time("it closes", store.close()).await;
     unavailable(store.ping().await);
+}
+
+#[tokio::test]
+async fn what_a_lost_worker_held_is_taken_by_another() {
+    let server = RedisServer::start(&[]).await;
+    let options = Options { lease: Duration::from_millis(200), ..Options::default() };
+    let [one, other] =
+        [options.clone(), options].map(|options| Redis::open(Settings::parse(&server.url()).unwrap(), options));
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    let lease = Lease::new(WorkflowId::generate());
+    one.append_on(&tenant(), lease.workflow, 0, &log(2), Some(lease)).await.unwrap();
+    let work = in_time("the lease runs out", async {
+        loop {
+            other.more_work().await;
+            if let Some(work) = other.take().await.unwrap() {
+                return work;
+            }
+        }
+    })
+    .await;
+    assert_eq!((work.lease.workflow, work.lost), (lease.workflow, 1));
+    // The first one, late, can neither write nor keep it nor give it away.
+    let refused = one.append_on(&tenant(), lease.workflow, 2, &[step(3)], Some(lease)).await;
+    assert!(matches!(refused, Err(Error::LeaseLost)), "{refused:?}");
+    assert_eq!(one.renew(&[(tenant(), lease)]).await.unwrap(), [lease]);
+    one.release(&tenant(), lease).await.unwrap();
+    other.append_on(&tenant(), lease.workflow, 2, &[step(3)], Some(work.lease)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_is_prolonged_is_not_lost() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server).await;
+    let lease = Lease::new(WorkflowId::generate());
+    store.append_on(&tenant(), lease.workflow, 0, &log(2), Some(lease)).await.unwrap();
+    let due = format!("{}:due:{}", store.link.keys.of_workflow(lease.workflow), tenant());
+    let until = async || server.cli(&["ZSCORE", &due, &lease.workflow.to_string()]).await;
+    server.cli(&["ZADD", &due, "1", &lease.workflow.to_string()]).await;
+    assert_eq!(store.renew(&[(tenant(), lease)]).await.unwrap(), []);
+    assert!(until().await.trim().parse::<f64>().unwrap() > 1e12);
+    assert!(store.is_held(&tenant(), lease.workflow).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_no_workflow_is_put_aside() {
+    let server = RedisServer::start(&[]).await;
+    let store = open(&server).await;
+    let id = WorkflowId::generate();
+    store.append(&tenant(), id, 0, &log(1)).await.unwrap();
+    let tag = store.link.keys.of_workflow(id);
+    server.cli(&["ZADD", &format!("{tag}:due:local"), "-1", "junk"]).await;
+    let work = in_time("the workflow behind it is taken", async {
+        loop {
+            if let Some(work) = store.take().await.unwrap() {
+                return work;
+            }
+        }
+    })
+    .await;
+    assert_eq!(work.lease.workflow, id);
+    assert_eq!(server.cli(&["ZRANGE", &format!("{tag}:dead"), "0", "-1"]).await.trim(), "local junk");
+}
+
+#[tokio::test]
+async fn a_notice_of_work_wakes_other_processes() {
+    let server = RedisServer::start(&[]).await;
+    let [one, other] = [open(&server).await, open(&server).await];
+    // Nothing waits: what it has heard of is asked in vain.
+    while other.take().await.unwrap().is_some() {}
+    let id = WorkflowId::generate();
+    one.append(&tenant(), id, 0, &log(1)).await.unwrap();
+    in_time("a notice", other.more_work()).await;
+    assert_eq!(other.take().await.unwrap().unwrap().lease.workflow, id);
 }

@@ -2,35 +2,42 @@
 //! script; a list of all partitions is merged here.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::handle::one_more;
 use super::link::Link;
-use super::scripts::{APPEND, DELETE, ENDED_OF, EXPIRED, LAST, LIST, READ, UNFINISHED};
+use super::queue::milliseconds;
+use super::scripts::{APPEND, DELETE, ENDED_OF, EXPIRED, LAST, LIST, READ};
 use crate::domain::{Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
 use crate::store::append::Append;
 use crate::store::record::{self, EVENT_VERSION};
-use crate::store::{Error, ListFilter, StoredWorkflow};
+use crate::store::{Error, Lease, ListFilter, StoredWorkflow};
 
 /// Partitions asked at the same time.
-const ABREAST: usize = 16;
+pub(super) const ABREAST: usize = 16;
 
 /// Workflows that one step of an expiry reads.
 const AT_ONCE: usize = 100;
 
 /// Appends when the log ends where the writer expects.
-pub(super) async fn append(link: &Link, append: Append) -> Result<(), Error> {
+pub(super) async fn append(
+    link: &Link,
+    append: Append,
+    lease: Option<Lease>,
+    lease_time: Duration,
+) -> Result<(), Error> {
     if !append.is_gapless() {
         let last = last_sequence(link, &append.tenant, append.workflow).await?.unwrap_or(0);
         return Err(Error::OutOfSequence { last });
     }
+    let terminal = if append.ends() { "1" } else { "0" };
     let (begins, connection, user) = match append.begins {
         Some((connection, user)) => ("1", connection.unwrap_or_default(), user),
         None => ("0", String::new(), String::new()),
     };
-    let terminal = if append.status.is_some_and(WorkflowStatus::is_terminal) { "1" } else { "0" };
     let mut arguments = vec![
         append.workflow.to_string().into(),
         append.tenant.as_str().into(),
@@ -42,11 +49,14 @@ pub(super) async fn append(link: &Link, append: Append) -> Result<(), Error> {
         begins.into(),
         connection.into(),
         user.into(),
+        lease.map(|lease| lease.token.to_string()).unwrap_or_default().into(),
+        milliseconds(lease_time).into(),
     ];
     arguments.extend(append.rows.into_iter().map(|(_, text)| text.into()));
     let answer: Vec<String> = link.run(&APPEND, link.keys.of_workflow(append.workflow), arguments).await?;
     match answer.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["stored"] => Ok(()),
+        ["lease"] => Err(Error::LeaseLost),
         ["last", last] => {
             let last = last.parse().map_err(|_| damaged("the end of a log"))?;
             if last < append.expected_last {
@@ -114,20 +124,6 @@ pub(super) async fn list(
     Ok(Page { items, next })
 }
 
-/// Workflows of all tenants that can still change, oldest first.
-pub(super) async fn unfinished(link: &Link) -> Result<Vec<StoredWorkflow>, Error> {
-    let parts: Vec<Vec<String>> = stream::iter(link.keys.tags())
-        .map(|tag| link.run(&UNFINISHED, tag, Vec::new()))
-        .buffer_unordered(ABREAST)
-        .try_collect()
-        .await?;
-    let flat = parts.concat();
-    let listed = |[id, tenant, status, last]: &[String; 4]| stored(tenant, id, status, last);
-    let mut items = rows(&flat).map(listed).collect::<Result<Vec<_>, _>>()?;
-    items.sort_unstable_by_key(|workflow| workflow.id);
-    Ok(items)
-}
-
 /// Removes a workflow with its log.
 pub(super) async fn delete(link: &Link, tenant: &TenantId, id: WorkflowId) -> Result<bool, Error> {
     let arguments = vec![id.to_string().into(), tenant.as_str().into()];
@@ -193,7 +189,7 @@ async fn expire_beyond(link: &Link, tenant: &TenantId, keep: usize) -> Result<u6
 }
 
 /// A flat answer as rows; what is left over of a damaged one is dropped.
-fn rows<const N: usize>(flat: &[String]) -> impl Iterator<Item = &[String; N]> {
+pub(super) fn rows<const N: usize>(flat: &[String]) -> impl Iterator<Item = &[String; N]> {
     flat.as_chunks().0.iter()
 }
 
@@ -214,6 +210,6 @@ fn stored(tenant: &str, id: &str, status: &str, last: &str) -> Result<StoredWork
     parsed().ok_or_else(|| damaged("a record of a workflow"))
 }
 
-fn damaged(what: &str) -> Error {
+pub(super) fn damaged(what: &str) -> Error {
     Error::Corrupt(what.to_owned())
 }

@@ -12,6 +12,7 @@ mod keeper;
 mod mariadb;
 mod postgres;
 mod redis;
+mod redis_ha;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ pub use certificates::CERTIFICATES;
 use keeper::Keeper;
 pub use keeper::free_port;
 pub use redis::RedisServer;
+pub use redis_ha::{Cluster, Sentinels};
 
 /// Where every server listens. Certificates are for this name and not for 127.0.0.1, where it leads.
 pub const HOST: &str = "localhost";

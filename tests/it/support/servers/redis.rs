@@ -83,9 +83,14 @@ impl RedisServer {
         self.keeper.signal("CONT").await;
     }
 
-    async fn attempt(&self, words: &[&str]) -> Result<String, String> {
+    /// What `redis-cli` prints, or what it complains about, at any port.
+    pub async fn ask(port: u16, words: &[&str]) -> Result<String, String> {
         let mut command = Command::new(program("redis-cli"));
-        command.args(["-p", &self.port.to_string()]).args(words).kill_on_drop(true);
+        command.args(["-p", &port.to_string()]).args(words).kill_on_drop(true);
         keeper::run(command, "").await
+    }
+
+    async fn attempt(&self, words: &[&str]) -> Result<String, String> {
+        Self::ask(self.port, words).await
     }
 }
