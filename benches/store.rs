@@ -206,7 +206,7 @@ fn name(event: &WorkflowEvent) -> &'static str {
 
 /// Milliseconds since an event was made.
 fn since(event: &WorkflowEvent) -> f64 {
-    let made = SystemTime::try_from(event.time.unwrap()).unwrap();
+    let made = SystemTime::try_from(event.create_time.unwrap()).unwrap();
     made.elapsed().map_or(0.0, milliseconds)
 }
 

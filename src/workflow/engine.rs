@@ -93,11 +93,11 @@ impl Engine {
         options: Options,
     ) -> Result<(Self, Handle), plan::Error> {
         let crews = Crews::new(teams, &databases)?;
-        let (begin, begun) = mpsc::channel(options.max_running);
+        let (hand_over, begun) = mpsc::channel(options.max_running);
         let slots = Arc::new(Semaphore::new(options.max_running));
         let running = Running::default();
         let waiting = Mutex::default();
-        let shared = Arc::new(Shared { store, databases, clock, options, crews, running, slots, begin, waiting });
+        let shared = Arc::new(Shared { store, databases, clock, options, running, slots, hand_over, crews, waiting });
         Ok((Self { shared: shared.clone(), begun }, Handle::new(shared)))
     }
 
@@ -265,7 +265,7 @@ pub(super) struct Shared {
     /// A place for each workflow that may run at the same time.
     pub(super) slots: Arc<Semaphore>,
     /// Workflows that the handle has begun.
-    pub(super) begin: mpsc::Sender<Job>,
+    pub(super) hand_over: mpsc::Sender<Job>,
     pub(super) crews: Crews,
     /// How many wait in the store, and when that was counted.
     waiting: Mutex<Option<(Instant, usize)>>,

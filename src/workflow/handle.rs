@@ -225,7 +225,7 @@ impl Handle {
         let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
         let (time, epoch) = (first.time, first.epoch);
         let mut events = vec![first];
-        let place = match (shared.slots.clone().try_acquire_owned(), shared.begin.clone().try_reserve_owned()) {
+        let place = match (shared.slots.clone().try_acquire_owned(), shared.hand_over.clone().try_reserve_owned()) {
             (_, Err(TrySendError::Closed(_))) => return Err(draining()),
             (Ok(slot), Ok(place)) => Some((slot, place, Lease::new(id))),
             _ => None,

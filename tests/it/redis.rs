@@ -157,3 +157,38 @@ async fn what_cannot_be_used_is_refused_with_the_remedy() {
         assert!(said.contains(expected) && !said.contains("s3cret"), "{said}");
     }
 }
+
+/// Two workflows that end, then a start that keeps one of them.
+async fn too_many_are_removed(flags: &[&str]) {
+    let mut server = Server::demo(flags).await;
+    let demo = connection_id(&server.channel, "demo").await;
+    let (old, _) = run(&mut server.workflows, question(&demo, QUESTION)).await;
+    let (new, _) = run(&mut server.workflows, question(&demo, QUESTION)).await;
+    let folder = server.stop().await;
+    let mut server = Server::on(folder, &[flags, &["--keep-workflows", "1"]].concat(), false).await;
+    let listed = async {
+        loop {
+            let list = server.workflows.list_workflows(ListWorkflowsRequest::default()).await.unwrap().into_inner();
+            if list.workflows.len() == 1 {
+                return list.workflows;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let left = tokio::time::timeout(PATIENCE, listed).await.expect("the other one is removed");
+    assert_eq!(left[0].id, new);
+    let request = pulse::pb::v1::WatchWorkflowRequest { id: old, ..Default::default() };
+    let gone = match server.workflows.watch_workflow(request).await {
+        Ok(stream) => stream.into_inner().message().await.unwrap_err(),
+        Err(status) => status,
+    };
+    assert_error(&gone, Code::NotFound, "WORKFLOW_NOT_FOUND", &[]);
+    assert!(gone.message().contains("removed"), "{gone:?}");
+}
+
+#[tokio::test]
+async fn more_than_are_kept_are_removed() {
+    too_many_are_removed(&[]).await;
+    let redis = RedisServer::start(&[]).await;
+    too_many_are_removed(&flags(&redis.url(), &[])).await;
+}

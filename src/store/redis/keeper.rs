@@ -95,7 +95,7 @@ async fn subscribe(link: &Link, tails: &Tails) {
     let (listener, channels) = (&link.listener, link.keys.tags().collect::<Vec<String>>());
     // The client does not wait for the answer to SUBSCRIBE. The next call on that connection does: its answer comes after
     // it, or is the refusal.
-    let ping = CustomCommand::new_static("PING", &*listener.id(), false);
+    let ping = CustomCommand::new_static("PING", listener.id(), false);
     let subscribed = match listener.subscribe(channels).await {
         Ok(()) => listener.custom::<String, String>(ping, Vec::new()).await,
         Err(error) => Err(error),

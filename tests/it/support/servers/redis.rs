@@ -55,10 +55,8 @@ impl RedisServer {
         let begun = Instant::now();
         // One with a password says so, which will do.
         while !self.attempt(&["PING"]).await.is_ok_and(|said| said.contains("PONG") || said.contains("NOAUTH")) {
-            let alive = self.keeper.is_alive().await;
-            if !alive || begun.elapsed() > PATIENCE {
-                panic!("Redis does not start; it said last:\n{}", self.keeper.log_tail());
-            }
+            let waits = self.keeper.is_alive().await && begun.elapsed() < PATIENCE;
+            assert!(waits, "Redis does not start; it said last:\n{}", self.keeper.log_tail());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

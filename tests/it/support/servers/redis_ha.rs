@@ -57,8 +57,8 @@ impl Sentinels {
 
     pub fn url(&self) -> String {
         let [first, rest @ ..] = self.sentinels.as_slice() else { unreachable!("there are three") };
-        let nodes: String = rest.iter().map(|(port, _)| format!("&node=127.0.0.1:{port}")).collect();
-        format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=pulse{nodes}", first.0)
+        let nodes: Vec<String> = rest.iter().map(|(port, _)| format!("&node=127.0.0.1:{port}")).collect();
+        format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=pulse{}", first.0, nodes.concat())
     }
 
     /// kill -9 for the master; returns when the other one has taken over and the old one follows it.
