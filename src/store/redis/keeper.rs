@@ -21,6 +21,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How often trouble that lasts is told.
 const REMINDER: Duration = Duration::from_mins(1);
 
+/// How long the first connecting may take untold.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// How often watchers of a Cluster look for themselves: between its nodes notices may be lost.
 const CLUSTER_LOOK: Duration = Duration::from_secs(15);
 
@@ -126,9 +129,14 @@ async fn pause(stop: &CancellationToken) {
     tokio::select! { () = stop.cancelled() => {}, () = sleep(INTERVAL) => {} }
 }
 
-/// When trouble was last told.
-#[derive(Default)]
-struct Told(Option<Instant>);
+/// When trouble is told next. Connecting may take its time before it is any.
+struct Told(Instant);
+
+impl Default for Told {
+    fn default() -> Self {
+        Self(Instant::now() + GRACE)
+    }
+}
 
 impl Told {
     /// One line when Redis stops to answer and one when it answers again, and one a minute in between.
@@ -136,13 +144,13 @@ impl Told {
         match now {
             Health::Up if *before != Health::Up => {
                 tracing::info!("the store answers");
-                self.0 = None;
+                self.0 = Instant::now();
             }
             Health::Up => {}
             Health::Down(why) | Health::Unfit(why) => {
-                if self.0.is_none_or(|when| when.elapsed() >= REMINDER) {
+                if self.0 <= Instant::now() {
                     tracing::warn!(why, "the store cannot be used");
-                    self.0 = Some(Instant::now());
+                    self.0 = Instant::now() + REMINDER;
                 }
             }
         }

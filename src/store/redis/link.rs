@@ -9,7 +9,7 @@ use fred::types::config::{
     ConnectionConfig, Options, PerformanceConfig, ReconnectError, ReconnectPolicy, TcpConfig, UnresponsiveConfig,
 };
 use fred::types::scripts::Script;
-use fred::types::{Builder, ClusterHash, CustomCommand, FromValue, InfoKind, SetOptions, Value};
+use fred::types::{Builder, CustomCommand, FromValue, InfoKind, SetOptions, Value};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -144,8 +144,8 @@ impl Link {
         let client = self.client.with_options(&Options { max_attempts: Some(sends), ..Options::default() });
         let with =
             |script: Value| [script, 1.into(), tag.clone().into()].into_iter().chain(arguments.clone()).collect();
-        // A Cluster's node is found by the one key, which is the third argument.
-        let command = |name| CustomCommand::new_static(name, ClusterHash::Offset(2), false);
+        // A Cluster's node is found by the one key.
+        let command = |name| CustomCommand::new_static(name, tag.as_str(), false);
         let by_name: Vec<Value> = with(script.sha1().clone().into());
         let answer = match client.custom(command("EVALSHA"), by_name).await {
             // Redis forgets scripts when it restarts; sending the text makes it remember.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use server::RedisServer;
+use redis::RedisServer;
+use redis_ha::Cluster;
+use tokio::sync::OnceCell;
 
 use super::link::Health;
 use super::{Options, Redis, Settings};
@@ -16,7 +18,10 @@ use crate::store::{Error, Lease, Store};
 mod keeper;
 #[expect(dead_code, reason = "the tests of the program use the rest")]
 #[path = "../../../tests/it/support/servers/redis.rs"]
-mod server;
+mod redis;
+#[expect(dead_code, reason = "the tests of the program use the rest")]
+#[path = "../../../tests/it/support/servers/redis_ha.rs"]
+mod redis_ha;
 
 mod contract {
     use super::*;
@@ -25,6 +30,22 @@ mod contract {
         let server = RedisServer::start(&[]).await;
         let store = super::open(&server).await;
         (server, Arc::new(store))
+    }
+
+    crate::store::contract::contract!(open());
+}
+
+mod contract_on_a_cluster {
+    use super::*;
+
+    /// A store of its own on the one Cluster of all tests.
+    async fn open() -> ((), Arc<dyn Store>) {
+        static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+        let cluster = CLUSTER.get_or_init(Cluster::start).await;
+        let url = format!("{}&prefix={}", cluster.url(), WorkflowId::generate().uuid().simple());
+        let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+        answers(&store).await;
+        ((), Arc::new(store))
     }
 
     crate::store::contract::contract!(open());

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::RedisServer;
 use super::keeper::{Keeper, free_port, program};
+use super::redis::RedisServer;
 
 /// A fail-over, and the making of a Cluster, are done long before this.
 const PATIENCE: Duration = Duration::from_mins(1);
