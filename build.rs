@@ -32,6 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Maps keep the same order every time, so that stored requests hash alike.
         .btree_map(".pulse.v1")
+        // Rows that are encoded already are sent as they are.
+        .extern_path(".pulse.v1.RowBatch", "crate::pb::RowBatch")
         // Cells and Arrow pieces are shared, not copied.
         .bytes(".pulse.v1")
         .compile_fds(compiler.file_descriptor_set())?;

@@ -6,16 +6,19 @@
 #![allow(missing_docs, reason = "a program")]
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pulse::domain::DatabaseKind;
 use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
 use pulse::pb::v1::run_workflow_request::Source;
 use pulse::pb::v1::workflow_event::Event;
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
 use pulse::pb::v1::{Engine, ListConnectionsRequest, RunWorkflowRequest, Step};
+use pulse::sql::guard::{Policy, check};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -26,10 +29,12 @@ const QUESTION: &str = "How many orders have been cancelled?";
 const STARTS: usize = 20;
 const WARM_UP: usize = 50;
 const QUESTIONS: usize = 500;
+const CHECKS: usize = 2_000;
 
 #[tokio::main]
 async fn main() {
     println!("{:<44} {:>12} {:>12} {:>14}", "measure", "median", "p95", "target");
+    guard();
     starts().await;
     let folder = TempDir::new().unwrap();
     // The first start makes the demo database; what it leaves in memory is not what an idle server holds.
@@ -97,6 +102,99 @@ impl Drop for Server {
 }
 
 // --- What is measured ----------------------------------------------------------------------------------------------
+
+/// What the guard takes: statements of the question suites as CTEs of one of 4 and of 32 KiB, and shapes that are hard to
+/// parse.
+fn guard() {
+    for (dialect, kind) in
+        [("postgres", DatabaseKind::Postgresql), ("mysql", DatabaseKind::Mysql), ("sqlite", DatabaseKind::Sqlite)]
+    {
+        let gold = gold(dialect);
+        for (size_bytes, limit) in [(4 << 10, 1.0), (32 << 10, 20.0)] {
+            let statements = joined(&gold, size_bytes);
+            let took = checks(&statements, kind);
+            let what = format!("guard, {dialect}, {} KiB", size_bytes >> 10);
+            row(&what, &took, "ms", None);
+            row("  99th percentile", &[percentile(&took, 99)], "ms", Some(limit));
+        }
+        let took = checks(&hard_shapes(), kind);
+        row(&format!("guard, {dialect}, slowest hard shape"), &[percentile(&took, 100)], "ms", Some(20.0));
+    }
+}
+
+/// The statements of the question suites that `PULSE_SHARED` has, or what must pass in the guard's own corpus.
+fn gold(dialect: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = std::env::var_os("PULSE_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    let suites = if dialect == "sqlite" { "eval/suites".to_owned() } else { format!("eval/server/{dialect}") };
+    let mut gold = Vec::new();
+    for file in std::fs::read_dir(shared.join(suites)).into_iter().flatten().flatten() {
+        if file.path().extension().is_some_and(|ending| ending == "jsonl") {
+            for line in std::fs::read_to_string(file.path()).unwrap().lines() {
+                let question: serde_json::Value = serde_json::from_str(line).unwrap();
+                gold.extend(question["gold_sql"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    if gold.is_empty() {
+        let corpus = std::fs::read_to_string(root.join(format!("tests/guard/{dialect}.tsv"))).unwrap();
+        let reads = corpus.lines().filter_map(|line| line.strip_prefix("read\t"));
+        gold.extend(reads.filter(|sql| sql.starts_with("SELECT") && !sql.contains([';', '#'])).map(str::to_owned));
+    }
+    gold.retain(|sql| !sql.contains("--") && !sql.trim_end().ends_with(';'));
+    gold
+}
+
+/// Statements of about this size, each of other parts.
+fn joined(parts: &[String], size_bytes: usize) -> Vec<String> {
+    let mut parts = parts.iter().cycle();
+    let statement = |_| {
+        let mut sql = "WITH q AS (SELECT 1)".to_owned();
+        while let Some(part) = parts.next().filter(|part| sql.len() + part.len() + 40 < size_bytes) {
+            let number = sql.len();
+            write!(sql, ", q{number} AS ({part})").unwrap();
+        }
+        sql + " SELECT * FROM q"
+    };
+    (0..CHECKS).map(statement).collect()
+}
+
+/// Statements of the greatest size that is checked at all, built to be slow.
+fn hard_shapes() -> Vec<String> {
+    let nested = |open: &str, close: &str| format!("SELECT {}1{}", open.repeat(45), close.repeat(45));
+    vec![
+        format!("SELECT {}1", "1+".repeat(4_000)),
+        format!("SELECT 1 WHERE {}1=1", "a=1 OR ".repeat(2_000)),
+        format!("SELECT 1 WHERE a IN ({}1)", "1,".repeat(4_000)),
+        format!("SELECT {}a", "t.a,".repeat(2_000)),
+        format!("SELECT 1 FROM {}t", "t,".repeat(4_000)),
+        format!("SELECT 1 FROM t{}", " JOIN t ON a=b".repeat(1_300)),
+        format!("SELECT '{}'", "x".repeat(32_000)),
+        format!("SELECT 1{}", " UNION SELECT 1".repeat(2_000)),
+        format!("SELECT {}", "f(".repeat(8_000)),
+        nested("(", ")"),
+        nested("(SELECT ", ")"),
+        nested("CASE WHEN 1 THEN ", " END"),
+        nested("coalesce(", ")"),
+        format!("SELECT 1 FROM {}t{}", "(".repeat(45), ")".repeat(45)),
+        format!("SELECT 1 FROM {}SELECT 1{}", "(".repeat(45), ") x".repeat(45)),
+    ]
+}
+
+/// What each check takes, in milliseconds.
+fn checks(statements: &[String], kind: DatabaseKind) -> Vec<f64> {
+    let policy = Policy::reads(kind);
+    let timed = |sql: &String| {
+        let began = Instant::now();
+        let verdict = check(sql, &policy);
+        let took = milliseconds(began.elapsed());
+        std::hint::black_box(&verdict);
+        took
+    };
+    // The first ones only warm up.
+    let warm_up = statements.len().min(WARM_UP);
+    statements[..warm_up].iter().chain(statements).map(timed).skip(warm_up).collect()
+}
 
 async fn starts() {
     let folder = TempDir::new().unwrap();
@@ -195,17 +293,20 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// One line: the median of the samples, their 95th percentile, and the most the median should be.
-fn row(what: &str, samples: &[f64], unit: &str, target: Option<f64>) {
+fn percentile(samples: &[f64], share: usize) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let at = |share: usize| sorted[(sorted.len() * share / 100).min(sorted.len() - 1)];
-    let (median, high) = (at(50), at(95));
+    sorted[(sorted.len() * share / 100).min(sorted.len() - 1)]
+}
+
+/// One line: the median of the samples, their 95th percentile, and the most the median should be.
+fn row(what: &str, samples: &[f64], unit: &str, target: Option<f64>) {
+    let (median, high) = (percentile(samples, 50), percentile(samples, 95));
     let target = match target {
         Some(limit) if median > limit => format!("≤ {limit} {unit}  OVER"),
         Some(limit) => format!("≤ {limit} {unit}"),
         None => String::new(),
     };
-    let high = if sorted.len() > 1 { format!("{high:.2} {unit}") } else { String::new() };
+    let high = if samples.len() > 1 { format!("{high:.2} {unit}") } else { String::new() };
     println!("{what:<44} {:>12} {high:>12} {target:>14}", format!("{median:.2} {unit}"));
 }

@@ -246,6 +246,7 @@ fn query_options(config: &Config) -> queries::Options {
 fn workflow_options(config: &Config) -> workflow::Options {
     workflow::Options {
         step_timeout: config.step_timeout,
+        statement_timeout: config.statement_timeout,
         max_running: config.max_workflows as usize,
         max_workflow_timeout: config.workflow_timeout,
         max_model_calls: config.model.as_ref().map_or(0, |model| model.max_calls),

@@ -1,10 +1,13 @@
-//! The least that a gRPC server over a database can be: the driver, typed cells, nothing else. No guard, no limits, no
-//! time-outs, no cancelling, no identity. What Pulse costs is measured against it.
+//! The least that a gRPC server over a database can be: the driver, and the same answers as Pulse's (named columns, typed
+//! cells), nothing else. No guard, no limits, no time-outs, no cancelling, no identity. What Pulse costs is measured
+//! against it.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
+use jiff::ToSpan;
+use jiff::civil::{DateTime, date};
 use pulse::pb::v1 as pb;
 use pulse::pb::v1::query_service_server::{QueryService, QueryServiceServer};
 use pulse::pb::v1::stream_query_request::Source;
@@ -81,31 +84,25 @@ impl Target {
         }
     }
 
-    /// Rows in batches, through a channel that waits for its reader.
-    async fn run(&self, sql: String, batches: mpsc::Sender<Vec<pb::Row>>) {
+    /// Columns, then rows in batches, through a channel that waits for its reader.
+    async fn run(&self, sql: String, pieces: mpsc::Sender<Piece>) {
         match self {
             Self::Postgres(pool) => {
                 let (_permit, mut connection) = pool.take().await;
-                gather(
-                    sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection).map(|row| postgres_row(&row.unwrap())),
-                    batches,
-                )
-                .await;
+                let rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection);
+                gather(rows.map(Result::unwrap), columns, postgres_row, pieces).await;
                 pool.free.lock().await.push(connection);
             }
             Self::Mysql(pool) => {
                 let (_permit, mut connection) = pool.take().await;
-                gather(
-                    sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection).map(|row| mysql_row(&row.unwrap())),
-                    batches,
-                )
-                .await;
+                let rows = sqlx::query(AssertSqlSafe(sql)).fetch(&mut connection);
+                gather(rows.map(Result::unwrap), columns, mysql_row, pieces).await;
                 pool.free.lock().await.push(connection);
             }
             Self::Sqlite(pool) => {
                 let (_permit, connection) = pool.take().await;
                 let read = move || {
-                    sqlite_rows(&connection, &sql, &batches);
+                    sqlite_rows(&connection, &sql, &pieces);
                     connection
                 };
                 let connection = tokio::task::spawn_blocking(read).await.unwrap();
@@ -115,22 +112,51 @@ impl Target {
     }
 }
 
-async fn gather(mut rows: impl futures::Stream<Item = pb::Row> + Unpin, batches: mpsc::Sender<Vec<pb::Row>>) {
+/// What a result is made of.
+enum Piece {
+    Columns(Vec<pb::Column>),
+    Rows(Vec<pb::Row>),
+}
+
+/// The columns are those of the first row: the queries that are measured have one.
+async fn gather<R>(
+    mut rows: impl futures::Stream<Item = R> + Unpin,
+    columns: impl Fn(&R) -> Vec<pb::Column>,
+    row: impl Fn(&R) -> pb::Row,
+    pieces: mpsc::Sender<Piece>,
+) {
     let mut batch = Vec::new();
-    while let Some(row) = rows.next().await {
-        batch.push(row);
+    let mut first = true;
+    while let Some(given) = rows.next().await {
+        if std::mem::take(&mut first) {
+            let _ = pieces.send(Piece::Columns(columns(&given))).await;
+        }
+        batch.push(row(&given));
         if batch.len() == BATCH_ROWS {
-            let _ = batches.send(std::mem::take(&mut batch)).await;
+            let _ = pieces.send(Piece::Rows(std::mem::take(&mut batch))).await;
         }
     }
-    let _ = batches.send(batch).await;
+    let _ = pieces.send(Piece::Rows(batch)).await;
+}
+
+fn columns<R: Row>(row: &R) -> Vec<pb::Column> {
+    row.columns().iter().map(|column| named(column.name(), column.type_info().name())).collect()
+}
+
+fn named(name: &str, database_type: &str) -> pb::Column {
+    let r#type = match database_type {
+        "INT4" | "INT8" | "INT" | "BIGINT" | "INTEGER" => pb::DataType::Int64,
+        "NUMERIC" | "DECIMAL" | "DECIMAL(12,2)" => pb::DataType::Decimal,
+        "TIMESTAMP" | "DATETIME" => pb::DataType::Timestamp,
+        _ => pb::DataType::String,
+    };
+    pb::Column { name: name.to_owned(), database_type: database_type.to_owned(), r#type: r#type.into(), nullable: None }
 }
 
 fn cell(kind: Kind) -> pb::Value {
     pb::Value { kind: Some(kind) }
 }
 
-/// Numbers and text are typed; decimals and times, which take work, are handed on as the bytes they are.
 fn postgres_row(row: &PgRow) -> pb::Row {
     let value = |index: usize| {
         let raw = row.try_get_raw(index).unwrap();
@@ -141,10 +167,29 @@ fn postgres_row(row: &PgRow) -> pb::Row {
             "INT4" => cell(Kind::Int64Value(row.get::<i32, _>(index).into())),
             "INT8" => cell(Kind::Int64Value(row.get(index))),
             "TEXT" | "VARCHAR" => cell(Kind::StringValue(row.get(index))),
-            _ => cell(Kind::BytesValue(raw.as_bytes().unwrap().to_vec().into())),
+            "NUMERIC" => cell(Kind::DecimalValue(numeric(raw.as_bytes().unwrap()))),
+            "TIMESTAMP" => {
+                let micros = i64::from_be_bytes(raw.as_bytes().unwrap().try_into().unwrap());
+                let time = date(2000, 1, 1).at(0, 0, 0, 0) + micros.microseconds();
+                cell(Kind::TimestampValue(time.to_string()))
+            }
+            name => panic!("no measured query has a {name}"),
         }
     };
     pb::Row { values: (0..row.len()).map(value).collect() }
+}
+
+/// A positive number of PostgreSQL: digits in base 10,000 with a weight and a count of decimals.
+fn numeric(bytes: &[u8]) -> String {
+    let words: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    let (weight, decimals) = (i32::from(words[1].cast_signed()), usize::from(words[3]));
+    let digit = |place: i32| usize::try_from(place).ok().and_then(|place| words.get(4 + place)).copied().unwrap_or(0);
+    let digits =
+        |from: i32, to: i32| (from..to).fold(String::new(), |text, place| format!("{text}{:04}", digit(place)));
+    let whole = digits(0, weight + 1);
+    let fraction = digits(weight + 1, weight + 1 + i32::try_from(decimals.div_ceil(4)).unwrap());
+    let whole = whole.trim_start_matches('0');
+    format!("{}.{}", if whole.is_empty() { "0" } else { whole }, &fraction[..decimals])
 }
 
 fn mysql_row(row: &MySqlRow) -> pb::Row {
@@ -153,21 +198,34 @@ fn mysql_row(row: &MySqlRow) -> pb::Row {
         if raw.is_null() {
             return cell(Kind::NullValue(0));
         }
+        let bytes = |raw| <&[u8] as Decode<sqlx::MySql>>::decode(raw).unwrap();
         match row.column(index).type_info().name() {
             "INT" => cell(Kind::Int64Value(row.get::<i32, _>(index).into())),
             "BIGINT" => cell(Kind::Int64Value(row.get(index))),
             "TEXT" | "VARCHAR" | "CHAR" => cell(Kind::StringValue(row.get(index))),
-            _ => cell(Kind::BytesValue(<&[u8] as Decode<sqlx::MySql>>::decode(raw).unwrap().to_vec().into())),
+            "DECIMAL" => cell(Kind::DecimalValue(String::from_utf8(bytes(raw).to_vec()).unwrap())),
+            "DATETIME" => cell(Kind::TimestampValue(datetime(bytes(raw)).to_string())),
+            name => panic!("no measured query has a {name}"),
         }
     };
     pb::Row { values: (0..row.len()).map(value).collect() }
 }
 
-fn sqlite_rows(connection: &rusqlite::Connection, sql: &str, batches: &mpsc::Sender<Vec<pb::Row>>) {
+/// MySQL's binary form: the length, the date, then the time unless it is midnight.
+fn datetime(bytes: &[u8]) -> DateTime {
+    let part = |index: usize| bytes.get(index).map_or(0, |byte| byte.cast_signed());
+    let year = u16::from_le_bytes([bytes[1], bytes[2]]).cast_signed();
+    date(year, part(3), part(4)).at(part(5), part(6), part(7), 0)
+}
+
+fn sqlite_rows(connection: &rusqlite::Connection, sql: &str, pieces: &mpsc::Sender<Piece>) {
     use rusqlite::types::ValueRef as Stored;
 
     let mut statement = connection.prepare_cached(sql).unwrap();
-    let columns = statement.column_count();
+    let named = |column: &rusqlite::Column<'_>| named(column.name(), column.decl_type().unwrap_or_default());
+    let columns: Vec<_> = statement.columns().iter().map(named).collect();
+    let column_count = columns.len();
+    let _ = pieces.blocking_send(Piece::Columns(columns));
     let mut rows = statement.query([]).unwrap();
     let mut batch = Vec::new();
     while let Some(row) = rows.next().unwrap() {
@@ -178,12 +236,12 @@ fn sqlite_rows(connection: &rusqlite::Connection, sql: &str, batches: &mpsc::Sen
             Stored::Text(text) => cell(Kind::StringValue(std::str::from_utf8(text).unwrap().to_owned())),
             Stored::Blob(bytes) => cell(Kind::BytesValue(bytes.to_vec().into())),
         };
-        batch.push(pb::Row { values: (0..columns).map(value).collect() });
-        if batch.len() == BATCH_ROWS && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
+        batch.push(pb::Row { values: (0..column_count).map(value).collect() });
+        if batch.len() == BATCH_ROWS && pieces.blocking_send(Piece::Rows(std::mem::take(&mut batch))).is_err() {
             return;
         }
     }
-    let _ = batches.blocking_send(batch);
+    let _ = pieces.blocking_send(Piece::Rows(batch));
 }
 
 struct Bare {
@@ -192,7 +250,7 @@ struct Bare {
 
 impl Bare {
     /// A task of its own reads, so that a client that hangs up does not break a connection.
-    fn run(&self, sql: String) -> mpsc::Receiver<Vec<pb::Row>> {
+    fn run(&self, sql: String) -> mpsc::Receiver<Piece> {
         let (sender, receiver) = mpsc::channel(2);
         let target = Arc::clone(&self.target);
         tokio::spawn(async move { target.run(sql, sender).await });
@@ -206,13 +264,16 @@ impl QueryService for Bare {
         &self,
         request: Request<pb::ExecuteQueryRequest>,
     ) -> Result<Response<pb::ExecuteQueryResponse>, Status> {
-        let mut batches = self.run(request.into_inner().sql);
-        let mut rows = Vec::new();
-        while let Some(batch) = batches.recv().await {
-            rows.extend(batch);
+        let mut pieces = self.run(request.into_inner().sql);
+        let mut answer = pb::ExecuteQueryResponse::default();
+        while let Some(piece) = pieces.recv().await {
+            match piece {
+                Piece::Columns(columns) => answer.columns = columns,
+                Piece::Rows(rows) => answer.rows.extend(rows),
+            }
         }
-        let row_count = i32::try_from(rows.len()).unwrap();
-        Ok(Response::new(pb::ExecuteQueryResponse { rows, row_count, ..Default::default() }))
+        answer.row_count = i32::try_from(answer.rows.len()).unwrap();
+        Ok(Response::new(answer))
     }
 
     type StreamQueryStream = Pin<Box<BoxStream<'static, Result<pb::StreamQueryResponse, Status>>>>;
@@ -222,12 +283,18 @@ impl QueryService for Bare {
         request: Request<pb::StreamQueryRequest>,
     ) -> Result<Response<Self::StreamQueryStream>, Status> {
         let Some(Source::Statement(statement)) = request.into_inner().source else { panic!("no statement") };
-        let batches = ReceiverStream::new(self.run(statement.sql));
-        let piece = |rows| {
-            let data = Some(pb::stream_batch::Data::Rows(pb::RowBatch { rows }));
-            Ok(pb::StreamQueryResponse { part: Some(Part::Batch(pb::StreamBatch { data })) })
+        let pieces = ReceiverStream::new(self.run(statement.sql));
+        let part = |piece| match piece {
+            Piece::Columns(columns) => {
+                Part::Header(pb::StreamHeader { columns, format: pb::StreamFormat::Rows.into() })
+            }
+            Piece::Rows(rows) => {
+                let data = Some(pb::stream_batch::Data::Rows(rows.into()));
+                Part::Batch(pb::StreamBatch { data })
+            }
         };
-        Ok(Response::new(Box::pin(batches.map(piece).boxed())))
+        let answer = pieces.map(part).chain(stream::once(async { Part::Summary(pb::StreamSummary::default()) }));
+        Ok(Response::new(Box::pin(answer.map(|part| Ok(pb::StreamQueryResponse { part: Some(part) })).boxed())))
     }
 
     async fn validate_query(

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::identity::caller;
 use super::{from_pb, to_pb};
-use crate::connections::{Directory, Saved};
+use crate::connections::{Change, Directory, Saved, Tested};
 use crate::domain::{Connection, ConnectionId, PageRequest, Principal, Scope, Table};
 use crate::pb::v1 as pb;
 use crate::pb::v1::connection_service_server as server;
@@ -32,7 +32,8 @@ impl server::ConnectionService for ConnectionService {
         request: Request<pb::CreateConnectionRequest>,
     ) -> Result<Response<pb::CreateConnectionResponse>, Status> {
         let who = caller(&request, Scope::Manage)?;
-        let (spec, options) = from_pb::create_connection(request.into_inner())?;
+        let draft = from_pb::create_connection(request.into_inner());
+        let (spec, options) = draft.finish(async |(spec, _)| spec.problems()).await?;
         let saved = !options.validate_only;
         let Saved { connection, warnings } = self.directory.create(&who, spec, options).await?;
         let connection = Some(to_pb::connection(connection, saved));
@@ -71,7 +72,10 @@ impl server::ConnectionService for ConnectionService {
         request: Request<pb::UpdateConnectionRequest>,
     ) -> Result<Response<pb::UpdateConnectionResponse>, Status> {
         let who = caller(&request, Scope::Manage)?;
-        let (id, change) = from_pb::update_connection(request.into_inner())?;
+        let draft = from_pb::update_connection(request.into_inner());
+        let further =
+            async |(id, change): &(_, Change)| self.directory.problems(&who, *id, &change.spec, &change.paths).await;
+        let (id, change) = draft.finish(further).await?;
         let Saved { connection, warnings } = self.directory.update(&who, id, change).await?;
         let connection = Some(to_pb::connection(connection, true));
         Ok(Response::new(pb::UpdateConnectionResponse { connection, warnings }))
@@ -94,7 +98,12 @@ impl server::ConnectionService for ConnectionService {
         request: Request<pb::TestConnectionRequest>,
     ) -> Result<Response<pb::TestConnectionResponse>, Status> {
         let who = caller(&request, Scope::Manage)?;
-        let tested = from_pb::test_connection(request.into_inner())?;
+        let further = async |tested: &Tested| match tested {
+            Tested::Saved(_) => Vec::new(),
+            Tested::Unsaved(spec) => spec.problems(),
+            Tested::Changed { id, spec, paths } => self.directory.problems(&who, *id, spec, paths).await,
+        };
+        let tested = from_pb::test_connection(request.into_inner()).finish(further).await?;
         let report = self.directory.test(&who, tested).await?;
         Ok(Response::new(to_pb::tested(report)))
     }

@@ -1,16 +1,19 @@
 //! What surrounds every RPC: request id, caller, admission, deadline, and complete error details.
+//!
+//! One function around the services, not a stack of middleware: each of those would copy the stack below it and put its
+//! future on the heap, for every call.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status};
+use tower::ServiceExt;
 use tracing::Instrument;
 
 use super::identity::{self, ApiKeys};
@@ -41,8 +44,7 @@ tokio::task_local! {
     static CURRENT_REQUEST_ID: String;
 }
 
-/// What the layers need to know of the server.
-#[derive(Clone)]
+/// What decides about calls, beside the calls themselves.
 pub(super) struct Gate {
     /// Keys that callers must have; `None` lets everybody in as the local caller.
     pub(super) keys: Option<ApiKeys>,
@@ -62,15 +64,14 @@ pub(super) fn current_request_id() -> String {
     CURRENT_REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// Gives every call an id, in its span and in its answer.
-pub(super) async fn identify(request: Request, next: Next) -> Response {
+/// The answer to one call: with an id in its span and in the answer, if the caller may make it and within its bounds.
+pub(super) async fn answer(gate: &Gate, services: Router, request: Request) -> Response {
     let id = request.headers().get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_request_id(id));
     let id = id.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
-    let path = request.uri().path().to_owned();
-    let span = tracing::info_span!("rpc", path, request_id = id);
+    let span = tracing::info_span!("rpc", path = request.uri().path(), request_id = id);
     let value = HeaderValue::from_str(&id);
     let begin = Instant::now();
-    let answer = CURRENT_REQUEST_ID.scope(id, next.run(request));
+    let answer = CURRENT_REQUEST_ID.scope(id, admitted(gate, services, request));
     let mut response = answer.instrument(span.clone()).await;
     span.in_scope(|| tracing::debug!(elapsed = ?begin.elapsed(), status = ?grpc_status(&response), "answered"));
     if let Ok(value) = value {
@@ -86,7 +87,7 @@ fn is_request_id(text: &str) -> bool {
 /// Puts the caller into the request's extensions, or refuses it.
 ///
 /// Health answers anybody: probes have no keys. Reflection answers anybody on loopback.
-pub(super) async fn authenticate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+async fn admitted(gate: &Gate, services: Router, mut request: Request) -> Response {
     let path = request.uri().path();
     let open = path.starts_with("/grpc.health.") || (gate.loopback && path.starts_with("/grpc.reflection."));
     if !open {
@@ -96,27 +97,24 @@ pub(super) async fn authenticate(State(gate): State<Arc<Gate>>, mut request: Req
             Err(failure) => return refuse(failure),
         };
     }
-    next.run(request).await
+    bounded(gate, services, request).await.unwrap_or_else(refuse)
 }
 
 /// Bounds unary calls of ours in number and in time.
-pub(super) async fn bound(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn bounded(gate: &Gate, services: Router, request: Request) -> Result<Response, Failure> {
     let path = request.uri().path();
     if !path.starts_with("/pulse.") || STREAMING.contains(&path) {
-        return next.run(request).await;
+        return Ok(served(services, request).await);
     }
-    let deadline = match deadline(request.headers()) {
-        Ok(deadline) => deadline,
-        Err(failure) => return refuse(failure),
-    };
+    let deadline = deadline(request.headers())?;
     let exempt = path == ALWAYS_ADMITTED;
     let answer = async {
         let permit = if exempt { None } else { Some(gate.admission.admit().await?) };
-        let response = next.run(request).await;
+        let response = served(services, request).await;
         drop(permit);
         Ok(response)
     };
-    within(deadline, answer).await.unwrap_or_else(refuse)
+    within(deadline, answer).await
 }
 
 async fn within<T>(deadline: Duration, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -193,19 +191,26 @@ pub(super) fn overloaded(limit: &str, maximum: usize) -> Failure {
     Failure::new(Reason::Overloaded, message).with("limit", limit).with("maximum", maximum).retry_after(wait)
 }
 
-/// Gives the refusals that the gRPC library makes by itself the same details as ours.
-pub(super) async fn complete(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let response = next.run(request).await;
+/// What the services answer. Refusals that the gRPC library makes by itself get the same details as ours.
+async fn served(services: Router, request: Request) -> Response {
+    let uri = request.uri().clone();
+    // A router has no errors of its own.
+    let Ok(response) = services.oneshot(request).await;
     let bare = Status::from_header_map(response.headers()).filter(|status| status.details().is_empty());
-    let Some(refusal) = bare else { return response };
-    let ours = path.starts_with("/pulse.");
+    match bare {
+        Some(refusal) => completed(&refusal, &uri, response),
+        None => response,
+    }
+}
+
+fn completed(refusal: &Status, uri: &Uri, response: Response) -> Response {
+    let ours = uri.path().starts_with("/pulse.");
     match refusal.code() {
         // Told apart by the header that lists what is understood.
         Code::Unimplemented if response.headers().contains_key("grpc-accept-encoding") => {
             refuse(status::not_implemented("request compression other than gzip"))
         }
-        Code::Unimplemented => refuse(unknown_method(&path)),
+        Code::Unimplemented => refuse(unknown_method(uri.path())),
         // Larger than a request may be, as sent or once decompressed.
         Code::OutOfRange | Code::ResourceExhausted if ours => refuse(Failure::field("request", refusal.message())),
         Code::Internal if ours => {
@@ -226,16 +231,11 @@ pub(super) async fn no_such_service(request: Request) -> Response {
     refuse(unknown_method(request.uri().path()))
 }
 
-/// Refuses what a page that rebinds its name to loopback would send: HTTP/1.1 with a foreign `Host`.
-pub(super) async fn check_host(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+/// Whether this is what a page that rebinds its name to loopback would send: HTTP/1.1 with a foreign `Host`.
+pub(super) fn is_rebound(gate: &Gate, request: &Request) -> bool {
     let suspect = gate.loopback && request.version() < Version::HTTP_2;
     let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    if suspect && !host.is_some_and(names_loopback) {
-        let mut response = Response::new(Body::from("This server answers to the name localhost only.\n"));
-        *response.status_mut() = StatusCode::FORBIDDEN;
-        return response;
-    }
-    next.run(request).await
+    suspect && !host.is_some_and(names_loopback)
 }
 
 fn names_loopback(host: &str) -> bool {

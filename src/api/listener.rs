@@ -1,17 +1,21 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port, with a limit on everything.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::lifecycle::Lifecycle;
 
@@ -60,11 +64,22 @@ impl Default for Limits {
     }
 }
 
+/// What answers requests; it is cloned for each.
+pub(super) trait Serves:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Serves for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
 /// Serves connections until the soft token, then waits for those that are open, at most for the drain time or until
 /// the hard token.
-pub(super) async fn run(
+pub(super) async fn run<S: Serves>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     limits: Limits,
     lifecycle: &Lifecycle,
 ) -> io::Result<()> {
@@ -85,7 +100,7 @@ pub(super) async fn run(
                 continue;
             }
         };
-        let connection = connection(stream, builder.clone(), router.clone(), limits.handshake, lifecycle.clone());
+        let connection = connection(stream, builder.clone(), service.clone(), limits.handshake, lifecycle.clone());
         open.spawn(async move {
             connection.await;
             drop(slot);
@@ -111,10 +126,10 @@ async fn accept(
     Ok((stream, slot))
 }
 
-async fn connection(
+async fn connection<S: Serves>(
     stream: TcpStream,
     builder: Arc<Builder<TokioExecutor>>,
-    router: Router,
+    service: S,
     handshake: Duration,
     lifecycle: Lifecycle,
 ) {
@@ -126,7 +141,7 @@ async fn connection(
             }
         }
     }
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = lifecycle.soft.cancelled() => {

@@ -19,4 +19,4 @@ mod workflow_service;
 
 pub use identity::{ApiKeys, MalformedKeys};
 pub use listener::Limits;
-pub use server::{Options, Parts, router, serve};
+pub use server::{Options, Parts, serve};

@@ -1,31 +1,58 @@
 //! `pulse.v1.QueryService`.
 
 use std::pin::Pin;
+use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::from_pb::{StreamFormat, StreamSource};
 use super::identity::caller;
-use super::{from_pb, layers, to_pb};
-use crate::domain::outputs::{Check, CheckKind, Verdict};
-use crate::domain::{Failure, Reason, Scope};
+use super::{from_pb, layers, status, to_pb};
+use crate::domain::{Failure, Scope};
 use crate::pb::v1 as pb;
 use crate::pb::v1::query_service_server as server;
 use crate::queries::arrow::Encoder;
-use crate::queries::{self, QueryStream, StreamItem, Validation};
+use crate::queries::{self, QueryStream, StreamItem};
 use crate::workflow::Handle;
 
 pub(super) struct QueryService {
     queries: queries::Service,
     workflows: Handle,
+    drain: Drain,
 }
 
 impl QueryService {
-    pub(super) fn new(queries: queries::Service, workflows: Handle) -> Self {
-        Self { queries, workflows }
+    pub(super) fn new(queries: queries::Service, workflows: Handle, drain: Drain) -> Self {
+        Self { queries, workflows, drain }
     }
 }
+
+/// When a stopping server takes leave of streams that have not ended by themselves.
+#[derive(Debug, Clone)]
+pub(super) struct Drain {
+    soft: CancellationToken,
+    time: Duration,
+}
+
+impl Drain {
+    /// Streams may go on after the soft token for the `drain` time of the server, less what the farewell takes.
+    pub(super) fn new(soft: CancellationToken, drain: Duration) -> Self {
+        Self { soft, time: drain.saturating_sub(FAREWELL) }
+    }
+
+    /// Ends when it is time to leave.
+    async fn over(self) {
+        self.soft.cancelled().await;
+        tokio::time::sleep(self.time).await;
+    }
+}
+
+/// How long it takes to tell clients that the server leaves.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 type Pieces = Pin<Box<dyn Stream<Item = Result<pb::StreamQueryResponse, Status>> + Send>>;
 
@@ -39,10 +66,10 @@ impl server::QueryService for QueryService {
         let query = from_pb::execute_query(request.into_inner())?;
         if query.validate_only {
             let validation = self.queries.validate(&who, query.connection, query.statement, query.intent).await?;
-            if !validation.is_valid {
-                return Err(refusal(validation).into());
-            }
-            return Ok(Response::new(pb::ExecuteQueryResponse::default()));
+            return match validation.refusal {
+                Some(refusal) => Err(refusal.into()),
+                None => Ok(Response::new(pb::ExecuteQueryResponse::default())),
+            };
         }
         let result = self.queries.execute(&who, query.connection, query.statement, query.limits, query.intent).await?;
         Ok(Response::new(to_pb::query_result(result)))
@@ -63,8 +90,12 @@ impl server::QueryService for QueryService {
             StreamSource::Statement(connection, statement) => (connection, statement),
             StreamSource::Workflow(id) => self.workflows.statement(&who, id).await?,
         };
-        let rows = self.queries.stream(&who, connection, statement, query.limits).await?;
-        Ok(Response::new(pieces(rows, query.format)))
+        let mut leave = self.drain.clone().over().boxed();
+        let rows = tokio::select! {
+            rows = self.queries.stream(&who, connection, statement, query.limits) => rows?,
+            () = &mut leave => return Err(status::draining().into()),
+        };
+        Ok(Response::new(pieces(rows, query.format, leave)))
     }
 
     async fn validate_query(
@@ -79,8 +110,8 @@ impl server::QueryService for QueryService {
 }
 
 /// Header, batches, summary: each batch is read from the database once the client has taken the one before. A stream
-/// that is dropped, or whose rows cannot be written, drops its statement.
-fn pieces(result: QueryStream, format: StreamFormat) -> Pieces {
+/// that is dropped, or whose rows cannot be written, drops its statement; so does one that has not ended when `leave` does.
+fn pieces(result: QueryStream, format: StreamFormat, leave: BoxFuture<'static, ()>) -> Pieces {
     let QueryStream { database, columns, items } = result;
     let (wire_format, arrow) = match format {
         StreamFormat::Rows => (pb::StreamFormat::Rows, None),
@@ -88,10 +119,15 @@ fn pieces(result: QueryStream, format: StreamFormat) -> Pieces {
     };
     let header = stream::once(std::future::ready(Ok(to_pb::header(columns, wire_format))));
     let writer = Writer { arrow, sent_bytes: 0 };
-    let rest = stream::unfold(Some((items, writer)), |state| async move {
-        let (mut items, mut writer) = state?;
-        match items.next().await?.and_then(|item| writer.write(item)) {
-            Ok(pieces) => Some((Ok(stream::iter(pieces.into_iter().map(Ok))), Some((items, writer)))),
+    let rest = stream::unfold(Some((items, writer, leave)), |state| async move {
+        let (mut items, mut writer, mut leave) = state?;
+        let item = tokio::select! {
+            biased;
+            () = &mut leave => Err(status::draining()),
+            item = items.next() => item?,
+        };
+        match item.and_then(|item| writer.write(item)) {
+            Ok(pieces) => Some((Ok(stream::iter(pieces.into_iter().map(Ok))), Some((items, writer, leave)))),
             Err(failure) => Some((Err(Status::from(failure)), None)),
         }
     });
@@ -107,7 +143,7 @@ struct Writer {
 impl Writer {
     fn write(&mut self, item: StreamItem) -> Result<Vec<pb::StreamQueryResponse>, Failure> {
         let (pieces, summary) = match (&mut self.arrow, item) {
-            (None, StreamItem::Rows(rows)) => (vec![to_pb::batch(rows)], None),
+            (None, StreamItem::Rows(rows)) => (vec![to_pb::batch(&rows)], None),
             (None, StreamItem::Summary(summary)) => (Vec::new(), Some(summary)),
             (Some(arrow), StreamItem::Rows(rows)) => {
                 (arrow.encode(&rows)?.into_iter().map(to_pb::arrow).collect(), None)
@@ -122,31 +158,16 @@ impl Writer {
     }
 }
 
-/// Why a statement would not run, as the call that runs it would say.
-fn refusal(validation: Validation) -> Failure {
-    let failed = validation.checks.into_iter().find(|check| check.verdict == Verdict::Failed);
-    let (reason, detail) = match failed {
-        Some(Check { kind: CheckKind::Parse, detail, .. }) => (Reason::SqlNotUnderstood, detail),
-        Some(Check { kind: CheckKind::ReadOnly, detail, .. }) => (Reason::SqlNotAllowed, detail),
-        Some(Check { kind: CheckKind::Schema | CheckKind::Planner | CheckKind::Semantics, detail, .. }) => {
-            (Reason::SqlFailed, detail)
-        }
-        None => (Reason::SqlFailed, "the statement is not valid".to_owned()),
-    };
-    match validation.sql_error {
-        Some(error) => Failure::new(reason, error.message.clone()).with_sql(error),
-        None => Failure::new(reason, detail),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Value};
+    use crate::domain::{ColumnType, DatabaseKind, Reason, ResultColumn, Value};
     use crate::queries::StreamSummary;
     use pb::stream_query_response::Part;
+
+    fn pieces(result: QueryStream, format: StreamFormat) -> Pieces {
+        super::pieces(result, format, futures::future::pending().boxed())
+    }
 
     fn result(columns: Vec<ResultColumn>, items: Vec<Result<StreamItem, Failure>>) -> QueryStream {
         QueryStream { database: DatabaseKind::Sqlite, columns, items: stream::iter(items).boxed() }
@@ -155,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_is_header_batches_summary() {
         let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
-        let rows = || Ok(StreamItem::Rows(vec![vec![Value::Int64(1)], vec![Value::Null]]));
+        let rows = || Ok(StreamItem::Rows(vec![vec![Value::Int64(1)], vec![Value::Null]].into()));
         let end = StreamSummary { row_count: 4, size_bytes: 0, truncated: None, execution_time: Duration::ZERO };
         let items = vec![rows(), rows(), Ok(StreamItem::Summary(end))];
         let told: Vec<_> = pieces(result(vec![column], items), StreamFormat::Rows).collect().await;
@@ -177,27 +198,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_stopping_server_takes_leave_of_a_stream() {
+        let soft = CancellationToken::new();
+        let items = stream::iter([Ok(StreamItem::Rows(vec![vec![Value::Int64(1)]].into()))]).chain(stream::pending());
+        let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
+        let endless = QueryStream { database: DatabaseKind::Sqlite, columns: vec![column], items: items.boxed() };
+        let leave = Drain::new(soft.clone(), FAREWELL).over().boxed();
+        let mut told = super::pieces(endless, StreamFormat::Rows, leave);
+        assert!(matches!(told.next().await.unwrap().unwrap().part, Some(Part::Header(_))));
+        assert!(matches!(told.next().await.unwrap().unwrap().part, Some(Part::Batch(_))));
+        assert!(told.next().now_or_never().is_none(), "it waits for more");
+        soft.cancel();
+        let refused = told.next().await.unwrap().unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        assert!(told.next().await.is_none());
+    }
+
+    #[tokio::test]
     async fn a_row_that_cannot_be_written_ends_the_stream() {
         let column = ResultColumn { name: "n".into(), database_type: "INTEGER".into(), kind: ColumnType::Integer };
-        let rows = |cell| Ok(StreamItem::Rows(vec![vec![cell]]));
+        let rows = |cell| Ok(StreamItem::Rows(vec![vec![cell]].into()));
         let items = vec![rows(Value::Int64(1)), rows(Value::String("one".into())), rows(Value::Int64(2))];
         let told: Vec<_> = pieces(result(vec![column], items), StreamFormat::Arrow).collect().await;
         let [Ok(_), Ok(_), Err(refused)] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains("row 2"), "{refused:?}");
-    }
-
-    #[test]
-    fn what_would_be_refused_says_why() {
-        for (kind, reason) in [
-            (CheckKind::Parse, Reason::SqlNotUnderstood),
-            (CheckKind::ReadOnly, Reason::SqlNotAllowed),
-            (CheckKind::Planner, Reason::SqlFailed),
-        ] {
-            let check = Check { kind, verdict: Verdict::Failed, detail: "no".into() };
-            let (tables, plan) = (Vec::new(), String::new());
-            let validation = Validation { is_valid: false, checks: vec![check], sql_error: None, tables, plan };
-            assert_eq!(refusal(validation).reason, reason);
-        }
     }
 }

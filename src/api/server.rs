@@ -1,29 +1,34 @@
 //! What is served on the port: gRPC and gRPC-Web, `/health` for probes without gRPC, and a page for people.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tonic_web::GrpcWebLayer;
-use tower::ServiceExt;
-use tower_http::cors::CorsLayer;
+use tonic_web::{GrpcWebLayer, GrpcWebService};
+use tower::{Layer, Service, ServiceExt};
+use tower_http::cors::{Cors, CorsLayer};
 
 use super::connection_service::ConnectionService;
 use super::identity::ApiKeys;
 use super::layers::{self, Gate};
 use super::listener::{self, Limits};
-use super::query_service::QueryService;
+use super::query_service::{Drain, QueryService};
 use super::workflow_service::WorkflowService;
 use crate::connections::Directory;
 use crate::lifecycle::Lifecycle;
@@ -85,12 +90,11 @@ impl Default for Options {
 /// finish.
 pub async fn serve(listener: TcpListener, parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<()> {
     let limits = options.limits;
-    let router = router(parts, options, lifecycle)?;
-    listener::run(listener, router, limits, lifecycle).await
+    let front = front(parts, options, lifecycle)?;
+    listener::run(listener, front, limits, lifecycle).await
 }
 
-/// Everything that is served, as one router.
-pub fn router(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Router> {
+fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Front> {
     let Parts { directory, queries, workflows, keys, ready } = parts;
     let gate = Arc::new(Gate::new(keys, options.loopback));
     let health = HealthReporter::new();
@@ -105,28 +109,117 @@ pub fn router(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Resu
                 .max_encoding_message_size(MAX_RESPONSE_BYTES)
         };
     }
+    let drain = Drain::new(lifecycle.soft.clone(), options.limits.drain);
     let routes = Routes::new(limited!(ConnectionServiceServer, ConnectionService::new(directory, workflows.clone())))
-        .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone())))
+        .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone(), drain)))
         .add_service(limited!(WorkflowServiceServer, WorkflowService::new(workflows, &options, lifecycle.clone())))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
         .add_service(reflection().build_v1().map_err(io::Error::other)?)
         .add_service(reflection().build_v1alpha().map_err(io::Error::other)?);
-    // The last layer is the outermost. Refusals are made inside gRPC-Web, so that it can translate them.
-    let grpc = routes
-        .into_axum_router()
-        .fallback(layers::no_such_service)
-        .layer(from_fn(layers::complete))
-        .layer(from_fn_with_state(gate.clone(), layers::bound))
-        .layer(from_fn_with_state(gate.clone(), layers::authenticate))
-        .layer(from_fn(layers::identify))
-        .layer(GrpcWebLayer::new())
-        .layer(cors(options.cors_origins));
-
-    Ok(Router::new()
+    let calls = Calls { gate, services: routes.into_axum_router().fallback(layers::no_such_service) };
+    // Refusals are made inside gRPC-Web, so that it can translate them.
+    let browser_calls = cors(options.cors_origins).layer(GrpcWebLayer::new().layer(calls.clone()));
+    let pages = Router::new()
         .route("/", routing::get(page))
         .route("/health", routing::get(health_json).with_state(ready))
-        .fallback(move |request: Request| grpc_or_nothing(grpc, request))
-        .layer(from_fn_with_state(gate, layers::check_host)))
+        .fallback(no_such_page);
+    Ok(Front(Arc::new(Served { calls, browser_calls, pages })))
+}
+
+/// What is in front of everything that is served. It is cloned for every request, but of what is behind it only the part
+/// that answers.
+#[derive(Clone)]
+struct Front(Arc<Served>);
+
+struct Served {
+    calls: Calls,
+    browser_calls: Cors<GrpcWebService<Calls>>,
+    pages: Router,
+}
+
+impl Front {
+    async fn answer(self, request: Request) -> Response {
+        let Served { calls, browser_calls, pages } = &*self.0;
+        if layers::is_rebound(&calls.gate, &request) {
+            return (StatusCode::FORBIDDEN, "This server answers to the name localhost only.\n").into_response();
+        }
+        match Kind::of(&request) {
+            Kind::Call => calls.clone().answer(request).await,
+            Kind::BrowserCall => infallible(browser_calls.clone().oneshot(request).await).map(Body::new),
+            Kind::Page => infallible(pages.clone().oneshot(request).await),
+        }
+    }
+}
+
+impl Service<http::Request<Incoming>> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
+        self.clone().answer(request.map(Body::new)).map(Ok).boxed()
+    }
+}
+
+/// What a request is for.
+enum Kind {
+    /// gRPC as every client but a browser speaks it.
+    Call,
+    /// gRPC in any form, from a page perhaps, and the questions that browsers ask before it.
+    BrowserCall,
+    /// Anything else.
+    Page,
+}
+
+impl Kind {
+    fn of(request: &Request) -> Self {
+        let headers = request.headers();
+        let content_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        match content_type.strip_prefix(b"application/grpc") {
+            Some(rest) if !rest.starts_with(b"-web") && request.version() == Version::HTTP_2 => {
+                if headers.contains_key(header::ORIGIN) { Self::BrowserCall } else { Self::Call }
+            }
+            Some(_) => Self::BrowserCall,
+            None if request.method() == Method::OPTIONS => Self::BrowserCall,
+            None => Self::Page,
+        }
+    }
+}
+
+/// The services, and what surrounds every call to them.
+#[derive(Clone)]
+struct Calls {
+    gate: Arc<Gate>,
+    services: Router,
+}
+
+impl Calls {
+    async fn answer(self, request: Request) -> Response {
+        layers::answer(&self.gate, self.services, request).await
+    }
+}
+
+impl Service<http::Request<tonic::body::Body>> for Calls {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        self.clone().answer(request.map(Body::new)).map(Ok).boxed()
+    }
+}
+
+fn infallible<T>(result: Result<T, Infallible>) -> T {
+    let Ok(value) = result;
+    value
 }
 
 fn reflection() -> tonic_reflection::server::Builder<'static> {
@@ -153,14 +246,7 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-/// gRPC in any form, and the questions that browsers ask before it, go to the services; there is nothing else.
-async fn grpc_or_nothing(grpc: Router, request: Request) -> Response {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if request.method() == Method::OPTIONS || content_type.is_some_and(|kind| kind.starts_with("application/grpc")) {
-        // A router has no errors of its own.
-        let Ok(response) = grpc.oneshot(request).await;
-        return response;
-    }
+async fn no_such_page() -> Response {
     (StatusCode::NOT_FOUND, "There is no such page. Pulse answers gRPC, /health and /.\n").into_response()
 }
 

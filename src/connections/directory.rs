@@ -15,7 +15,8 @@ use super::vault::Vault;
 use super::{failures, target};
 use crate::domain::connection::ConnectionSecrets;
 use crate::domain::{
-    Clock, Connection, ConnectionId, Failure, Page, PageRequest, Principal, Reason, RequestKey, Schema, ValueIndex,
+    Clock, Connection, ConnectionId, Failure, FieldViolation, Page, PageRequest, Principal, Reason, RequestKey, Schema,
+    ValueIndex,
 };
 use crate::sql::{self, Database, HostPolicy, SampleBounds};
 use crate::store::record::ConnectionRecord;
@@ -125,7 +126,7 @@ pub struct TestReport {
 #[derive(Debug, Clone)]
 pub struct Description {
     /// The connection in the very state that the schema was read through.
-    pub connection: Connection,
+    pub connection: Arc<Connection>,
     /// Every schema that its user may read.
     pub schema: Arc<Schema>,
     /// When it was read.
@@ -292,8 +293,22 @@ impl Directory {
         })
     }
 
+    /// What is wrong with a connection as it would be after a change, as far as that can be said without its database;
+    /// nothing when there is no such connection.
+    pub async fn problems(
+        &self,
+        who: &Principal,
+        id: ConnectionId,
+        spec: &Spec,
+        paths: &[String],
+    ) -> Vec<FieldViolation> {
+        let Ok(record) = self.existing(who, id).await else { return Vec::new() };
+        let changed = self.changed(who, record, spec, paths);
+        changed.err().map(|failure| failure.violations).unwrap_or_default()
+    }
+
     /// The connection and its open database, shared by all callers until the connection changes.
-    pub async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+    pub async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure> {
         let max_age = self.parts.options.record_max_age;
         if let Some(open) = self.parts.databases.get(&id).await
             && open.is_current(max_age)

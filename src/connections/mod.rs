@@ -8,6 +8,7 @@ mod change;
 mod directory;
 mod failures;
 mod folder;
+mod names;
 mod open;
 mod pem;
 mod spec;

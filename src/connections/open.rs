@@ -14,7 +14,7 @@ pub(super) type OpenDatabases = Cache<ConnectionId, Arc<Open>>;
 
 /// An open database and its connection as the store had it.
 pub(super) struct Open {
-    pub(super) connection: Connection,
+    pub(super) connection: Arc<Connection>,
     pub(super) database: Database,
     /// When the store was last seen to have the connection so.
     seen: Mutex<Instant>,
@@ -38,7 +38,7 @@ pub(super) fn databases(most: u64, idle: Duration) -> OpenDatabases {
 
 impl Open {
     pub(super) fn new(connection: Connection, database: Database) -> Self {
-        Self { connection, database, seen: Mutex::new(Instant::now()) }
+        Self { connection: Arc::new(connection), database, seen: Mutex::new(Instant::now()) }
     }
 
     /// Whether the connection was seen in the store so short a time ago that it need not be looked at again.
@@ -51,7 +51,7 @@ impl Open {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    pub(super) fn parts(&self) -> (Connection, Database) {
+    pub(super) fn parts(&self) -> (Arc<Connection>, Database) {
         (self.connection.clone(), self.database.clone())
     }
 }

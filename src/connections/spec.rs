@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::pem;
 use super::url::{self, Parts};
+use super::{names, pem};
 use crate::domain::connection::ConnectionSecrets;
 use crate::domain::{
     AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, Failure, FieldViolation, TenantId, Tls,
@@ -120,6 +120,12 @@ impl Spec {
         }
     }
 
+    /// What is wrong with it, as far as that can be said without the database.
+    #[must_use]
+    pub fn problems(&self) -> Vec<FieldViolation> {
+        self.clone().check().err().map(|failure| failure.violations).unwrap_or_default()
+    }
+
     /// Reads the URL and checks every field; names all bad ones at once.
     pub(super) fn check(mut self) -> Result<Checked, Failure> {
         let mut problems = Problems::default();
@@ -137,14 +143,8 @@ impl Spec {
             None => {}
         }
         self.check_name(&mut problems);
-        let is_no_name = |name: &String| name.trim().is_empty() || name.chars().any(char::is_control);
-        if self.allowed_functions.iter().any(is_no_name) {
-            problems.add("allowed_functions", "must hold names of functions");
-        }
-        let is_no_path = |path: &String| is_no_name(path) || !path.trim_matches('.').contains('.');
-        if self.excluded_columns.iter().any(is_no_path) {
-            problems.add("excluded_columns", "must hold columns as `schema.table.column` or `table.column`");
-        }
+        problems.extend("allowed_functions", names::functions_problem(&self.allowed_functions));
+        problems.extend("excluded_columns", names::columns_problem(&self.excluded_columns));
         problems.finish()?;
         // Without a kind there was a problem.
         let kind = self.kind.unwrap_or(DatabaseKind::Sqlite);
@@ -303,6 +303,12 @@ struct Problems(Vec<FieldViolation>);
 impl Problems {
     fn add(&mut self, field: &str, description: impl Into<String>) {
         self.0.push(FieldViolation { field: format!("connection.{field}"), description: description.into() });
+    }
+
+    fn extend(&mut self, field: &str, problem: Option<String>) {
+        if let Some(problem) = problem {
+            self.add(field, problem);
+        }
     }
 
     fn finish(self) -> Result<(), Failure> {

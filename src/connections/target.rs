@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::directory::Options;
-use super::{failures, folder};
+use super::{failures, folder, names};
 use crate::domain::connection::ConnectionSecrets;
 use crate::domain::{Connection, ConnectionLimits, DatabaseKind, Failure, Reason, TlsMode};
 use crate::sql::{self, Database, ServerInfo, ServerTarget, Target};
@@ -36,7 +36,10 @@ pub(super) async fn probe(
     let limit = options.test_timeout;
     let asked = async {
         let database = open(&once, connection, secrets).await?;
-        let info = database.probe().await;
+        let mut info = database.probe().await;
+        if let Ok(info) = &mut info {
+            info.warnings.extend(names::missing(&database, connection).await);
+        }
         database.close().await;
         info.map_err(|error| failures::from_target(error, &connection.database))
     };

@@ -290,7 +290,7 @@ async fn what_this_process_changes_counts_at_once() {
     let spec = Spec { allowed_functions: vec!["mine".to_owned()], ..Spec::default() };
     let changed = world.change(created.id, spec, &["allowed_functions"]).await.unwrap();
     let (connection, second) = world.directory.database(&world.who, created.id).await.unwrap();
-    assert_eq!(connection, changed);
+    assert_eq!(*connection, changed);
     until_closed(&world.directory, &first).await;
 
     world.directory.delete(&world.who, created.id, None).await.unwrap();
@@ -309,7 +309,7 @@ async fn what_another_process_changes_counts_after_a_while() {
     let paths = vec!["allowed_functions".to_owned()];
     let change = Change { spec, paths, etag: None, skip_test: false, validate_only: false };
     let changed = elsewhere.update(&world.who, created.id, change).await.unwrap().connection;
-    assert_eq!(world.directory.database(&world.who, created.id).await.unwrap().0, changed);
+    assert_eq!(*world.directory.database(&world.who, created.id).await.unwrap().0, changed);
     until_closed(&world.directory, &first).await;
 
     elsewhere.delete(&world.who, created.id, None).await.unwrap();

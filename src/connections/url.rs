@@ -20,6 +20,10 @@ pub(super) struct Parts {
 /// Takes a URL apart; the error says what is wrong and what would be right.
 pub(super) fn parse(text: &str) -> Result<Parts, String> {
     let text = text.trim();
+    // What takes URLs apart would drop some of these without a word.
+    if text.contains(char::is_control) {
+        return Err("must not contain control characters, such as line breaks".to_owned());
+    }
     let Some((scheme, rest)) = text.split_once(':') else { return Err(wrong_scheme()) };
     match scheme.to_ascii_lowercase().as_str() {
         "sqlite" | "sqlite3" => sqlite(rest),
@@ -60,12 +64,16 @@ fn sqlite(rest: &str) -> Result<Parts, String> {
 
 /// `scheme://user:password@host:port/database?sslmode=…`.
 fn server(kind: DatabaseKind, text: &str) -> Result<Parts, String> {
-    let url = ::url::Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
-    if url.cannot_be_a_base() {
-        return Err("must have // after the scheme".to_owned());
+    if text.contains(char::is_whitespace) {
+        return Err("must not contain spaces; write %20 for a space".to_owned());
     }
+    let Some((_, rest)) = text.split_once("://") else { return Err("must have // after the scheme".to_owned()) };
+    if let Some(problem) = unescaped(rest) {
+        return Err(problem);
+    }
+    let url = ::url::Url::parse(text).map_err(in_words)?;
     if url.fragment().is_some() {
-        return Err("must not have a fragment; write %23 for # in a password".to_owned());
+        return Err("must not have a fragment; write %23 for # in a name or password".to_owned());
     }
     let mut tls = None;
     for (name, value) in url.query_pairs() {
@@ -88,6 +96,34 @@ fn server(kind: DatabaseKind, text: &str) -> Result<Parts, String> {
         password: url.password().map(decoded).transpose()?.map(SecretString::from),
         tls,
     })
+}
+
+/// User and password end at the last `@`; a character in them that ends the host, or another `@`, is meant as text.
+fn unescaped(rest: &str) -> Option<String> {
+    let (user_and_password, _) = rest.rsplit_once('@')?;
+    let (found, escaped) = [('/', "%2F"), ('?', "%3F"), ('#', "%23"), ('@', "%40")]
+        .into_iter()
+        .find(|(sign, _)| user_and_password.contains(*sign))?;
+    Some(format!(
+        "has {found} before the last @, where user and password stand; write {escaped} for it (percent-encoding), or give the \
+         password in its own field"
+    ))
+}
+
+fn in_words(error: ::url::ParseError) -> String {
+    use ::url::ParseError;
+    match error {
+        ParseError::EmptyHost => "must name a host, as in postgres://user:password@host:5432/database",
+        ParseError::InvalidPort => {
+            "has a port that is no number from 1 to 65535; if it is part of a password, write the password's \
+             / ? # @ as %2F %3F %23 %40 and end it with @"
+        }
+        ParseError::InvalidIpv4Address | ParseError::InvalidIpv6Address => {
+            "has an address that is none; an IPv6 address stands in brackets"
+        }
+        _ => "must have the form postgres://user:password@host:port/database",
+    }
+    .to_owned()
 }
 
 fn tls_mode(value: &str) -> Option<TlsMode> {
@@ -151,6 +187,38 @@ mod tests {
     }
 
     #[test]
+    fn a_password_that_is_not_escaped_is_told_the_remedy() {
+        for (sign, escaped) in [('#', "%23"), ('/', "%2F"), ('?', "%3F"), ('@', "%40")] {
+            for scheme in ["postgres", "mysql"] {
+                let url = |sign: &str| format!("{scheme}://ann:1{sign}2@db.example:5432/shop?sslmode=require");
+                let problem = parse(&url(&sign.to_string())).unwrap_err();
+                assert!(problem.contains(escaped), "{sign}: {problem}");
+                assert_eq!(parse(&url(escaped)).unwrap().password.unwrap().expose_secret(), &format!("1{sign}2"));
+            }
+        }
+        // Without the @ behind it, it looks like a port.
+        assert!(parse("postgres://ann:p#w").unwrap_err().contains("%23"));
+    }
+
+    #[test]
+    fn nothing_in_a_url_is_dropped_silently() {
+        for url in [
+            "postgres://ann@db/sh\top",
+            "postgres://ann@d\nb/shop",
+            "postgres://ann:p w@db/shop",
+            "mysql://ann@db/my shop",
+            "mysql://ann@db/my\u{a0}shop",
+            "post\rgres://ann@db/shop",
+            "sqlite://sh\nop.sqlite",
+            "postgres://ann@db/shop\u{7}",
+        ] {
+            assert!(parse(url).is_err(), "{url:?}");
+        }
+        assert_eq!(parse(" postgres://ann@db/shop\n").unwrap().database, "shop", "around it there is nothing to lose");
+        assert_eq!(parse("sqlite://my shop.sqlite").unwrap().database, "my shop.sqlite");
+    }
+
+    #[test]
     fn refusals_never_repeat_the_password() {
         for url in [
             "postgres://ann:hunter2@db/shop?sslkey=/etc/passwd",
@@ -169,6 +237,9 @@ mod tests {
             "postgres://ann:hunter2@db/shop?sslmode=perhaps",
             "postgres://ann:hunter2@db:1,db:2/shop",
             "ann:hunter2@db",
+            "postgres://ann:hunter2#x@db/shop",
+            "postgres://ann:hun\nter2@db/shop",
+            "postgres://ann:hunter2@db\\:1/shop",
         ] {
             let problem = parse(url).unwrap_err();
             assert!(!problem.contains("hunter2"), "{problem}");

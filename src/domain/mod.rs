@@ -1,8 +1,9 @@
 //! Plain data that every module speaks: no I/O, no stored formats, no protobuf.
 //!
-//! Read in this order: [`ids`], [`connection`], [`schema`], [`value`], [`question`], [`outputs`] (what the agents
+//! Read in this order: [`ids`], [`connection`], [`schema`], [`value`], [`batch`], [`question`], [`outputs`] (what the agents
 //! propose), [`event`] (the log that *is* a workflow), [`workflow`] (the fold over that log), [`failure`].
 
+pub mod batch;
 pub mod clock;
 pub mod connection;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod schema;
 pub mod value;
 pub mod workflow;
 
+pub use batch::{Batch, Cell, TextKind};
 pub use clock::{Clock, SystemClock};
 pub use connection::{AccessMode, Connection, ConnectionLimits, DatabaseKind, Tls, TlsMode};
 pub use event::{Event, EventKind, PinnedConnection, WorkflowStarted};
@@ -28,7 +30,7 @@ pub use failure::{Failure, FieldViolation, Reason, SqlError};
 pub use ids::{ConnectionId, WorkflowId};
 pub use page::{Page, PageRequest};
 pub use principal::{Principal, Scope, TenantId};
-pub use question::{EngineChoice, EngineName, Question, RunOptions, Source};
+pub use question::{EngineChoice, EngineName, Question, RunLimits, RunOptions, Source};
 pub use request_key::RequestKey;
 pub use schema::{Column, ColumnPath, ColumnType, ForeignKey, Schema, Table, TableKind};
 pub use value::{ResultColumn, Row, Value};

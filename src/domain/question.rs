@@ -52,6 +52,22 @@ pub struct RunOptions {
     pub previous_workflow_id: Option<WorkflowId>,
     /// Whether the run ends when the call that started it ends.
     pub cancel_on_disconnect: bool,
+    /// Bounds of the run's parts; logs of older versions have none.
+    #[serde(default)]
+    pub limits: RunLimits,
+}
+
+/// Bounds of the parts of a run; `None` leaves the server's. They only lower what the server, or the connection, allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Longest one attempt of one step may take.
+    pub step_timeout: Option<Duration>,
+    /// Longest run of the checked SQL.
+    pub statement_timeout: Option<Duration>,
+    /// Most rows kept in the result.
+    pub max_rows: Option<u32>,
+    /// Most bytes of rows kept in the result.
+    pub max_bytes: Option<u32>,
 }
 
 /// What the caller asked for.
@@ -101,6 +117,23 @@ impl Default for RunOptions {
             workflow_timeout: Duration::from_mins(5),
             previous_workflow_id: None,
             cancel_on_disconnect: false,
+            limits: RunLimits::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_logs_without_limits_are_read() {
+        let limits =
+            RunLimits { step_timeout: Some(Duration::from_secs(7)), max_rows: Some(3), ..RunLimits::default() };
+        let options = RunOptions { limits, ..RunOptions::default() };
+        let mut written = serde_json::to_value(&options).unwrap();
+        assert_eq!(serde_json::from_value::<RunOptions>(written.clone()).unwrap(), options);
+        written.as_object_mut().unwrap().remove("limits").unwrap();
+        assert_eq!(serde_json::from_value::<RunOptions>(written).unwrap(), RunOptions::default());
     }
 }

@@ -192,7 +192,8 @@ impl Schema {
 
 impl Table {
     /// The last part of a path `schema.table.column` or `table.column`, if the rest of it names this table.
-    fn named_by<'a>(&self, path: &'a str) -> Option<&'a str> {
+    #[must_use]
+    pub fn named_by<'a>(&self, path: &'a str) -> Option<&'a str> {
         let (table, column) = path.rsplit_once('.')?;
         let (schema, name) = match table.rsplit_once('.') {
             Some((schema, name)) => (Some(schema), name),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::Cell;
 use super::schema::ColumnType;
 
 /// One cell.
@@ -45,27 +46,10 @@ pub enum Value {
 }
 
 impl Value {
-    /// About how many bytes the cell takes on the wire; used for byte caps.
+    /// How many bytes the cell takes on the wire; used for byte caps.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        const FRAME: usize = 4;
-        FRAME
-            + match self {
-                Self::Null | Self::Bool(_) => 2,
-                Self::Int64(_) | Self::Uint64(_) | Self::Double(_) => 10,
-                Self::Bytes(bytes) => bytes.len(),
-                Self::Array(items) => items.iter().map(Value::size_bytes).sum(),
-                Self::Decimal(text)
-                | Self::String(text)
-                | Self::Date(text)
-                | Self::Time(text)
-                | Self::Timestamp(text)
-                | Self::TimestampTz(text)
-                | Self::Interval(text)
-                | Self::Uuid(text)
-                | Self::Json(text)
-                | Self::Other(text) => text.len(),
-            }
+        Cell::from(self).size_bytes()
     }
 }
 

@@ -58,7 +58,7 @@ impl Library {
                 let Description { connection, schema, read_time: _ } = self.directory.describe(who, *id, false).await?;
                 let excluded = &connection.excluded_columns;
                 let schema = if excluded.is_empty() { schema } else { Arc::new(schema.without(excluded)) };
-                let key = (*id, connection.etag, schema.fingerprint.clone());
+                let key = (*id, connection.etag.clone(), schema.fingerprint.clone());
                 let read = async { self.directory.values(who, *id, &schema).await.map(Arc::new) };
                 let shared = self.values.try_get_with(key, read).await;
                 let values = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))?;

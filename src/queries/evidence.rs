@@ -66,7 +66,7 @@ fn matches(value: &str, comparison: &Comparison) -> bool {
 }
 
 /// The table that a statement means; PostgreSQL looks for a name without a namespace in `public`.
-fn find<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
+pub(super) fn find<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
     let searched = (schema.dialect == DatabaseKind::Postgresql && table.schema.is_none()).then_some("public");
     let found = searched.and_then(|namespace| schema.table(Some(namespace), &table.name));
     found.or_else(|| schema.table(table.schema.as_deref(), &table.name))

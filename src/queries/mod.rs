@@ -10,6 +10,6 @@ mod writes;
 
 pub use service::{Databases, Service};
 pub use types::{
-    Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,
+    Intent, Options, Plan, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,
     Validation,
 };

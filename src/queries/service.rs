@@ -10,25 +10,28 @@ use moka::future::Cache;
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
 use super::{evidence, writes};
 use crate::connections::{self, Directory};
-use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
+use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict, UnknownName};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
 use crate::domain::{
-    AccessMode, Connection, ConnectionId, Facts, Failure, Principal, Reason, Schema, Source, SqlError, Value,
-    ValueIndex,
+    AccessMode, Connection, ConnectionId, ConnectionLimits, Facts, Failure, Principal, Reason, Schema, Source,
+    SqlError, Value, ValueIndex,
 };
 use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
-use crate::sql::{Database, Error, GuardedSql, Limits, ResultSet, Written, analyse};
+use crate::sql::{Database, Error, GuardedSql, Limits, Plan, ResultSet, Written, analyse};
 use crate::store::Store;
 
 /// Memory for statements that passed the guard, and about how much of it a byte of text takes with its tree of facts.
 const PASSED_BYTES: u64 = 4 << 20;
 const BYTES_PER_PASSED_BYTE: usize = 20;
 
+/// What is said of checks that were not made.
+const EARLIER: &str = "an earlier check failed";
+
 /// Where target databases come from; `connections` is the real one.
 #[async_trait]
 pub trait Databases: Send + Sync {
     /// The connection of the caller's tenant and its database.
-    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure>;
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure>;
     /// The schema of that database, perhaps remembered.
     async fn schema(&self, who: &Principal, id: ConnectionId) -> Result<Arc<Schema>, Failure>;
     /// The schema may be another now; what is remembered of it is not to be believed.
@@ -37,7 +40,7 @@ pub trait Databases: Send + Sync {
 
 #[async_trait]
 impl Databases for Directory {
-    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Connection, Database), Failure> {
+    async fn database(&self, who: &Principal, id: ConnectionId) -> Result<(Arc<Connection>, Database), Failure> {
         Self::database(self, who, id).await
     }
 
@@ -108,7 +111,7 @@ impl Service {
         let prepared = self.prepare(who, connection, statement, &Intent::Read).await?;
         let limits = self.stream_limits(&prepared.connection, limits);
         let rows = prepared.database.stream(prepared.sql.clone(), prepared.parameters.clone(), limits).await;
-        let mut rows = rows.map_err(|error| failure(error, &prepared.connection))?;
+        let mut rows = rows.map_err(|error| failure(of_read(error), &prepared.connection))?;
         let columns = std::mem::take(&mut rows.columns);
         let database = prepared.connection.kind;
         // Batches, then the summary or the failure, then the end.
@@ -122,14 +125,15 @@ impl Service {
                     record("query.streamed", &prepared, end.row_count, end.truncated.is_some(), end.execution_time);
                     Ok(StreamItem::Summary(end))
                 }
-                Err(error) => Err(failure(error, &prepared.connection)),
+                Err(error) => Err(failure(of_read(error), &prepared.connection)),
             };
             Some((item, None))
         });
         Ok(QueryStream { database, columns, items: Box::pin(items) })
     }
 
-    /// What guard and planner think of a statement. Nothing runs; a refusal is an answer.
+    /// What guard and planner think of a statement. Nothing runs; a refusal of the statement is an answer, one of its
+    /// parameters is not.
     pub async fn validate(
         &self,
         who: &Principal,
@@ -139,13 +143,18 @@ impl Service {
     ) -> Result<Validation, Failure> {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, connection).await?;
-        admit(&connection, &intent)?;
+        let sql = match self.admit(&connection, &statement.sql, &intent).await {
+            Ok(sql) => sql,
+            Err(refusal) => return Ok(refused_by_guard(refusal)),
+        };
         let schema = self.databases.schema(who, connection.id).await?;
-        let checked = self.check(&statement.sql, policy(&connection, &intent)).await;
-        let tables = checked.as_ref().map_or_else(|_| Vec::new(), |sql| table_names(sql, &schema));
-        let target = Some((&connection, &database));
-        let evidence = gather(checked, statement, target, &schema, &ValueIndex::default()).await?;
-        Ok(validation(&evidence, tables))
+        let planned = match database.explain(&sql, &statement.parameters).await {
+            Ok(plan) => Ok(plan),
+            Err(error) if is_of_statement(&error) => Err(failure(error, &connection)),
+            Err(error) => return Err(failure(error, &connection)),
+        };
+        let unknown = evidence::unknown_names(analyse::analyse(&sql), &schema);
+        Ok(validation(planned, &unknown, table_names(&sql, &schema)))
     }
 
     /// Everything a validator judges: the guard's word, unknown names, the planner's word, texts that are not in the data.
@@ -179,10 +188,17 @@ impl Service {
     ) -> Result<Prepared, Failure> {
         self.check_parameters(&statement.parameters)?;
         let (connection, database) = self.databases.database(who, id).await?;
-        admit(&connection, intent)?;
-        let sql = self.check(&statement.sql, policy(&connection, intent)).await;
-        let sql = sql.map_err(|refusal| hint_at_writing(refusal.into(), &connection, intent))?;
+        let sql = self.admit(&connection, &statement.sql, intent).await?;
         Ok(Prepared { connection, database, sql, parameters: statement.parameters })
+    }
+
+    /// The statement if connection, intent and guard admit it.
+    async fn admit(&self, connection: &Connection, text: &str, intent: &Intent) -> Result<GuardedSql, Failure> {
+        if *intent != Intent::Read && connection.access_mode == AccessMode::ReadOnly {
+            return Err(only_reads());
+        }
+        let sql = self.check(text, policy(connection, intent)).await;
+        sql.map_err(|refusal| hint_at_writing(refusal.into(), connection, intent))
     }
 
     /// The guard's verdict. It depends on nothing but the policy and the text, so the same text is checked once.
@@ -209,28 +225,25 @@ impl Service {
 
     fn unary_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
         let Options { default_rows, max_rows, max_bytes, .. } = self.options;
-        self.limits(connection, requested, default_rows, max_rows, max_bytes)
+        self.limits(connection.limits, requested, default_rows, max_rows, max_bytes)
     }
 
     fn stream_limits(&self, connection: &Connection, requested: RequestedLimits) -> Limits {
         let Options { stream_max_rows, stream_max_bytes, .. } = self.options;
         // The connection's row and byte limits are for unary results.
-        let mut connection = connection.clone();
-        connection.limits.max_rows = None;
-        connection.limits.max_bytes = None;
-        self.limits(&connection, requested, stream_max_rows, stream_max_rows, stream_max_bytes)
+        let own = ConnectionLimits { max_rows: None, max_bytes: None, ..connection.limits };
+        self.limits(own, requested, stream_max_rows, stream_max_rows, stream_max_bytes)
     }
 
     /// The least of what was asked for (or the default), what the connection allows and what the server allows.
     fn limits(
         &self,
-        connection: &Connection,
+        own: ConnectionLimits,
         requested: RequestedLimits,
         default_rows: u32,
         most_rows: u32,
         most_bytes: u32,
     ) -> Limits {
-        let own = connection.limits;
         let timeout = requested.timeout.unwrap_or(self.options.default_timeout);
         let most = self.options.max_timeout;
         Limits {
@@ -248,7 +261,7 @@ impl Service {
 
 /// A statement that passed the guard, and where it goes.
 struct Prepared {
-    connection: Connection,
+    connection: Arc<Connection>,
     database: Database,
     sql: GuardedSql,
     parameters: Vec<Value>,
@@ -257,14 +270,15 @@ struct Prepared {
 impl Prepared {
     async fn read(&self, limits: Limits) -> Result<QueryResult, Failure> {
         let result = self.database.execute(&self.sql, &self.parameters, limits).await;
-        let result = result.map_err(|error| failure(error, &self.connection))?;
+        let result = result.map_err(|error| failure(of_read(error), &self.connection))?;
         record("query.executed", self, result.rows.len() as u64, result.truncated.is_some(), result.execution_time);
         Ok(whole(result, None))
     }
 
     async fn write(&self, limits: Limits) -> Result<QueryResult, Failure> {
         let written = self.database.write(&self.sql, &self.parameters, limits).await;
-        let Written { affected_rows, returned } = written.map_err(|error| failure(error, &self.connection))?;
+        let written = written.map_err(|error| writes::told(failure(error, &self.connection), self.connection.kind));
+        let Written { affected_rows, returned } = written?;
         record("query.written", self, affected_rows, returned.truncated.is_some(), returned.execution_time);
         Ok(whole(returned, Some(affected_rows)))
     }
@@ -293,13 +307,16 @@ fn policy(connection: &Connection, intent: &Intent) -> Policy {
 }
 
 /// Nobody may mean to write on a connection that only reads, whatever the statement does.
-fn admit(connection: &Connection, intent: &Intent) -> Result<(), Failure> {
-    if *intent == Intent::Read || connection.access_mode != AccessMode::ReadOnly {
-        return Ok(());
-    }
+fn only_reads() -> Failure {
+    let error = SqlError {
+        message: "the connection only reads".to_owned(),
+        hint: "leave `allow_write` away, or change the connection's access_mode to READ_WRITE".to_owned(),
+        ..SqlError::default()
+    };
     let message =
         "The connection only reads: leave `allow_write` away, or change the connection's access_mode to READ_WRITE.";
-    Err(Failure::new(Reason::SqlNotAllowed, message).with("rule", "connection_reads_only").with("position", 0))
+    let failure = Failure::new(Reason::SqlNotAllowed, message).with("rule", "connection_reads_only");
+    failure.with("position", error.position).with_sql(error)
 }
 
 /// A write that was refused because the call did not say that it means to write gets told so.
@@ -318,6 +335,14 @@ fn hint_at_writing(mut failure: Failure, connection: &Connection, intent: &Inten
 /// The failure with the connection it happened on.
 fn failure(error: Error, connection: &Connection) -> Failure {
     connections::from_target(error, &connection.database).with("connection_id", connection.id)
+}
+
+/// A statement that reads can break no constraint of a table; what it breaks is that of a domain it makes a value of.
+fn of_read(error: Error) -> Error {
+    match error {
+        Error::Constraint(error) => Error::Statement(error),
+        error => error,
+    }
 }
 
 /// A line for every statement: of a write always, of a read at `debug`, for there are thousands a second.
@@ -369,7 +394,7 @@ async fn gather(
     evidence.unmatched_literals = evidence::unmatched_literals(analysis, schema, values);
     evidence.planner = match target {
         Some((connection, database)) => match database.explain(&sql, &statement.parameters).await {
-            Ok(plan) => PlannerVerdict::Accepted { plan },
+            Ok(plan) => PlannerVerdict::Accepted { plan: plan.text },
             Err(Error::Statement(error)) => PlannerVerdict::Refused(error),
             Err(error @ (Error::ParameterCount { .. } | Error::ParameterKind { .. })) => {
                 PlannerVerdict::Refused(SqlError { message: error.to_string(), ..SqlError::default() })
@@ -389,12 +414,12 @@ fn verdict(refusal: Refusal) -> GuardVerdict {
     }
 }
 
-/// The tables a statement reads, as `schema.table` where the schema has them, each once.
+/// The tables a statement reads or writes, as `schema.table` where the schema has them, each once.
 fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
     let mut names: Vec<String> = analyse::analyse(sql)
         .tables
         .iter()
-        .map(|used| match schema.table(used.schema.as_deref(), &used.name) {
+        .map(|used| match evidence::find(schema, used) {
             Some(table) => format!("{}.{}", table.schema, table.name),
             None => used.name.clone(),
         })
@@ -404,48 +429,53 @@ fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
     names
 }
 
-/// The evidence as checks; whether the statement is valid, guard and planner decide.
-fn validation(evidence: &Evidence, tables: Vec<String>) -> Validation {
-    let (parse, read_only, error) = match &evidence.guard {
-        GuardVerdict::Allowed => (Verdict::Passed, Verdict::Passed, None),
-        GuardVerdict::NotUnderstood(error) => (Verdict::Failed, Verdict::Skipped, Some(error)),
-        GuardVerdict::NotAllowed { error, .. } => (Verdict::Passed, Verdict::Failed, Some(error)),
+/// Whether an error of the planner says that the statement is wrong, so that running it would say the same.
+fn is_of_statement(error: &Error) -> bool {
+    matches!(error, Error::Statement(_) | Error::NotAllowed(_) | Error::ReadOnly(_) | Error::PrivilegeMissing(_))
+}
+
+/// The guard's refusal as checks; nothing else was looked at.
+fn refused_by_guard(refusal: Failure) -> Validation {
+    let said = refusal_in_words(&refusal);
+    let (parse, read_only) = match refusal.reason {
+        Reason::SqlNotUnderstood => ((Verdict::Failed, said), (Verdict::Skipped, EARLIER.to_owned())),
+        _ => ((Verdict::Passed, String::new()), (Verdict::Failed, said)),
     };
-    let unknown: Vec<&str> = evidence.unknown_names.iter().map(|name| name.name.as_str()).collect();
-    let (plan, planner, error) = match &evidence.planner {
-        PlannerVerdict::Accepted { plan } => (plan.clone(), (Verdict::Passed, String::new()), error),
-        PlannerVerdict::Refused(refusal) => (String::new(), (Verdict::Failed, refusal.message.clone()), Some(refusal)),
-        PlannerVerdict::Skipped(reason) => (String::new(), (Verdict::Skipped, reason.clone()), error),
+    let skipped = || (Verdict::Skipped, EARLIER.to_owned());
+    let checks = checks([parse, read_only, skipped(), skipped()]);
+    Validation { checks, refusal: Some(refusal), tables: Vec::new(), plan: Plan::default() }
+}
+
+/// The planner's word and names that the schema does not have, as checks; whether the statement is valid, the planner
+/// decides.
+fn validation(asked: Result<Plan, Failure>, unknown: &[UnknownName], tables: Vec<String>) -> Validation {
+    let passed = || (Verdict::Passed, String::new());
+    let missing = || {
+        let names: Vec<&str> = unknown.iter().map(|name| name.name.as_str()).collect();
+        format!("not in the schema: {}", names.join(", "))
     };
-    let said = |verdict: Verdict| match (verdict, error) {
-        (Verdict::Failed, Some(error)) => error.message.clone(),
-        _ => String::new(),
-    };
-    let names = match (&evidence.guard, unknown.as_slice(), planner.0) {
-        (GuardVerdict::Allowed, [], _) => (Verdict::Passed, String::new()),
+    let (names, planner) = match &asked {
+        Ok(_) if unknown.is_empty() => (passed(), passed()),
         // The database knows its own names best.
-        (GuardVerdict::Allowed, names, Verdict::Passed) => {
-            (Verdict::Warning, format!("not in the schema: {}", names.join(", ")))
-        }
-        (GuardVerdict::Allowed, names, _) => (Verdict::Failed, format!("not in the schema: {}", names.join(", "))),
-        _ => (Verdict::Skipped, "an earlier check failed".to_owned()),
+        Ok(_) => ((Verdict::Warning, missing()), passed()),
+        Err(refusal) if unknown.is_empty() => (passed(), (Verdict::Failed, refusal_in_words(refusal))),
+        // The planner's refusal is the schema check's then: it says of the same name where it stands.
+        Err(_) => ((Verdict::Failed, missing()), (Verdict::Skipped, EARLIER.to_owned())),
     };
-    // The planner's refusal is the schema check's then: it says of the same name where it stands.
-    let planner = match names.0 {
-        Verdict::Failed => (Verdict::Skipped, "an earlier check failed".to_owned()),
-        _ => planner,
+    let checks = checks([passed(), passed(), names, planner]);
+    let (plan, refusal) = match asked {
+        Ok(plan) => (plan, None),
+        Err(refusal) => (Plan::default(), Some(refusal)),
     };
-    let check = |kind, verdict, detail| Check { kind, verdict, detail };
-    Validation {
-        is_valid: error.is_none(),
-        checks: vec![
-            check(CheckKind::Parse, parse, said(parse)),
-            check(CheckKind::ReadOnly, read_only, said(read_only)),
-            check(CheckKind::Schema, names.0, names.1),
-            check(CheckKind::Planner, planner.0, planner.1),
-        ],
-        sql_error: error.cloned(),
-        tables,
-        plan,
-    }
+    Validation { checks, refusal, tables, plan }
+}
+
+fn refusal_in_words(refusal: &Failure) -> String {
+    refusal.sql.as_ref().map_or_else(|| refusal.message.clone(), |error| error.message.clone())
+}
+
+/// Verdicts on parse, read-only, schema and planner.
+fn checks(verdicts: [(Verdict, String); 4]) -> Vec<Check> {
+    let kinds = [CheckKind::Parse, CheckKind::ReadOnly, CheckKind::Schema, CheckKind::Planner];
+    kinds.into_iter().zip(verdicts).map(|(kind, (verdict, detail))| Check { kind, verdict, detail }).collect()
 }

@@ -7,8 +7,8 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::outputs::Check;
-use crate::domain::{DatabaseKind, Failure, RequestKey, ResultColumn, Row, SqlError, Value};
-pub use crate::sql::{Summary as StreamSummary, Truncation};
+use crate::domain::{Batch, DatabaseKind, Failure, RequestKey, ResultColumn, Row, Value};
+pub use crate::sql::{Plan, Summary as StreamSummary, Truncation};
 
 /// One statement and the values of its placeholders.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +120,7 @@ impl std::fmt::Debug for QueryStream {
 #[derive(Debug, Clone, PartialEq)]
 pub enum StreamItem {
     /// Some rows.
-    Rows(Vec<Row>),
+    Rows(Batch),
     /// How it ended; always last.
     Summary(StreamSummary),
 }
@@ -128,14 +128,12 @@ pub enum StreamItem {
 /// What guard and planner think of a statement. Nothing ran.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Validation {
-    /// Whether it would run.
-    pub is_valid: bool,
     /// Parse, read-only, schema and planner, each with its verdict.
     pub checks: Vec<Check>,
-    /// Why it is refused: the first failed check's error.
-    pub sql_error: Option<SqlError>,
-    /// Tables it reads, as `schema.table`.
+    /// What running it would fail with; `None` when it would run.
+    pub refusal: Option<Failure>,
+    /// Tables it reads or writes, as `schema.table`; empty when the guard refuses it.
     pub tables: Vec<String>,
-    /// The planner's plan as text; empty when there is none.
-    pub plan: String,
+    /// What the planner says; empty when it was not asked or refuses the statement.
+    pub plan: Plan,
 }

@@ -1,4 +1,4 @@
-//! What a guarded statement reads, as plain data: tables, columns, and texts that columns are compared with.
+//! What a guarded statement reads and writes, as plain data: tables, columns, and texts that columns are compared with.
 //!
 //! It is found without a schema, so a name that may be several things says so: [`ColumnUse::scopes`] lists every table that
 //! may own the column, nearest first, and [`ColumnUse::may_be_other`] that it may be something else altogether.
@@ -11,15 +11,22 @@ use sqlparser::ast::Statement;
 use super::GuardedSql;
 use crate::domain::DatabaseKind;
 
-/// What a statement reads.
+/// What a statement reads and writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Analysis {
-    /// Every mention of a table or view, in no order; CTEs are resolved away.
+    /// Every mention of a table or view, read or written, in no order; CTEs are resolved away, and what the statement
+    /// creates is not there yet.
     pub tables: Vec<TableUse>,
     /// Every mention of a column.
     pub columns: Vec<ColumnUse>,
-    /// Every name behind a dot, as written: in PostgreSQL it may be a column or a function.
-    pub attributes: Vec<String>,
+    /// Every name behind a dot: in PostgreSQL it may be a column or a function.
+    pub attributes: Vec<NameUse>,
+    /// Every function that is called without its schema.
+    pub calls: Vec<NameUse>,
+    /// Every operator of PostgreSQL, as its server parts them.
+    pub operators: Vec<NameUse>,
+    /// Every word, for PostgreSQL: among them are all types that it names.
+    pub words: Vec<NameUse>,
     /// Columns compared with literal texts.
     pub comparisons: Vec<Comparison>,
     /// Columns of the result; `None` when a `*` hides how many.
@@ -33,6 +40,17 @@ pub struct TableUse {
     pub schema: Option<String>,
     /// Its name as written.
     pub name: String,
+    /// Character in the statement, from 1; 0 when unknown.
+    pub position: u32,
+}
+
+/// A mention of a name that means what the database's catalog says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameUse {
+    /// The name as the database reads it: in PostgreSQL without capitals, unless it is quoted.
+    pub name: String,
+    /// Whether it stands behind the name of a table, and not behind anything that the statement computes.
+    pub of_table: bool,
     /// Character in the statement, from 1; 0 when unknown.
     pub position: u32,
 }
@@ -65,7 +83,7 @@ pub struct Comparison {
     pub ignores_case: bool,
 }
 
-/// What a guarded statement reads.
+/// What a guarded statement reads and writes.
 #[must_use]
 pub fn analyse(sql: &GuardedSql) -> &Analysis {
     sql.analysis()

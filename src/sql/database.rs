@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::server::ServerTarget;
 use super::sqlite::SampleBounds;
-use super::{Error, GuardedSql, Limits, ResultSet, RowStream, Written, mysql, postgres, sqlite};
+use super::{Error, GuardedSql, Limits, Plan, ResultSet, RowStream, Written, mysql, postgres, routines, sqlite};
 use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 
 /// Where a database is.
@@ -111,7 +111,7 @@ impl Database {
         let backend: Arc<dyn Backend> = match target {
             Target::Sqlite { path } => Arc::new(sqlite::Pool::new(&path, options)),
             Target::Postgresql(server) => Arc::new(postgres::Postgres::new(&server, options)),
-            Target::Mysql(server) => Arc::new(mysql::Mysql::new(server, options)),
+            Target::Mysql(server) => Arc::new(mysql::Mysql::new(&server, options)),
         };
         Self { backend }
     }
@@ -137,10 +137,15 @@ impl Database {
         self.backend.values(schema.clone(), bounds).await
     }
 
-    /// The planner's plan as text; empty for statements that have none. An error is the database's refusal of the
-    /// statement or of its parameters. Nothing runs.
-    pub async fn explain(&self, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
-        self.backend.explain(sql.clone(), parameters.to_vec()).await
+    /// The planner's plan. An error is the database's refusal of the statement or of its parameters. Nothing runs.
+    pub async fn explain(&self, sql: &GuardedSql, parameters: &[Value]) -> Result<Plan, Error> {
+        let text = self.backend.explain(sql.clone(), parameters.to_vec()).await?;
+        Ok(Plan::read(self.kind(), text))
+    }
+
+    /// Those of these functions, named `name` or `schema.name`, that the database does not have or its user may not see.
+    pub async fn missing_functions(&self, names: &[String]) -> Result<Vec<String>, Error> {
+        routines::missing(self, names).await
     }
 
     /// Runs a statement that reads and holds its result, never more than the limits.

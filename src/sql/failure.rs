@@ -154,6 +154,7 @@ fn name(how: Unreachable) -> &'static str {
 
 fn sentence(what: &str, error: &SqlError) -> String {
     let place = if error.position > 0 { format!(" at character {}", error.position) } else { String::new() };
-    let hint = if error.hint.is_empty() { String::new() } else { format!(" Hint: {}.", error.hint) };
+    let hint =
+        if error.hint.is_empty() { String::new() } else { format!(" Hint: {}.", error.hint.trim_end_matches('.')) };
     format!("{what}{place}: {}.{hint}", error.message.trim_end_matches('.'))
 }

@@ -8,18 +8,24 @@
 pub mod analyse;
 mod catalog;
 mod database;
+mod digits;
 mod error;
 mod failure;
 pub mod guard;
 mod mysql;
+mod output;
+mod permits;
+mod plan;
 mod postgres;
 mod result;
+mod routines;
 pub mod server;
 pub mod sqlite;
 
 pub use database::{Database, Options, ServerInfo, Target};
 pub use error::{Error, Unreachable};
 pub use guard::GuardedSql;
+pub use plan::Plan;
 pub use result::{Limits, ResultSet, RowStream, Summary, Truncation, Written};
 pub use server::{HostList, HostPolicy, ServerTarget};
 pub use sqlite::SampleBounds;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Error;
-use crate::domain::{ResultColumn, Row, Value};
+use crate::domain::{Batch, Cell, ResultColumn, Row};
 
 /// Bytes of rows that a batch of a stream aims at.
 pub(super) const BATCH_BYTES: u64 = 256 << 10;
@@ -19,7 +19,7 @@ pub(super) const WAITING_BATCHES: usize = 2;
 pub struct Limits {
     /// Most rows.
     pub max_rows: u64,
-    /// Most bytes of all rows together, as [`crate::domain::Value::size_bytes`] counts them.
+    /// Most bytes of all rows together, as they take on the wire.
     pub max_bytes: u64,
     /// Most bytes of one cell; a larger one is an error, since cutting at a row is impossible.
     pub max_cell_bytes: usize,
@@ -86,7 +86,7 @@ pub struct Summary {
 pub struct RowStream {
     /// Columns of every row.
     pub columns: Vec<ResultColumn>,
-    pub(super) batches: mpsc::Receiver<Vec<Row>>,
+    pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) outcome: oneshot::Receiver<Result<Summary, Error>>,
     /// Stops the statement when it is dropped; what it is, the database system knows.
     pub(super) stop: Box<dyn Any + Send + Sync>,
@@ -94,7 +94,7 @@ pub struct RowStream {
 
 impl RowStream {
     /// The next batch; `None` after the last one, when [`Self::finish`] says how it ended.
-    pub async fn next(&mut self) -> Option<Vec<Row>> {
+    pub async fn next(&mut self) -> Option<Batch> {
         self.batches.recv().await
     }
 
@@ -143,23 +143,25 @@ impl Meter {
         Err(Error::ResultTooLarge { column: column(), size_bytes, limit_bytes })
     }
 
-    /// Counts the row and gives its size; `None` when it does not fit any more. A first row that does not fit is an
-    /// error, since cutting at a row is impossible.
-    pub fn row(&mut self, row: &Row, column: impl FnOnce(usize) -> String) -> Result<Option<u64>, Error> {
-        let size_bytes = row.iter().map(Value::size_bytes).sum::<usize>();
-        if self.size_bytes + size_bytes as u64 > self.limits.max_bytes {
-            if self.row_count > 0 {
-                self.truncated = Some(Truncation::Bytes);
-                return Ok(None);
-            }
-            let sizes = row.iter().map(Value::size_bytes).enumerate();
-            let (largest, _) = sizes.max_by_key(|(_, size)| *size).unwrap_or_default();
-            let limit_bytes = usize::try_from(self.limits.max_bytes).unwrap_or(usize::MAX);
-            return Err(Error::ResultTooLarge { column: column(largest), size_bytes, limit_bytes });
+    /// Ends the open row of the batch and counts it; drops it and gives `false` when it does not fit any more. A first
+    /// row that does not fit is an error, since cutting at a row is impossible.
+    pub fn row(&mut self, batch: &mut Batch, column: impl FnOnce(usize) -> String) -> Result<bool, Error> {
+        let size_bytes = batch.open_row_bytes();
+        if self.size_bytes + size_bytes as u64 <= self.limits.max_bytes {
+            self.row_count += 1;
+            self.size_bytes += size_bytes as u64;
+            batch.end_row();
+            return Ok(true);
         }
-        self.row_count += 1;
-        self.size_bytes += size_bytes as u64;
-        Ok(Some(size_bytes as u64))
+        let sizes = batch.open_row().map(Cell::size_bytes).enumerate();
+        let (largest, _) = sizes.max_by_key(|(_, size)| *size).unwrap_or_default();
+        batch.drop_row();
+        if self.row_count > 0 {
+            self.truncated = Some(Truncation::Bytes);
+            return Ok(false);
+        }
+        let limit_bytes = usize::try_from(self.limits.max_bytes).unwrap_or(usize::MAX);
+        Err(Error::ResultTooLarge { column: column(largest), size_bytes, limit_bytes })
     }
 
     pub fn summary(&self, execution_time: Duration) -> Summary {

@@ -48,6 +48,16 @@ pub trait Store: Send + Sync {
     /// goes with the claim; without a claim nothing is kept.
     async fn keep_answer(&self, tenant: &TenantId, rpc: &str, request_id: &str, answer: &str) -> Result<(), Error>;
 
+    /// Forgets a claim, and its answer, if it still is the one that was stored with this `id`: the next who claims the
+    /// request is the first again.
+    async fn release_request(
+        &self,
+        tenant: &TenantId,
+        rpc: &str,
+        request_id: &str,
+        id: uuid::Uuid,
+    ) -> Result<(), Error>;
+
     /// What [`Store::keep_answer`] kept.
     async fn answer(&self, tenant: &TenantId, rpc: &str, request_id: &str) -> Result<Option<String>, Error>;
 

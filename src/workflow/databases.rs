@@ -28,13 +28,15 @@ pub trait Databases: Send + Sync {
         proposal: &ComposerOutput,
     ) -> Result<ValidatorOutput, Failure>;
 
-    /// Runs one statement, read-only whatever the connection allows, up to the cap of executions.
+    /// Runs one statement, read-only whatever the connection allows, up to the cap of executions. `timeout` bounds it where
+    /// it is shorter than what server and connection allow.
     async fn execute(
         &self,
         who: &Principal,
         connection: ConnectionId,
         sql: &str,
         parameters: &[Value],
+        timeout: Option<Duration>,
     ) -> Result<Rows, Failure>;
 }
 

@@ -207,7 +207,9 @@ impl Dispatcher {
             workflow,
         };
         let facts = FactsCell::concerns(&self.plan, step).then(|| self.facts.clone());
-        let attempt = Attempt { agent, task, facts, timeout: self.limits.step_timeout };
+        let most = self.limits.step_timeout;
+        let timeout = self.question.options.limits.step_timeout.map_or(most, |asked| asked.min(most));
+        let attempt = Attempt { agent, task, facts, timeout };
         self.steps.spawn(attempt.run());
     }
 }

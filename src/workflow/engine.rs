@@ -16,8 +16,9 @@ use super::journal::{self, Backoff, Journal};
 use super::live::Live;
 use super::plan;
 use super::running::Running;
+use super::steps::{MAX_KEPT_BYTES, MAX_KEPT_ROWS};
 use crate::connections::Directory;
-use crate::domain::{Clock, EventKind, TenantId, Workflow};
+use crate::domain::{Clock, EventKind, RunLimits, TenantId, Workflow};
 use crate::knowledge::Library;
 use crate::queries;
 use crate::store::{Error, Lease, Store, Work};
@@ -34,6 +35,8 @@ pub struct Options {
     pub max_waiting: usize,
     /// Longest one attempt of one step may take.
     pub step_timeout: Duration,
+    /// Longest run of the SQL when the question names no time; connection and server may lower it.
+    pub statement_timeout: Duration,
     /// Longest `workflow_timeout` that a question may ask for.
     pub max_workflow_timeout: Duration,
     /// Most `max_retries` that a question may ask for.
@@ -48,9 +51,23 @@ impl Default for Options {
             max_running: 64,
             max_waiting: 1_024,
             step_timeout: Duration::from_mins(1),
+            statement_timeout: Duration::from_secs(30),
             max_workflow_timeout: Duration::from_hours(1),
             max_retries: 10,
             max_model_calls: 5,
+        }
+    }
+}
+
+impl Options {
+    /// The bounds that a question's run gets: what it asks for, but never more than there is, defaults filled in.
+    pub(super) fn lowered(&self, asked: RunLimits) -> RunLimits {
+        let least = |asked: Option<u32>, most: u32| Some(asked.map_or(most, |asked| asked.min(most)));
+        RunLimits {
+            step_timeout: Some(asked.step_timeout.map_or(self.step_timeout, |asked| asked.min(self.step_timeout))),
+            statement_timeout: asked.statement_timeout.or(Some(self.statement_timeout)),
+            max_rows: least(asked.max_rows, MAX_KEPT_ROWS),
+            max_bytes: least(asked.max_bytes, MAX_KEPT_BYTES),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::plan::Plan;
 use super::{Cursor, admission, journal, watch};
 use crate::domain::{
     Connection, ConnectionId, Event, EventKind, Failure, Page, PageRequest, PinnedConnection, Principal, Question,
-    Reason, RequestKey, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
+    Reason, RequestKey, RunOptions, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
 };
 use crate::queries::Statement;
 use crate::store::{Claim, Error, Lease, ListFilter};
@@ -72,6 +72,8 @@ impl Handle {
             }
             Source::InlineSchema(_) => None,
         };
+        let limits = shared.options.lowered(question.options.limits);
+        let question = Question { options: RunOptions { limits, ..question.options }, ..question };
         let started = WorkflowStarted {
             question,
             principal: who.clone(),

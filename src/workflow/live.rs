@@ -1,6 +1,7 @@
 //! The databases of a running server: connections, knowledge and queries behind the one seam.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -46,9 +47,11 @@ impl Databases for Live {
         connection: ConnectionId,
         sql: &str,
         parameters: &[Value],
+        timeout: Option<Duration>,
     ) -> Result<Rows, Failure> {
         let statement = Statement { sql: sql.to_owned(), parameters: parameters.to_vec() };
-        let result = self.queries.execute(who, connection, statement, RequestedLimits::default(), Intent::Read).await?;
+        let limits = RequestedLimits { timeout, ..RequestedLimits::default() };
+        let result = self.queries.execute(who, connection, statement, limits, Intent::Read).await?;
         // A workflow never writes.
         let QueryResult { columns, rows, row_count, truncated, execution_time, affected_rows: _ } = result;
         Ok(Rows { columns, rows, row_count, capped: truncated.is_some(), execution_time })

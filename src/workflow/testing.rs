@@ -159,7 +159,14 @@ impl Databases for ScriptedDatabases {
         Ok(next.unwrap_or_else(|| ValidatorOutput { is_valid: true, ..ValidatorOutput::default() }))
     }
 
-    async fn execute(&self, _: &Principal, _: ConnectionId, _: &str, _: &[Value]) -> Result<Rows, Failure> {
+    async fn execute(
+        &self,
+        _: &Principal,
+        _: ConnectionId,
+        _: &str,
+        _: &[Value],
+        _: Option<Duration>,
+    ) -> Result<Rows, Failure> {
         self.0.enter(EXECUTION).await?;
         if let Some(refusal) = self.0.refusals.lock().unwrap().pop_front() {
             return Err(refusal);
@@ -454,6 +461,10 @@ impl Store for MemoryStore {
     }
 
     async fn keep_answer(&self, _: &TenantId, _: &str, _: &str, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn release_request(&self, _: &TenantId, _: &str, _: &str, _: uuid::Uuid) -> Result<(), Error> {
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use prost_reflect::{Kind, Value};
 use pulse::pb::v1::start_workflow_request::Source;
 use pulse::pb::v1::{
-    ConnectionSpec, CreateConnectionRequest, DatabaseKind, ExecuteQueryRequest, InlineSchema, StartWorkflowRequest,
+    ConnectionLimits, ConnectionSpec, CreateConnectionRequest, DatabaseKind, ExecuteQueryRequest, InlineSchema,
+    StartWorkflowRequest, TestConnectionRequest, UpdateConnectionRequest,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -164,6 +165,46 @@ async fn all_bad_fields_are_named_at_once() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FIELD_INVALID"));
     assert_eq!(bad_fields(&status), ["connection.database", "connection.name", "connection.port"]);
 
+    // Some of these show when a field is read, some only when the fields are held against each other.
+    let bad = || ConnectionSpec {
+        port: 70_000,
+        kind: DatabaseKind::Postgresql.into(),
+        host: "a b".to_owned(),
+        limits: Some(ConnectionLimits { max_rows: -1, ..ConnectionLimits::default() }),
+        allowed_functions: vec!["f()".to_owned()],
+        excluded_columns: vec!["email".to_owned()],
+        ..ConnectionSpec::default()
+    };
+    let all = [
+        "connection.allowed_functions",
+        "connection.excluded_columns",
+        "connection.host",
+        "connection.limits.max_rows",
+        "connection.port",
+        "connection.username",
+    ];
+    assert_eq!(bad_fields(&server.create(bad()).await.unwrap_err()), all);
+    let test = TestConnectionRequest { connection: Some(bad()), ..TestConnectionRequest::default() };
+    assert_eq!(bad_fields(&server.connections.test_connection(test).await.unwrap_err()), all);
+    let bad_url = ConnectionSpec { url: "postgres://a/b@c".to_owned(), port: 70_000, ..ConnectionSpec::default() };
+    assert_eq!(bad_fields(&server.create(bad_url).await.unwrap_err()), ["connection.port", "connection.url"]);
+    let id = server.database("saved", ONE_TABLE).await;
+    let changes = ConnectionSpec {
+        host: "db".to_owned(),
+        name: "n".repeat(101),
+        allowed_functions: vec!["f()".to_owned()],
+        ..ConnectionSpec::default()
+    };
+    let named = ["connection.allowed_functions", "connection.host", "connection.name"];
+    let update = UpdateConnectionRequest {
+        id: id.clone(),
+        connection: Some(changes.clone()),
+        ..UpdateConnectionRequest::default()
+    };
+    assert_eq!(bad_fields(&server.connections.update_connection(update).await.unwrap_err()), named);
+    let test = TestConnectionRequest { id, connection: Some(changes) };
+    assert_eq!(bad_fields(&server.connections.test_connection(test).await.unwrap_err()), named);
+
     let bad = ExecuteQueryRequest { max_rows: -1, max_bytes: -1, ..statement("x", "") };
     let status = server.queries.execute_query(bad).await.unwrap_err();
     assert_eq!(bad_fields(&status), ["connection_id", "max_bytes", "max_rows", "sql"]);
@@ -239,7 +280,6 @@ async fn a_sqlite_path_must_lead_to_a_database_in_the_folder() {
 
 #[tokio::test]
 async fn a_mask_names_fields_that_exist() {
-    use pulse::pb::v1::UpdateConnectionRequest;
     let (mut server, id) = with_table().await;
     let mut update = async |path: &str| {
         let update_mask = Some(prost_types::FieldMask { paths: vec![path.to_owned()] });

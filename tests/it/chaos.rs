@@ -48,9 +48,14 @@ impl Shaken for RedisServer {
     }
 
     async fn shake(&self, random: &mut Random) {
-        match random.below(2) {
+        match random.below(3) {
             0 => self.stop().await,
-            _ => self.kill().await,
+            1 => self.kill().await,
+            _ => {
+                self.freeze().await;
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                return self.thaw().await;
+            }
         }
         self.restart().await;
     }

@@ -78,6 +78,26 @@ const ABOUT_PEOPLE: &[(&str, &[&[&str]])] = &[
     ("How many people have born in 1990?", &[&["2"]]),
 ];
 
+/// What is so or not, and when something was done.
+const MEMBERS: &str = "
+CREATE TABLE members (id INTEGER PRIMARY KEY, name VARCHAR(40) NOT NULL, vip BOOLEAN NOT NULL, signed_up DATE,
+                      checked_out_at TIMESTAMP NULL);
+INSERT INTO members VALUES
+  (1, 'Ann', TRUE, '2025-01-01', '2025-12-31 23:59:59'), (2, 'Ben', FALSE, '2025-12-31', '2026-01-01 00:00:00'),
+  (3, 'Cid', TRUE, '2026-01-01', '2025-03-31 12:00:00'), (4, 'Dan', FALSE, NULL, NULL);";
+
+const ABOUT_MEMBERS: &[(&str, &[&[&str]])] = &[
+    ("How many VIP members are there?", &[&["2"]]),
+    ("Show the names of all VIP members.", &[&["Ann"], &["Cid"]]),
+    ("How many members are not VIP?", &[&["2"]]),
+    ("How many members signed up in 2025?", &[&["2"]]),
+    ("Show the names of members who signed up in December 2025.", &[&["Ben"]]),
+    ("How many VIP members signed up in 2025?", &[&["1"]]),
+    ("How many members checked out in 2025?", &[&["2"]]),
+    ("How many members checked out in March 2025?", &[&["1"]]),
+    ("How many members checked out after 2025?", &[&["1"]]),
+];
+
 /// More than any answer has.
 const MOST_ROWS: i32 = 100_000;
 
@@ -97,13 +117,13 @@ impl Three {
         Self { server, ids: [sqlite, postgres, mariadb] }
     }
 
-    async fn people() -> Self {
+    async fn with(tables: &str) -> Self {
         let mut server = Server::start().await;
-        let sqlite = server.database("people", PEOPLE).await;
-        let on_postgres = servers::postgres().await.fresh_database("people").await;
-        on_postgres.run_as(READ_WRITE, PEOPLE).await;
-        let on_mariadb = servers::mariadb().await.fresh_database("people").await;
-        on_mariadb.run_as(READ_WRITE, PEOPLE).await;
+        let sqlite = server.database("three", tables).await;
+        let on_postgres = servers::postgres().await.fresh_database("three").await;
+        on_postgres.run_as(READ_WRITE, tables).await;
+        let on_mariadb = servers::mariadb().await.fresh_database("three").await;
+        on_mariadb.run_as(READ_WRITE, tables).await;
         let postgres = save(&mut server, "postgres", on_postgres.url(READ_ONLY)).await;
         let mariadb = save(&mut server, "mariadb", on_mariadb.url(READ_ONLY)).await;
         Self { server, ids: [sqlite, postgres, mariadb] }
@@ -247,9 +267,18 @@ async fn chinook_answers_alike_everywhere() {
 
 #[tokio::test]
 async fn nulls_case_and_flags_mean_the_same_everywhere() {
-    let mut three = Three::people().await;
+    answers_are(PEOPLE, ABOUT_PEOPLE).await;
+}
+
+#[tokio::test]
+async fn what_is_so_and_when_it_was_done_restrict_everywhere() {
+    answers_are(MEMBERS, ABOUT_MEMBERS).await;
+}
+
+async fn answers_are(tables: &str, questions: &[(&str, &[&[&str]])]) {
+    let mut three = Three::with(tables).await;
     let mut wrong = Vec::new();
-    for (question, expected) in ABOUT_PEOPLE {
+    for (question, expected) in questions {
         let answers = three.ask(question).await;
         wrong.extend(differences(question, &answers));
         let [Some(answer), ..] = &answers else { panic!("`{question}` is not understood") };

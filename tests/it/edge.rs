@@ -4,6 +4,7 @@ use prost::Message;
 use prost_types::FileDescriptorProto;
 use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
 use pulse::pb::v1::start_workflow_request::Source;
+use pulse::pb::v1::stream_query_response::Part;
 use pulse::pb::v1::{
     Engine, GetConnectionRequest, ListConnectionsRequest, ListConnectionsResponse, StartWorkflowRequest,
     WatchWorkflowRequest,
@@ -17,7 +18,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
 
 use crate::support::calls::{assert_error, connection_id, question};
-use crate::support::databases::statement;
+use crate::support::databases::{statement, stream_of};
 use crate::support::http::{self, grpc_web, url};
 use crate::support::server::Server;
 
@@ -248,6 +249,32 @@ async fn a_deadline_ends_the_call() {
     }
     // The statement was stopped with its call: the next one is served.
     assert_eq!(server.execute(&id, "SELECT n FROM t").await.unwrap().row_count, 1);
+}
+
+#[tokio::test]
+async fn a_stop_lets_streams_end_or_says_that_it_leaves() {
+    let mut server = Server::start().await;
+    let id = server.database("t", "CREATE TABLE t (n);").await;
+    let count = |rows: u64, shown: &str| {
+        let numbers = format!("WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {rows})");
+        stream_of(&id, &format!("{numbers} SELECT n FROM c WHERE {shown}"))
+    };
+    // Both are under way when the server is asked to stop: one ends in time, one would not for minutes.
+    let mut short = server.queries.stream_query(count(300_000, "n > 0")).await.unwrap().into_inner();
+    let mut long = server.queries.stream_query(count(4_000_000_000, "n = 4000000000")).await.unwrap().into_inner();
+    for stream in [&mut short, &mut long] {
+        assert!(matches!(stream.message().await.unwrap().unwrap().part, Some(Part::Header(_))));
+    }
+    server.begin_stop();
+    let mut last = None;
+    while let Some(piece) = short.message().await.unwrap() {
+        last = piece.part;
+    }
+    assert!(matches!(last, Some(Part::Summary(summary)) if summary.row_count == 300_000));
+    let left = long.message().await.unwrap_err();
+    assert_error(&left, Code::Unavailable, "DRAINING", &[]);
+    assert!(left.get_details_retry_info().is_some(), "{left:?}");
+    server.stop().await;
 }
 
 #[tokio::test]

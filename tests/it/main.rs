@@ -31,6 +31,7 @@ mod servers;
 mod shop_questions;
 mod stopping;
 mod support;
+mod validate;
 mod watch;
 mod workflow;
 mod writes;

@@ -270,7 +270,7 @@ async fn every_type_comes_as_the_client_prints_it() {
     let mut stream =
         database.stream(guarded(&format!("SELECT {names} FROM t")), Vec::new(), Limits::default()).await.unwrap();
     assert_eq!(stream.columns, result.columns);
-    assert_eq!(stream.next().await.unwrap(), result.rows, "a stream gives the same values");
+    assert_eq!(stream.next().await.unwrap().to_rows(), result.rows, "a stream gives the same values");
     let zero = database.execute(&guarded("SELECT * FROM t WHERE 1 = 0"), &[], Limits::default()).await.unwrap();
     assert_eq!(zero.columns, result.columns, "a result without rows has the same columns");
     for (index, (declared, literal, _, database_type, kind, value)) in cases.iter().enumerate() {
@@ -365,10 +365,10 @@ async fn the_server_says_where_it_stumbles() {
             assert_eq!((error.sqlstate.as_str(), error.position), (sqlstate, position), "{}", error.message);
         }
     }
-    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = ?"), &[Value::Int64(1)]).await.unwrap();
+    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = ?"), &[Value::Int64(1)]).await.unwrap().text;
     let lines: Vec<&str> = plan.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("id  select_type") && lines[1].contains("SIMPLE"), "{plan}");
-    assert_eq!(database.explain(&guarded("SHOW TABLES"), &[]).await.unwrap(), "");
+    assert_eq!(database.explain(&guarded("SHOW TABLES"), &[]).await.unwrap().text, "");
     let shown = database.execute(&guarded("SHOW TABLES"), &[], Limits::default()).await.unwrap();
     assert_eq!(shown.rows, [[Value::String("t".into())]]);
     let described = database.execute(&guarded("DESCRIBE t"), &[], Limits::default()).await.unwrap();
@@ -413,7 +413,7 @@ async fn results_are_cut_and_say_why() {
     assert_eq!((result.rows.len(), result.truncated), (2, None));
 
     let mut stream = database.stream(many.clone(), Vec::new(), rows).await.unwrap();
-    assert_eq!(stream.next().await.unwrap().len(), 10);
+    assert_eq!(stream.next().await.unwrap().row_count(), 10);
     assert!(stream.next().await.is_none());
     assert_eq!(stream.finish().await.unwrap().truncated, Some(Truncation::Rows));
     // Nothing of all this runs on.
@@ -430,10 +430,10 @@ async fn streams_hand_over_batches_as_they_are_read() {
     let mut stream = database.stream(guarded(MANY), Vec::new(), limits).await.unwrap();
     let (mut rows, mut batches) = (0, 0);
     while let Some(batch) = stream.next().await {
-        let size: usize = batch.iter().flatten().map(Value::size_bytes).sum();
+        let size: usize = batch.to_rows().iter().flatten().map(Value::size_bytes).sum();
         assert!(size < 300 << 10, "{size}");
-        assert_eq!(batch[0][0], Value::Uint64(rows + 1));
-        rows += batch.len() as u64;
+        assert_eq!(batch.to_rows()[0][0], Value::Uint64(rows + 1));
+        rows += batch.row_count() as u64;
         batches += 1;
     }
     let summary = stream.finish().await.unwrap();
@@ -531,6 +531,34 @@ async fn a_session_for_reading_refuses_to_write() {
     let sql = guarded(&format!("SELECT id FROM {}.t", elsewhere.name));
     let refused = reader.execute(&sql, &[], Limits::default()).await.unwrap_err();
     assert!(matches!(refused, Error::PrivilegeMissing(_)), "{refused:?}");
+}
+
+/// What an allowed function does to its session, the next statement does not see.
+#[tokio::test]
+async fn a_function_does_not_change_the_session_for_others() {
+    let fresh = servers::mariadb().await.fresh_database("settings").await;
+    let function = "CREATE FUNCTION loosen() RETURNS INT READS SQL DATA \
+        BEGIN SET SESSION group_concat_max_len = 4; RETURN 1; END";
+    fresh.admin(&format!("DELIMITER $$\n{function}$$\nGRANT EXECUTE ON *.* TO pulse_ro$$\n")).await;
+    let database = opened(&fresh, one_connection());
+    let policy = Policy { allowed_functions: vec!["loosen".to_owned()], ..Policy::reads(DatabaseKind::Mysql) };
+    let loosen = guard::check("SELECT loosen()", &policy).unwrap();
+    let joined = guarded("SELECT group_concat(seq) FROM seq_1_to_5");
+    for _ in 0..3 {
+        database.execute(&loosen, &[], Limits::default()).await.unwrap();
+        let result = database.execute(&joined, &[], Limits::default()).await.unwrap();
+        assert_eq!(result.rows, [[Value::String("1,2,3,4,5".into())]]);
+    }
+}
+
+/// MariaDB's own bound ends a recursion early and only warns; MySQL's refuses it.
+#[tokio::test]
+async fn a_recursion_goes_as_deep_as_it_must() {
+    let fresh = servers::mariadb().await.fresh_database("recursion").await;
+    let database = opened(&fresh, one_connection());
+    let deep = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT max(i) FROM n";
+    let result = database.execute(&guarded(deep), &[], Limits::default()).await.unwrap();
+    assert_eq!(result.rows, [[Value::Int64(20_000)]]);
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use prost::bytes::Bytes;
 use pulse::pb::v1::start_workflow_request::Source as StartSource;
 use pulse::pb::v1::value::Kind;
 use pulse::pb::v1::{
-    Check, CheckKind, CheckVerdict, DataType, DeleteConnectionRequest, ExecuteQueryRequest, InlineSchema, InlineTable,
-    SqlErrorDetail, StartWorkflowRequest, StreamFormat, StreamQueryRequest, StreamSummary, TruncationReason,
-    ValidateQueryRequest, ValidateQueryResponse, Value, WorkflowStatus, stream_batch, stream_query_request::Source,
-    stream_query_response::Part,
+    Check, CheckKind, CheckVerdict, ConnectionSpec, DataType, DeleteConnectionRequest, ExecuteQueryRequest,
+    InlineSchema, InlineTable, SqlErrorDetail, StartWorkflowRequest, StreamFormat, StreamQueryRequest, StreamSummary,
+    TruncationReason, ValidateQueryRequest, ValidateQueryResponse, Value, WorkflowStatus, stream_batch,
+    stream_query_request::Source, stream_query_response::Part,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -17,6 +17,7 @@ use crate::support::databases::{cells, statement, stream_of, value};
 use crate::support::follow::{Follower, workflow};
 use crate::support::script;
 use crate::support::server::Server;
+use crate::support::servers::{self, READ_ONLY};
 
 const NUMBERS: &str = "
 CREATE TABLE numbers (n INTEGER PRIMARY KEY, text TEXT NOT NULL);
@@ -390,6 +391,32 @@ async fn validate_only_runs_nothing() {
     assert_eq!((answer.row_count, answer.rows.len(), answer.truncated), (0, 0, false));
     let request = ExecuteQueryRequest { validate_only: true, ..statement(&id, "SELECT nn FROM numbers") };
     assert_error(&server.queries.execute_query(request).await.unwrap_err(), Code::InvalidArgument, "SQL_FAILED", &[]);
+}
+
+#[tokio::test]
+async fn a_read_that_breaks_a_domain_writes_nothing() {
+    let database = servers::postgres().await.fresh_database("domain").await;
+    database.admin("CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TABLE t (name text, amount int);").await;
+    database.admin("INSERT INTO t VALUES ('a', -1);").await;
+    let mut server = Server::start().await;
+    let url = database.url(READ_ONLY);
+    let id = server.create(ConnectionSpec { url, ..ConnectionSpec::default() }).await.unwrap().id;
+    let broken = "SELECT amount::positive FROM t";
+    let streamed = async {
+        let mut pieces = server.queries.clone().stream_query(stream_of(&id, broken)).await?.into_inner();
+        while pieces.message().await?.is_some() {}
+        Ok::<_, Status>(())
+    };
+    let streamed = streamed.await.unwrap_err();
+    for refused in [server.execute(&id, broken).await.unwrap_err(), streamed] {
+        assert_error(&refused, Code::InvalidArgument, "SQL_FAILED", &[]);
+        assert!(refused.message().contains("domain positive") && !refused.message().contains("write"), "{refused:?}");
+        assert_eq!(sql_error(&refused).sqlstate, "23514");
+    }
+    // The server's hint is a sentence; ours around it ends once.
+    let refused = server.execute(&id, "SELECT t.nmae FROM t").await.unwrap_err();
+    assert!(refused.message().contains("Hint: ") && refused.message().ends_with('.'), "{refused:?}");
+    assert!(!refused.message().contains(".."), "{refused:?}");
 }
 
 #[tokio::test]

@@ -236,9 +236,8 @@ async fn each_way_to_fail_is_told_apart() {
             (spec(&forbidden, kind, READ_ONLY), Why::Privilege, (Code::FailedPrecondition, "TARGET_PRIVILEGE_MISSING")),
             (
                 ConnectionSpec { port: other_port.into(), ..good() },
-                // MySQL's servers speak first and PostgreSQL's clients do: here both wait for the other.
-                if kind == DatabaseKind::Mysql { Why::Timeout } else { Why::Protocol },
-                if kind == DatabaseKind::Mysql { unavailable } else { (Code::FailedPrecondition, "TARGET_PROTOCOL") },
+                Why::Protocol,
+                (Code::FailedPrecondition, "TARGET_PROTOCOL"),
             ),
             (
                 ConnectionSpec { host: "169.254.169.254".into(), ..good() },
@@ -255,6 +254,59 @@ async fn each_way_to_fail_is_told_apart() {
     }
     let list = server.connections.list_connections(ListConnectionsRequest::default()).await.unwrap().into_inner();
     assert_eq!(list.connections, []);
+}
+
+#[tokio::test]
+async fn a_url_of_the_other_kind_of_server_says_what_it_is_not() {
+    let mut server = Server::start().await;
+    let (postgres, mariadb) = (servers::postgres().await, servers::mariadb().await);
+    for mode in [TlsMode::Disable, TlsMode::Prefer, TlsMode::Require] {
+        let tls = Some(TlsSpec { mode: mode.into(), ..TlsSpec::default() });
+        for (url, is_not) in [
+            (format!("postgres://ann:secret@{HOST}:{}/shop", mariadb.port), "not a PostgreSQL server"),
+            (format!("mysql://ann:secret@{HOST}:{}/shop", postgres.port), "not a MySQL or MariaDB server"),
+        ] {
+            let spec = ConnectionSpec { url, tls: tls.clone(), ..ConnectionSpec::default() };
+            let told =
+                assert_fails(&mut server, spec, Why::Protocol, Code::FailedPrecondition, "TARGET_PROTOCOL").await;
+            assert!(told.contains(is_not) && told.contains("Check kind and port"), "{told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_the_database_does_not_have_are_warned_of() {
+    let mut server = Server::start().await;
+    let function = |kind| match kind {
+        DatabaseKind::Postgresql => "CREATE FUNCTION score(int) RETURNS int LANGUAGE sql AS 'SELECT $1';",
+        _ => "CREATE FUNCTION score(a int) RETURNS int DETERMINISTIC RETURN a;",
+    };
+    for (databases, kind) in both().await {
+        let database = databases.fresh_database("names").await;
+        database.admin(&format!("{ONE_TABLE} {}", function(kind))).await;
+        let schema = if kind == DatabaseKind::Postgresql { "public".to_owned() } else { database.name.clone() };
+        let listing = |functions: &[&str], columns: &[&str]| ConnectionSpec {
+            allowed_functions: functions.iter().map(ToString::to_string).collect(),
+            excluded_columns: columns.iter().map(ToString::to_string).collect(),
+            ..spec(&database, kind, servers::READ_WRITE)
+        };
+        let plain = test(&mut server, listing(&[], &[])).await.warnings.len();
+        let qualified = [format!("{schema}.Score"), format!("{schema}.t.n")];
+        let there = test(&mut server, listing(&["SCORE", &qualified[0]], &["t.N", &qualified[1]])).await;
+        assert!(there.ok && there.warnings.len() == plain, "{there:?}");
+        let absent = listing(&["score", "scroe", "elsewhere.score"], &["t.m", "t.n", "elsewhere.t.n"]);
+        let told = test(&mut server, absent.clone()).await;
+        assert!(told.ok && told.warnings.len() == plain + 2, "{told:?}");
+        let words = told.warnings.join("\n");
+        for (name, named) in
+            [("`scroe`", true), ("`elsewhere.score`", true), ("`score`", false), ("`t.m`", true), ("`t.n`", false)]
+        {
+            assert_eq!(words.contains(name), named, "{name}: {words}");
+        }
+        // They may come later: saving says the same and saves.
+        let created = server.connections.create_connection(creation(absent)).await.unwrap().into_inner();
+        assert_eq!(created.warnings, told.warnings);
+    }
 }
 
 #[tokio::test]

@@ -259,6 +259,54 @@ async fn options_of_later_say_that_they_are_not_there() {
 }
 
 #[tokio::test]
+async fn a_workflow_may_be_given_limits_of_its_own() {
+    let (mut server, demo) = demo().await;
+    let all = "List the names of all customers.";
+    let request = StartWorkflowRequest { max_rows: 3, ..question(&demo, all) };
+    let (id, events) = run(&mut server.workflows, request).await;
+    let Some(Event::Result(result)) = &events[events.len() - 2].event else { panic!("{events:?}") };
+    assert_eq!((result.rows.len(), result.truncated), (3, true));
+    let Some(Event::WorkflowStarted(started)) = &events[0].event else { panic!("{events:?}") };
+    let whole = workflow(&mut server.workflows, &id).await;
+    for options in [started.options.unwrap(), whole.options.unwrap()] {
+        let seconds = |span: Option<prost_types::Duration>| span.map(|span| span.seconds);
+        assert_eq!((options.max_rows, options.max_bytes), (3, 256 << 10), "defaults are filled in");
+        assert_eq!((seconds(options.step_timeout), seconds(options.statement_timeout)), (Some(60), Some(30)));
+    }
+    let request = StartWorkflowRequest { max_bytes: 20, ..question(&demo, all) };
+    let (_, events) = run(&mut server.workflows, request).await;
+    let Some(Event::Result(result)) = &events[events.len() - 2].event else { panic!("{events:?}") };
+    assert!(result.truncated && result.rows.len() < 3, "{result:?}");
+
+    let more = StartWorkflowRequest {
+        max_rows: 1_000_000,
+        max_bytes: i32::MAX,
+        step_timeout: Some(prost_types::Duration { seconds: 100_000, nanos: 0 }),
+        validate_only: true,
+        ..question(&demo, all)
+    };
+    let lowered = server.workflows.start_workflow(more).await.unwrap().into_inner().workflow.unwrap().options.unwrap();
+    assert_eq!((lowered.max_rows, lowered.max_bytes, lowered.step_timeout.unwrap().seconds), (200, 256 << 10, 60));
+}
+
+#[tokio::test]
+async fn a_step_and_the_sql_may_be_given_less_time() {
+    let mut server = Server::start().await;
+    let endless = "CREATE VIEW numbers AS \
+        WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c;";
+    let id = server.database("endless", endless).await;
+    let ask = || question(&id, "How many numbers are there?");
+    let nanos = |nanos| Some(prost_types::Duration { seconds: 0, nanos });
+    let request = StartWorkflowRequest { step_timeout: nanos(1), ..ask() };
+    let (_, events) = run(&mut server.workflows, request).await;
+    assert_eq!(reason(failed(&events)), "STEP_TIMEOUT");
+    let request = StartWorkflowRequest { statement_timeout: nanos(50_000_000), ..ask() };
+    let (_, events) = run(&mut server.workflows, request).await;
+    assert!(failed(&events).message.contains("0.05 s"), "{:?}", failed(&events));
+    assert_eq!(names(&events).iter().filter(|name| *name == "step_started execution").count(), 1);
+}
+
+#[tokio::test]
 async fn the_model_must_be_there_to_be_asked_for() {
     let (mut server, demo) = demo().await;
     let request = StartWorkflowRequest { engine: Engine::Openai.into(), ..question(&demo, QUESTION) };

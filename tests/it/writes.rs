@@ -9,6 +9,7 @@ use tonic_types::StatusExt;
 use crate::support::calls::assert_error;
 use crate::support::databases::{cells, spec, sqlite, statement};
 use crate::support::server::Server;
+use crate::support::servers::{self, Database, OwnServer, READ_WRITE};
 
 const STOCK: &str = "
 CREATE TABLE stock (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, amount INTEGER NOT NULL DEFAULT 0);
@@ -119,9 +120,108 @@ async fn a_request_id_writes_once() {
     let broken = with("two", "INSERT INTO stock (name) VALUES ('bolt')");
     let first = server.queries.execute_query(broken.clone()).await.unwrap_err();
     assert_error(&first, Code::FailedPrecondition, "SQL_CONSTRAINT_VIOLATED", &[]);
+    // What did not happen may be sent again, and then it happens once.
     server.queries.execute_query(write(&id, "DELETE FROM stock WHERE name = 'bolt'")).await.unwrap();
-    let again = server.queries.execute_query(broken).await.unwrap_err();
-    assert_error(&again, Code::FailedPrecondition, "SQL_CONSTRAINT_VIOLATED", &[]);
+    let before = amounts(&mut server, &id).await.len();
+    for _ in 0..2 {
+        let written = server.queries.execute_query(broken.clone()).await.unwrap().into_inner();
+        assert_eq!(written.affected_row_count, Some(1));
+    }
+    assert_eq!(amounts(&mut server, &id).await.len(), before + 1);
+}
+
+#[tokio::test]
+async fn a_write_that_was_stopped_for_certain_leaves_its_request_id_free() {
+    let (mut server, id) = stock(AccessMode::ReadWrite).await;
+    let endless = "UPDATE stock SET amount = (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) \
+                   SELECT count(*) FROM c)";
+    let timeout = Some(prost_types::Duration { seconds: 0, nanos: 50_000_000 });
+    let request = ExecuteQueryRequest { request_id: "slow".into(), timeout, ..write(&id, endless) };
+    for _ in 0..2 {
+        let stopped = server.queries.execute_query(request.clone()).await.unwrap_err();
+        assert_error(&stopped, Code::DeadlineExceeded, "STATEMENT_TIMEOUT", &[]);
+        assert!(!stopped.get_details_error_info().unwrap().metadata.contains_key("outcome"), "{stopped:?}");
+    }
+    let instead = ExecuteQueryRequest { request_id: "slow".into(), ..write(&id, "DELETE FROM stock WHERE id = 1") };
+    assert_eq!(server.queries.execute_query(instead).await.unwrap().into_inner().affected_row_count, Some(1));
+}
+
+/// A connection to a table `stock` of one row.
+async fn stock_on(server: &mut Server, database: &Database<'_>) -> String {
+    let table = "CREATE TABLE stock (id int primary key, amount int); INSERT INTO stock VALUES (1, 10);";
+    database.run_as(READ_WRITE, table).await;
+    let access_mode = AccessMode::ReadWrite.into();
+    let spec = ConnectionSpec { url: database.url(READ_WRITE), access_mode, ..ConnectionSpec::default() };
+    server.create(spec).await.unwrap().id
+}
+
+/// Servers that a test may stop, and how a session of each falls asleep.
+async fn own_servers() -> [(OwnServer, &'static str); 2] {
+    [
+        (servers::postgres_of_its_own(&[]).await, "SELECT pg_sleep(60)"),
+        (servers::mariadb_of_its_own(&[]).await, "SELECT sleep(60)"),
+    ]
+}
+
+#[tokio::test]
+async fn a_write_that_never_reached_its_server_leaves_its_request_id_free() {
+    let mut server = Server::start().await;
+    for (databases, _) in own_servers().await {
+        let id = stock_on(&mut server, &databases.fresh_database("down").await).await;
+        let request_id = format!("down-{id}");
+        let insert = ExecuteQueryRequest { request_id, ..write(&id, "INSERT INTO stock VALUES (2, 20)") };
+        databases.stop().await;
+        // The session that was open notices first.
+        let _ = server.execute(&id, "SELECT 1").await.unwrap_err();
+        let down = server.queries.execute_query(insert.clone()).await.unwrap_err();
+        assert_error(&down, Code::Unavailable, "TARGET_UNAVAILABLE", &[]);
+        let metadata = down.get_details_error_info().unwrap().metadata;
+        assert!(metadata["failure"] == "REFUSED" && !metadata.contains_key("outcome"), "{down:?}");
+        assert!(down.get_details_retry_info().is_some(), "{down:?}");
+        databases.start().await;
+        for _ in 0..2 {
+            let written = server.queries.execute_query(insert.clone()).await.unwrap().into_inner();
+            assert_eq!(written.affected_row_count, Some(1));
+        }
+        assert_eq!(server.execute(&id, "SELECT id FROM stock").await.unwrap().row_count, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_end_was_lost_says_so_and_is_not_run_again() {
+    let mut server = Server::start().await;
+    for (databases, sleep) in own_servers().await {
+        let database = databases.fresh_database("lost").await;
+        let id = stock_on(&mut server, &database).await;
+        let update = |request_id: &str| ExecuteQueryRequest {
+            request_id: format!("{request_id}-{id}"),
+            ..write(&id, "UPDATE stock SET amount = amount + 1 WHERE id = 1")
+        };
+        let hold = format!("BEGIN; UPDATE stock SET amount = 10; {sleep};");
+        let mut client = server.queries.clone();
+        let killed = async {
+            databases.until_sessions(&format!("query LIKE '{sleep}%'"), 1).await;
+            let write = client.execute_query(update("lost"));
+            let kill = async {
+                databases.until_sessions("query LIKE 'UPDATE stock SET amount = amount +%'", 1).await;
+                databases.kill().await;
+            };
+            tokio::join!(write, kill).0
+        };
+        let (_, lost) = tokio::join!(database.attempt(READ_WRITE, &hold), killed);
+        let lost = lost.unwrap_err();
+        assert_error(&lost, Code::Unavailable, "TARGET_UNAVAILABLE", &[]);
+        assert_eq!(lost.get_details_error_info().unwrap().metadata["outcome"], "unknown");
+        assert!(lost.message().contains("not known") && lost.get_details_retry_info().is_none(), "{lost:?}");
+        databases.start().await;
+        let repeated = server.queries.execute_query(update("lost")).await.unwrap_err();
+        assert_error(&repeated, Code::Aborted, "SQL_CONFLICT", &[]);
+        let metadata = repeated.get_details_error_info().unwrap().metadata;
+        assert_eq!((metadata["outcome"].as_str(), metadata["request_id"].clone()), ("unknown", format!("lost-{id}")));
+        assert!(repeated.message().contains("new request id"), "{repeated:?}");
+        let written = server.queries.execute_query(update("anew")).await.unwrap().into_inner();
+        assert_eq!(written.affected_row_count, Some(1));
+    }
 }
 
 #[tokio::test]

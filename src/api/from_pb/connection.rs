@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::fields::{Fields, request_key};
+use super::fields::{Draft, Fields, request_key};
 use crate::api::page_token::List;
 use crate::connections::{Change, CreateOptions, Spec, Tested};
 use crate::domain::{AccessMode, ConnectionId, ConnectionLimits, DatabaseKind, Failure, PageRequest, Tls, TlsMode};
@@ -42,19 +42,14 @@ const MASK_PATHS: &[&str] = &[
     "limits.max_pool_size",
 ];
 
-pub(in crate::api) fn create_connection(
-    mut request: pb::CreateConnectionRequest,
-) -> Result<(Spec, CreateOptions), Failure> {
+pub(in crate::api) fn create_connection(mut request: pb::CreateConnectionRequest) -> Draft<(Spec, CreateOptions)> {
     let mut fields = Fields::default();
     let id = std::mem::take(&mut request.request_id);
     let key = request_key(&mut fields, id, &request);
     let pb::CreateConnectionRequest { connection, skip_test, request_id: _, validate_only } = request;
-    if let Some(given) = &connection {
-        stands_alone(&mut fields, given);
-    }
     let spec = required_spec(&mut fields, connection);
     let options = CreateOptions { request: key, skip_test, validate_only };
-    fields.finish(spec.map(|spec| (spec, options)))
+    fields.draft(spec.map(|spec| (spec, options)))
 }
 
 /// Which connections to list.
@@ -78,9 +73,7 @@ pub(in crate::api) fn list_connections(request: pb::ListConnectionsRequest) -> R
     Ok(ListConnections { list, page, name: Some(name).filter(|name| !name.is_empty()), kind })
 }
 
-pub(in crate::api) fn update_connection(
-    request: pb::UpdateConnectionRequest,
-) -> Result<(ConnectionId, Change), Failure> {
+pub(in crate::api) fn update_connection(request: pb::UpdateConnectionRequest) -> Draft<(ConnectionId, Change)> {
     let pb::UpdateConnectionRequest { id, connection, update_mask, etag, skip_test, validate_only } = request;
     let mut fields = Fields::default();
     let id = fields.id("id", &id);
@@ -99,10 +92,10 @@ pub(in crate::api) fn update_connection(
     let spec = required_spec(&mut fields, connection);
     let etag = Some(etag).filter(|etag| !etag.is_empty());
     let change = spec.map(|spec| Change { spec, paths, etag, skip_test, validate_only });
-    fields.finish(id.zip(change))
+    fields.draft(id.zip(change))
 }
 
-pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Result<Tested, Failure> {
+pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Draft<Tested> {
     let pb::TestConnectionRequest { id, connection } = request;
     let mut fields = Fields::default();
     let tested = match (id.is_empty(), connection) {
@@ -110,10 +103,7 @@ pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Res
             fields.bad("id", "is required, unless `connection` is given");
             None
         }
-        (true, Some(given)) => {
-            stands_alone(&mut fields, &given);
-            Some(Tested::Unsaved(spec(&mut fields, given)))
-        }
+        (true, Some(given)) => Some(Tested::Unsaved(spec(&mut fields, given))),
         (false, None) => fields.id("id", &id).map(Tested::Saved),
         (false, Some(given)) => {
             let paths = present(&given);
@@ -121,7 +111,7 @@ pub(in crate::api) fn test_connection(request: pb::TestConnectionRequest) -> Res
             fields.id("id", &id).map(|id| Tested::Changed { id, spec, paths })
         }
     };
-    fields.finish(tested)
+    fields.draft(tested)
 }
 
 /// Which tables to describe.
@@ -148,19 +138,6 @@ pub(in crate::api) fn get_schema(request: pb::GetSchemaRequest) -> Result<GetSch
     let after = list.after(&page_token)?;
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok(GetSchema { id, list, after, limit, schema: given(schema), table: given(table), names_only, refresh })
-}
-
-/// What a spec lacks that is not a change of a saved one, so that one answer names this beside everything else.
-fn stands_alone(fields: &mut Fields, given: &pb::ConnectionSpec) {
-    if !given.url.is_empty() {
-        return;
-    }
-    if given.kind() == pb::DatabaseKind::Sqlite && given.database.trim().is_empty() {
-        fields.bad("connection.database", "is required: the path of the SQLite file");
-    }
-    if given.kind == 0 {
-        fields.bad("connection.kind", "is required, unless `url` says it");
-    }
 }
 
 fn required_spec(fields: &mut Fields, given: Option<pb::ConnectionSpec>) -> Option<Spec> {
@@ -303,6 +280,12 @@ mod tests {
     use super::*;
     use crate::domain::Reason;
 
+    /// What parsing alone says.
+    fn parsed<T: std::fmt::Debug>(draft: Draft<T>) -> Result<T, Failure> {
+        let nothing_more = draft.finish(async |_| Vec::new());
+        futures::FutureExt::now_or_never(nothing_more).unwrap()
+    }
+
     fn bad_fields(failure: &Failure) -> Vec<&str> {
         failure.violations.iter().map(|violation| violation.field.as_str()).collect()
     }
@@ -311,7 +294,7 @@ mod tests {
     fn a_path_is_enough_and_access_is_read_only() {
         let spec = pb::ConnectionSpec { database: "shop.sqlite".into(), kind: 3, ..Default::default() };
         let request = pb::CreateConnectionRequest { connection: Some(spec), ..Default::default() };
-        let (spec, options) = create_connection(request).unwrap();
+        let (spec, options) = parsed(create_connection(request)).unwrap();
         assert_eq!((spec.kind, spec.access_mode), (Some(DatabaseKind::Sqlite), AccessMode::ReadOnly));
         assert!(options.request.is_none());
     }
@@ -329,7 +312,7 @@ mod tests {
         };
         let request =
             pb::CreateConnectionRequest { connection: Some(spec), request_id: "r".repeat(65), ..Default::default() };
-        let failure = create_connection(request).unwrap_err();
+        let failure = parsed(create_connection(request)).unwrap_err();
         let mut found = bad_fields(&failure);
         found.sort_unstable();
         let expected = [
@@ -350,7 +333,7 @@ mod tests {
             let spec = pb::ConnectionSpec { name: name.into(), url: "sqlite://shop".into(), ..Default::default() };
             let request =
                 pb::CreateConnectionRequest { connection: Some(spec), request_id: id.into(), ..Default::default() };
-            create_connection(request).unwrap().1.request.unwrap().body_hash
+            parsed(create_connection(request)).unwrap().1.request.unwrap().body_hash
         };
         assert_eq!(hash("a", "shop"), hash("b", "shop"));
         assert_ne!(hash("a", "shop"), hash("a", "shops"));
@@ -362,7 +345,7 @@ mod tests {
         let limits = pb::ConnectionLimits { max_rows: 5, ..Default::default() };
         let spec = pb::ConnectionSpec { name: "shop".into(), limits: Some(limits), ..Default::default() };
         let request = pb::UpdateConnectionRequest { id, connection: Some(spec), ..Default::default() };
-        let (_, change) = update_connection(request).unwrap();
+        let (_, change) = parsed(update_connection(request)).unwrap();
         assert_eq!(change.paths, ["name", "limits.max_rows"]);
     }
 
@@ -374,13 +357,14 @@ mod tests {
             update_mask: Some(prost_types::FieldMask { paths: vec!["nmae".into()] }),
             ..Default::default()
         };
-        assert_eq!(bad_fields(&update_connection(request).unwrap_err()), ["id", "update_mask"]);
+        assert_eq!(bad_fields(&parsed(update_connection(request)).unwrap_err()), ["id", "update_mask"]);
     }
 
     #[test]
     fn a_saved_connection_is_tested_as_it_is_or_changed() {
         let id = ConnectionId::generate();
-        let test = |connection| test_connection(pb::TestConnectionRequest { id: id.to_string(), connection }).unwrap();
+        let test =
+            |connection| parsed(test_connection(pb::TestConnectionRequest { id: id.to_string(), connection })).unwrap();
         assert!(matches!(test(None), Tested::Saved(tested) if tested == id));
         let spec = pb::ConnectionSpec { port: 6432, ..Default::default() };
         let Tested::Changed { id: tested, spec, paths } = test(Some(spec)) else { panic!("not with changes") };

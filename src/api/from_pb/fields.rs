@@ -27,6 +27,11 @@ impl Fields {
         }
     }
 
+    /// The parsed request, of which the use case may know more that is wrong.
+    pub(super) fn draft<T>(self, parsed: Option<T>) -> Draft<T> {
+        Draft { parsed, fields: self }
+    }
+
     /// Something is wrong with a field.
     pub(super) fn bad(&mut self, field: &str, description: impl Into<String>) {
         self.violations.push(FieldViolation { field: field.to_owned(), description: description.into() });
@@ -123,6 +128,31 @@ impl Fields {
             self.bad(field, format!("has no value {number}"));
         }
         value
+    }
+}
+
+/// A request whose fields are parsed one by one, but not yet held against each other.
+pub(in crate::api) struct Draft<T> {
+    parsed: Option<T>,
+    fields: Fields,
+}
+
+impl<T> Draft<T> {
+    /// The parsed request, if nothing was wrong with it. Else `further` is asked what more is wrong, so that one answer
+    /// names it all; of a field that is named already it is not heard.
+    pub(in crate::api) async fn finish(
+        self,
+        further: impl AsyncFnOnce(&T) -> Vec<FieldViolation>,
+    ) -> Result<T, Failure> {
+        let Self { parsed, mut fields } = self;
+        if let (Some(parsed), false) = (&parsed, fields.violations.is_empty()) {
+            for violation in further(parsed).await {
+                if fields.violations.iter().all(|known| known.field != violation.field) {
+                    fields.violations.push(violation);
+                }
+            }
+        }
+        fields.finish(parsed)
     }
 }
 

@@ -7,7 +7,8 @@ use super::inline_schema::inline_schema;
 use crate::api::page_token::List;
 use crate::api::to_pb;
 use crate::domain::{
-    ConnectionId, EngineChoice, Failure, PageRequest, Question, RunOptions, Source, WorkflowId, WorkflowStatus,
+    ConnectionId, EngineChoice, Failure, PageRequest, Question, RunLimits, RunOptions, Source, WorkflowId,
+    WorkflowStatus,
 };
 use crate::pb::v1 as pb;
 use crate::pb::v1::run_workflow_request::Source as RunSource;
@@ -122,12 +123,12 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
     // Nobody could answer before ResumeWorkflow is there, so a question never waits for it.
     fields.unless_missing(allow_clarification == Some(true), "StartWorkflow allow_clarification");
     fields.unless_missing(candidates > 1, "StartWorkflow candidates");
-    fields.unless_missing(step_timeout.is_some(), "StartWorkflow step_timeout");
-    fields.unless_missing(statement_timeout.is_some(), "StartWorkflow statement_timeout");
-    fields.unless_missing(max_rows > 0 || max_bytes > 0, "StartWorkflow max_rows and max_bytes");
-    for (field, value) in [("max_rows", max_rows), ("max_bytes", max_bytes)] {
-        fields.limit(field, value.into());
-    }
+    let limits = RunLimits {
+        step_timeout: fields.duration("step_timeout", step_timeout),
+        statement_timeout: fields.duration("statement_timeout", statement_timeout),
+        max_rows: fields.limit("max_rows", max_rows.into()),
+        max_bytes: fields.limit("max_bytes", max_bytes.into()),
+    };
     if !(0..=MAX_CANDIDATES).contains(&candidates) {
         fields.bad("candidates", format!("must be 1 to {MAX_CANDIDATES}, or 0 for one"));
     }
@@ -167,6 +168,7 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         workflow_timeout: workflow_timeout.map_or(longest, |asked| asked.min(longest)),
         previous_workflow_id: None,
         cancel_on_disconnect: false,
+        limits,
     };
     source.map(|source| Question { text, source, options })
 }

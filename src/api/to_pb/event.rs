@@ -9,7 +9,7 @@ use crate::domain::{Event, EventKind, Failure, Reason, Step, StepStatus, Workflo
 use crate::pb::v1 as pb;
 use crate::pb::v1::workflow_event::Event as Kind;
 
-use super::failure::failure;
+use super::failure::{failure, sql_error};
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
 use super::workflow::{approval, composed, execution_time, started, step, total_usage};
@@ -122,7 +122,7 @@ fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> S
 }
 
 fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retrying {
-    let Feedback { sql, message, sql_error } = feedback;
+    let Feedback { sql, message, sql_error: error } = feedback;
     let remaining = workflow.started.question.options.max_retries.saturating_sub(retry);
     // Every step that failed before the end led to one retry, so that they match one by one.
     let mut failed = workflow.steps.iter().filter(|step| step.status == StepStatus::Failed);
@@ -138,7 +138,7 @@ fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retryin
         feedback: message.clone(),
         sql: sql.clone(),
         failure: found.and_then(|step| step.failure.clone()).map(failure),
-        checks: outputs::checks(fell_short, sql_error.as_ref()),
+        checks: outputs::checks(fell_short, error.as_ref().map(|error| sql_error(error, "")).as_ref()),
         step_name: found.map(|step| step.name.clone()).unwrap_or_default(),
     }
 }

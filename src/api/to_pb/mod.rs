@@ -6,6 +6,7 @@ mod event;
 mod failure;
 mod outputs;
 mod query;
+mod rows;
 mod value;
 mod workflow;
 

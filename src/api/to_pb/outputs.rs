@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::domain::ColumnPath;
+use crate::domain::Value;
 use crate::domain::outputs::{
     AggregateFunction, Check, CheckKind, Clarification, ComposerOutput, Entity, ExecutionOutput, Join,
     MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue, Operator,
     PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput, Usage, ValidatorOutput,
     Verdict, WorkflowResult,
 };
-use crate::domain::{SqlError, Value};
 use crate::pb::v1 as pb;
 use crate::pb::v1::step::Output;
 
@@ -246,10 +246,10 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 }
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error } = given;
+    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error } = given;
     pb::ValidatorOutput {
         is_valid,
-        checks: checks(made, sql_error.as_ref()),
+        checks: checks(made, error.as_ref().map(|error| sql_error(error, "")).as_ref()),
         errors,
         feedback,
         refined_sql: refined_sql.unwrap_or_default(),
@@ -259,8 +259,8 @@ fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
     }
 }
 
-/// The database's words belong to the first check that failed.
-pub(super) fn checks(made: Vec<Check>, error: Option<&SqlError>) -> Vec<pb::Check> {
+/// The words of the database, or the guard, belong to the first check that failed.
+pub(super) fn checks(made: Vec<Check>, error: Option<&pb::SqlErrorDetail>) -> Vec<pb::Check> {
     let mut error = error;
     let check = |check: Check| {
         let Check { kind, verdict, detail } = check;
@@ -272,7 +272,7 @@ pub(super) fn checks(made: Vec<Check>, error: Option<&SqlError>) -> Vec<pb::Chec
             verdict: check_verdict(verdict).into(),
             detail,
             reason: reason.into(),
-            sql_error: error.map(|error| sql_error(error, "")),
+            sql_error: error.cloned(),
         }
     };
     made.into_iter().map(check).collect()
@@ -383,7 +383,7 @@ mod tests {
     fn the_databases_words_stand_at_the_check_that_failed() {
         let check = |kind, verdict| Check { kind, verdict, detail: String::new() };
         let made = vec![check(CheckKind::Parse, Verdict::Passed), check(CheckKind::Planner, Verdict::Failed)];
-        let error = SqlError { message: "no such column".into(), ..SqlError::default() };
+        let error = pb::SqlErrorDetail { message: "no such column".into(), ..Default::default() };
         let told = checks(made, Some(&error));
         assert!(told[0].sql_error.is_none());
         assert_eq!(told[1].sql_error.as_ref().unwrap().message, "no such column");

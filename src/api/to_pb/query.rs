@@ -2,11 +2,10 @@
 
 use prost::Message;
 
-use crate::domain::outputs::Verdict;
-use crate::domain::{ResultColumn, Row, SqlError};
+use crate::domain::{Batch, ResultColumn, SqlError};
 use crate::pb::v1 as pb;
 use crate::pb::v1::stream_query_response::Part;
-use crate::queries::{QueryResult, StreamSummary, Truncation, Validation};
+use crate::queries::{Plan, QueryResult, StreamSummary, Truncation, Validation};
 
 use super::failure::sql_error;
 use super::outputs::checks;
@@ -42,8 +41,8 @@ pub(in crate::api) fn header(given: Vec<ResultColumn>, format: pb::StreamFormat)
 }
 
 /// Some rows, and how many bytes they take.
-pub(in crate::api) fn batch(given: Vec<Row>) -> (pb::StreamQueryResponse, usize) {
-    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(pb::RowBatch { rows: rows(given) })) };
+pub(in crate::api) fn batch(given: &Batch) -> (pb::StreamQueryResponse, usize) {
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::Rows(super::rows::encoded(given))) };
     let bytes = batch.encoded_len();
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }
@@ -70,18 +69,21 @@ pub(in crate::api) fn summary(given: StreamSummary, size_bytes: usize) -> pb::St
 }
 
 pub(in crate::api) fn validation(given: Validation) -> pb::ValidateQueryResponse {
-    let Validation { is_valid, checks: made, sql_error: error, tables, plan } = given;
-    let failed = made.iter().find(|check| check.verdict == Verdict::Failed);
-    let in_words = failed.map(|check| SqlError { message: check.detail.clone(), ..SqlError::default() });
-    let why = if is_valid { None } else { error.clone().or(in_words) };
+    let Validation { checks: made, refusal, tables, plan } = given;
+    let Plan { text, row_count, cost } = plan;
+    let error = refusal.map(|refusal| {
+        let rule = refusal.metadata.get("rule").map_or("", String::as_str);
+        let in_words = || SqlError { message: refusal.message.clone(), ..SqlError::default() };
+        sql_error(&refusal.sql.clone().unwrap_or_else(in_words), rule)
+    });
     pb::ValidateQueryResponse {
-        valid: is_valid,
+        valid: error.is_none(),
         checks: checks(made, error.as_ref()),
-        error: why.map(|error| sql_error(&error, "")),
+        error,
         columns: Vec::new(),
         tables,
-        plan,
-        estimated_row_count: None,
-        estimated_cost: None,
+        plan: text,
+        estimated_row_count: row_count.map(long_count),
+        estimated_cost: cost,
     }
 }

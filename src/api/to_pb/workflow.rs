@@ -130,6 +130,7 @@ fn waiting_step(name: &str, skipped: bool) -> pb::Step {
 }
 
 fn run_options(given: &RunOptions, engine: EngineName) -> pb::WorkflowOptions {
+    let limits = given.limits;
     let engine = match engine {
         EngineName::Openai => pb::Engine::Openai,
         EngineName::Builtin => pb::Engine::Builtin,
@@ -142,10 +143,10 @@ fn run_options(given: &RunOptions, engine: EngineName) -> pb::WorkflowOptions {
         allow_clarification: given.allow_clarification,
         candidates: count(given.candidates),
         workflow_timeout: Some(duration(given.workflow_timeout)),
-        step_timeout: None,
-        statement_timeout: None,
-        max_rows: 0,
-        max_bytes: 0,
+        step_timeout: limits.step_timeout.map(duration),
+        statement_timeout: limits.statement_timeout.map(duration),
+        max_rows: count(limits.max_rows.unwrap_or_default()),
+        max_bytes: count(limits.max_bytes.unwrap_or_default()),
         cancel_on_disconnect: given.cancel_on_disconnect,
     }
 }

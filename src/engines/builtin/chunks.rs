@@ -147,7 +147,7 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
         let found = values.find(&token.text);
         return (Chunk { text: token.text.clone(), values: found, literal: true, ..Chunk::default() }, 1);
     }
-    let (links, name_length) = longest_name(tokens, at, names);
+    let (links, name_length) = longest_name(tokens, at, names, today);
     let (found, value_length) = longest_value(tokens, at, values, &links, name_length);
     let verb = name_length == 1
         && !token.capital
@@ -209,7 +209,7 @@ fn text(tokens: &[Token], at: usize, length: usize) -> String {
     tokens[at..at + length].iter().map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
 }
 
-fn longest_name(tokens: &[Token], at: usize, names: &Names) -> (Vec<Link>, usize) {
+fn longest_name(tokens: &[Token], at: usize, names: &Names, today: Date) -> (Vec<Link>, usize) {
     let small = |token: &Token| {
         matches!(
             token.folded.as_str(),
@@ -235,6 +235,9 @@ fn longest_name(tokens: &[Token], at: usize, names: &Names) -> (Vec<Link>, usize
             let loose = content < length;
             links.retain(|link| link.score >= if loose { 0.93 } else { 0.6 });
         }
+        if length > 1 && period_follows(tokens, at + length, today) {
+            links.retain(|link| !tells_when(&lemmas, link, names));
+        }
         let noise = length == 1 && cues::is_noise(&span[0]);
         links.retain(|link| !noise || link.score >= 0.9);
         if let Some(best) = links.first().map(|link| link.score) {
@@ -243,6 +246,27 @@ fn longest_name(tokens: &[Token], at: usize, names: &Names) -> (Vec<Link>, usize
         }
     }
     (Vec::new(), 0)
+}
+
+/// Whether a period stands at a place, with or without a word such as "in" before it.
+fn period_follows(tokens: &[Token], at: usize, today: Date) -> bool {
+    let skipped = match tokens.get(at).and_then(|_| cues::at(tokens, at)) {
+        Some((Cue::Of, length)) => length,
+        _ => 0,
+    };
+    tokens.get(at + skipped..).is_some_and(|rest| dates::period(rest, today).is_some())
+}
+
+/// Whether a phrase before a period is a thing and what happened to it ("customers signed up"), rather than what a column is
+/// called.
+fn tells_when(lemmas: &[&str], link: &Link, names: &Names) -> bool {
+    let Target::Column(col) = link.target else { return false };
+    let names_thing = |words: &[&str]| {
+        names.links(words).iter().any(|link| link.target == Target::Table(col.table) && link.score >= 0.9)
+    };
+    is_date(names, col)
+        && !names.words(col).iter().any(|word| word == lemmas[0])
+        && (1..lemmas.len()).any(|length| names_thing(&lemmas[..length]))
 }
 
 fn longest_value(

@@ -147,7 +147,16 @@ impl Names {
         if bare.len() < words.len() && !bare.is_empty() {
             self.add(&bare, target, 0.93);
         }
-        if bare.len() == words.len() {
+        // "active customers" are customers that are, not something that customers have.
+        let flag = self.column(col).kind == ColumnType::Boolean;
+        if let [copula, said @ ..] = &words[..]
+            && flag
+            && ["is", "be", "has", "have"].contains(&copula.as_str())
+            && !said.is_empty()
+        {
+            self.add(said, target, 0.95);
+        }
+        if bare.len() == words.len() && !flag {
             let mut qualified = table_words.clone();
             qualified.extend(words.iter().cloned());
             self.add(&qualified, target, 1.0);
@@ -156,6 +165,14 @@ impl Names {
         if specific.len() < words.len() && !specific.is_empty() {
             let pointer = words.iter().any(|word| word == "id") && (self.is_reference(col) || self.is_key(col));
             self.add(&specific, target, if pointer { 0.55 } else { 0.72 });
+        }
+        if let [done @ .., preposition] = &words[..]
+            && ["at", "on"].contains(&preposition.as_str())
+            && self.column(col).kind.is_temporal()
+            && done.len() > 1
+        {
+            // `signed_up_at` is when somebody signed up.
+            self.add(done, target, 0.95);
         }
         if let [measured @ .., unit] = &words[..]
             && UNITS.contains(&unit.as_str())

@@ -13,6 +13,7 @@ use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 /// Reads chunks into a draft.
 pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
     let kept: Vec<Chunk> = chunks.iter().filter(|chunk| !chunk.noise).cloned().collect();
+    let (kept, flags) = without_flags(kept, names);
     let mut parser = Parser {
         chunks: &kept,
         names,
@@ -31,7 +32,48 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
         denied: false,
     };
     parser.run();
-    parser.draft
+    let mut draft = parser.draft;
+    for (text, links) in flags {
+        let slot = draft.slot(&text, links, None);
+        let kind = Kind::Compare(slot, Operator::Equal, vec![Literal::Number("1".to_owned())]);
+        draft.conditions.push(Condition { kind, negated: false, or: false });
+    }
+    draft
+}
+
+/// Takes out what only restricts the thing behind it: a flag of its own, as in "active customers". The question reads as if
+/// it were not there; each flag comes with the columns that it may be.
+fn without_flags(chunks: Vec<Chunk>, names: &Names) -> (Vec<Chunk>, Vec<(String, Vec<Link>)>) {
+    let mut flags = Vec::new();
+    let mut kept: Vec<Chunk> = Vec::with_capacity(chunks.len());
+    let mut rest = chunks.into_iter().peekable();
+    while let Some(chunk) = rest.next() {
+        // "no active orders" denies orders, not the flag.
+        let denied = kept.last().is_some_and(|before| before.is(Cue::Not));
+        let links = rest.peek().filter(|_| !denied).map(|thing| flags_of(&chunk, thing, names)).unwrap_or_default();
+        if links.is_empty() {
+            kept.push(chunk);
+        } else {
+            flags.push((chunk.text, links));
+        }
+    }
+    (kept, flags)
+}
+
+/// The flags of a thing that a word before it may name; none when the word means something else at least as well.
+fn flags_of(word: &Chunk, thing: &Chunk, names: &Names) -> Vec<Link> {
+    if word.cue.is_some() || !word.values.is_empty() || word.has_table() || !thing.table_first() {
+        return Vec::new();
+    }
+    let is_flag = |link: &&Link| match link.target {
+        Target::Column(col) => {
+            names.column(col).kind == ColumnType::Boolean
+                && link.score >= 0.8
+                && thing.names.iter().any(|thing| thing.target == Target::Table(col.table))
+        }
+        Target::Table(_) => false,
+    };
+    word.names.iter().filter(is_flag).copied().collect()
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is what one earlier word left open")]
@@ -295,7 +337,9 @@ impl Parser<'_> {
             && self.peek(1 + possessive).is_some_and(|next| {
                 next.has_column() && next.values.is_empty() && !(next.table_first() && next.table_score() >= 0.9)
             })
-            && (possessive == 1 || next.is_some_and(|next| next.cue.is_none() || next.has_column()));
+            && (possessive == 1 || next.is_some_and(|next| next.cue.is_none() || next.has_column()))
+            // "customers signed up in 2025": what they did, not what they have.
+            && (possessive == 1 || !self.tells_when(1));
         if owns_next && (table_first || chunk.table_score() > 0.6) {
             let tables = tables_of(&chunk.names);
             let slot = self.draft.slot(&chunk.text, tables, None);
@@ -671,7 +715,10 @@ impl Parser<'_> {
         let placed = self.at > 0
             && matches!(self.chunks[self.at - 1].cue, Some(Cue::Of | Cue::Relative | Cue::And))
             && !self.draft.items.is_empty();
-        let direct = ahead == 1 || linked || self.cue(1) == Some(Cue::Of) && (!self.selecting || placed);
+        let asked = self.draft.items.iter().any(|item| item.sentence == self.sentence) && !self.continues_list();
+        let direct = ahead == 1
+            || linked
+            || self.cue(1) == Some(Cue::Of) && (!self.selecting || placed || (asked && self.tells_when(0)));
         if !direct {
             return false;
         }
@@ -705,6 +752,18 @@ impl Parser<'_> {
             }
             Target::Table(_) => false,
         })
+    }
+
+    /// Whether a name is that of a date and a period follows it: "signed up in 2025".
+    fn tells_when(&self, ahead: usize) -> bool {
+        let is_date = self.peek(ahead).is_some_and(|chunk| {
+            chunk.names.iter().any(|link| match link.target {
+                Target::Column(col) => super::chunks::is_date(self.names, col),
+                Target::Table(_) => false,
+            })
+        });
+        let behind = ahead + 1 + usize::from(self.cue(ahead + 1) == Some(Cue::Of));
+        is_date && self.peek(behind).is_some_and(|chunk| chunk.period.is_some())
     }
 
     /// How many chunks lie between a column and what it is compared with, whether "not" is among them, and "is".

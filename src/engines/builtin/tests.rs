@@ -269,3 +269,74 @@ fn rows_are_counted_for_what_is_shown() {
          GROUP BY customers.country ORDER BY COUNT(*) DESC, customers.country LIMIT 1",
     );
 }
+
+/// One table of people with a column of this name and kind.
+fn people(dialect: DatabaseKind, column: (&str, ColumnType)) -> Lexicon {
+    use ColumnType::{Integer, Text};
+    let tables = vec![
+        table("customers", &[("id", Integer), ("name", Text), ("country", Text), column], &[]),
+        table(
+            "orders",
+            &[("id", Integer), ("customer_id", Integer), ("status", Text)],
+            &[("customer_id", "customers")],
+        ),
+    ];
+    Lexicon::new(Arc::new(Facts {
+        schema: Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
+        values: Arc::new(ValueIndex::new(HashMap::new())),
+        today: date(2026, 11, 23),
+    }))
+}
+
+const DIALECTS: [DatabaseKind; 3] = [DatabaseKind::Sqlite, DatabaseKind::Postgresql, DatabaseKind::Mysql];
+
+fn read(question: &str, lexicon: &Lexicon) -> String {
+    match interpret(question, lexicon) {
+        Ok(readings) => readings[0].sql.clone(),
+        Err(abstention) => panic!("{question}: {abstention}"),
+    }
+}
+
+#[test]
+fn what_happened_in_a_period_is_looked_up_in_the_column_that_says_when() {
+    use ColumnType::{Date, Timestamp, TimestampTz};
+    for dialect in DIALECTS {
+        for kind in [Date, Timestamp, TimestampTz] {
+            for column in ["signed_up", "signup_date", "signed_up_at", "signed_up_on"] {
+                let lexicon = people(dialect, (column, kind));
+                for (question, from, to) in [
+                    ("How many customers signed up in 2025?", "2025-01-01", "2026-01-01"),
+                    ("How many customers signed up in March 2025?", "2025-03-01", "2025-04-01"),
+                    ("How many customers who signed up in 2025 are there?", "2025-01-01", "2026-01-01"),
+                ] {
+                    let expected =
+                        format!("SELECT COUNT(*) FROM customers WHERE ({column} >= '{from}' AND {column} < '{to}')");
+                    assert_eq!(read(question, &lexicon), expected, "{dialect:?} {kind:?}");
+                }
+                let listed = read("Show the names of customers who signed up in 2025.", &lexicon);
+                assert!(listed.starts_with("SELECT name FROM customers WHERE"), "{listed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flag_before_a_thing_restricts_it() {
+    for dialect in DIALECTS {
+        let (yes, no) = if dialect == DatabaseKind::Postgresql { ("TRUE", "FALSE") } else { ("1", "0") };
+        for (column, word) in [("vip", "VIP"), ("is_vip", "VIP"), ("active", "active"), ("is_premium", "premium")] {
+            let lexicon = people(dialect, (column, ColumnType::Boolean));
+            for (question, select) in [
+                (format!("How many {word} customers are there?"), "SELECT COUNT(*)"),
+                (format!("How many {word} customers do we have?"), "SELECT COUNT(*)"),
+                (format!("Show the names of all {word} customers."), "SELECT name"),
+                (format!("How many customers are {word}?"), "SELECT COUNT(*)"),
+            ] {
+                let expected = format!("{select} FROM customers WHERE {column} = {yes}");
+                assert_eq!(read(&question, &lexicon), expected, "{dialect:?}");
+            }
+            let denied = read(&format!("How many customers are not {word}?"), &lexicon);
+            assert_eq!(denied, format!("SELECT COUNT(*) FROM customers WHERE {column} = {no}"), "{dialect:?}");
+        }
+    }
+}

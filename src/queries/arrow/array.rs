@@ -12,29 +12,37 @@ use arrow_array::types::{
 
 use super::moment;
 use super::shape::Shape;
-use crate::domain::{Row, Value};
+use crate::domain::{Batch, Cell, TextKind, Value};
 
 /// One column of some rows.
 #[derive(Clone, Copy)]
 pub(super) struct Cells<'a> {
-    pub(super) rows: &'a [Row],
+    pub(super) batch: &'a Batch,
     pub(super) column: usize,
 }
 
 impl<'a> Cells<'a> {
     /// Whether no cell says of what type it is.
     pub(super) fn are_null(self) -> bool {
-        self.iter().all(|cell| *cell == Value::Null)
+        self.iter().all(|cell| cell == Cell::Null)
     }
 
-    /// A row has a cell for each column.
-    fn iter(self) -> impl Iterator<Item = &'a Value> {
-        self.rows.iter().map(move |row| &row[self.column])
+    /// The cell of a row, if there is such a row.
+    pub(super) fn get(self, row: usize) -> Option<Cell<'a>> {
+        self.iter().nth(row)
     }
 
-    /// About how many bytes the cells take as text.
+    fn iter(self) -> impl Iterator<Item = Cell<'a>> {
+        self.batch.column(self.column)
+    }
+
+    fn count(self) -> usize {
+        self.batch.row_count()
+    }
+
+    /// About how many bytes the cells take as text, if those of all columns take about the same.
     fn text_bytes(self) -> usize {
-        self.iter().map(Value::size_bytes).sum()
+        self.batch.content_bytes() / 2
     }
 }
 
@@ -47,23 +55,23 @@ impl Shape {
             Self::UInt64 => primitives::<UInt64Type>(self, cells, uint64),
             Self::Float64 => primitives::<Float64Type>(self, cells, float64),
             Self::Decimal { precision, scale } => primitives::<Decimal128Type>(self, cells, |cell| match cell {
-                Value::Decimal(text) => decimal128(text, precision, scale),
+                Cell::Text(TextKind::Decimal, text) => decimal128(text, precision, scale),
                 _ => None,
             }),
             Self::Date => primitives::<Date32Type>(self, cells, |cell| match cell {
-                Value::Date(text) => moment::date(text),
+                Cell::Text(TextKind::Date, text) => moment::date(text),
                 _ => None,
             }),
             Self::Time => primitives::<Time64MicrosecondType>(self, cells, |cell| match cell {
-                Value::Time(text) => moment::time(text),
+                Cell::Text(TextKind::Time, text) => moment::time(text),
                 _ => None,
             }),
             Self::Timestamp => primitives::<TimestampMicrosecondType>(self, cells, |cell| match cell {
-                Value::Timestamp(text) => moment::timestamp(text),
+                Cell::Text(TextKind::Timestamp, text) => moment::timestamp(text),
                 _ => None,
             }),
             Self::Instant => primitives::<TimestampMicrosecondType>(self, cells, |cell| match cell {
-                Value::TimestampTz(text) => moment::instant(text),
+                Cell::Text(TextKind::TimestampTz, text) => moment::instant(text),
                 _ => None,
             }),
             Self::Uuid => uuids(cells),
@@ -75,11 +83,11 @@ impl Shape {
 }
 
 fn booleans(cells: Cells<'_>) -> Result<ArrayRef, usize> {
-    let mut builder = BooleanBuilder::with_capacity(cells.rows.len());
+    let mut builder = BooleanBuilder::with_capacity(cells.count());
     for (row, cell) in cells.iter().enumerate() {
         match cell {
-            Value::Null => builder.append_null(),
-            Value::Bool(value) => builder.append_value(*value),
+            Cell::Null => builder.append_null(),
+            Cell::Bool(value) => builder.append_value(value),
             _ => return Err(row),
         }
     }
@@ -89,13 +97,13 @@ fn booleans(cells: Cells<'_>) -> Result<ArrayRef, usize> {
 fn primitives<T: ArrowPrimitiveType>(
     shape: Shape,
     cells: Cells<'_>,
-    convert: impl Fn(&Value) -> Option<T::Native>,
+    convert: impl Fn(Cell<'_>) -> Option<T::Native>,
 ) -> Result<ArrayRef, usize> {
     // Zone, precision and scale are the shape's; `T` is the Rust type of the same shape, so the two always agree.
-    let mut builder = PrimitiveBuilder::<T>::with_capacity(cells.rows.len()).with_data_type(shape.data_type());
+    let mut builder = PrimitiveBuilder::<T>::with_capacity(cells.count()).with_data_type(shape.data_type());
     for (row, cell) in cells.iter().enumerate() {
         match cell {
-            Value::Null => builder.append_null(),
+            Cell::Null => builder.append_null(),
             cell => builder.append_value(convert(cell).ok_or(row)?),
         }
     }
@@ -104,22 +112,24 @@ fn primitives<T: ArrowPrimitiveType>(
 
 fn uuids(cells: Cells<'_>) -> Result<ArrayRef, usize> {
     const BYTES: i32 = 16;
-    let mut builder = FixedSizeBinaryBuilder::with_capacity(cells.rows.len(), BYTES);
+    let mut builder = FixedSizeBinaryBuilder::with_capacity(cells.count(), BYTES);
     for (row, cell) in cells.iter().enumerate() {
         match cell {
-            Value::Null => builder.append_null(),
-            Value::Uuid(text) => builder.append_value(uuid(text).ok_or(row)?.as_bytes()).map_err(|_| row)?,
+            Cell::Null => builder.append_null(),
+            Cell::Text(TextKind::Uuid, text) => {
+                builder.append_value(uuid(text).ok_or(row)?.as_bytes()).map_err(|_| row)?
+            }
             _ => return Err(row),
         }
     }
     Ok(Arc::new(builder.finish()))
 }
 
-fn texts<'a>(cells: Cells<'a>, convert: impl Fn(&'a Value) -> Option<Cow<'a, str>>) -> Result<ArrayRef, usize> {
-    let mut builder = StringBuilder::with_capacity(cells.rows.len(), cells.text_bytes());
+fn texts<'a>(cells: Cells<'a>, convert: impl Fn(Cell<'a>) -> Option<Cow<'a, str>>) -> Result<ArrayRef, usize> {
+    let mut builder = StringBuilder::with_capacity(cells.count(), cells.text_bytes());
     for (row, cell) in cells.iter().enumerate() {
         match cell {
-            Value::Null => builder.append_null(),
+            Cell::Null => builder.append_null(),
             cell => builder.append_value(convert(cell).ok_or(row)?),
         }
     }
@@ -127,42 +137,42 @@ fn texts<'a>(cells: Cells<'a>, convert: impl Fn(&'a Value) -> Option<Cow<'a, str
 }
 
 fn binaries(cells: Cells<'_>) -> Result<ArrayRef, usize> {
-    let mut builder = BinaryBuilder::with_capacity(cells.rows.len(), cells.text_bytes());
+    let mut builder = BinaryBuilder::with_capacity(cells.count(), cells.text_bytes());
     for (row, cell) in cells.iter().enumerate() {
         match cell {
-            Value::Null => builder.append_null(),
-            Value::Bytes(bytes) => builder.append_value(bytes),
+            Cell::Null => builder.append_null(),
+            Cell::Bytes(bytes) => builder.append_value(bytes),
             cell => builder.append_value(text(cell).ok_or(row)?.as_bytes()),
         }
     }
     Ok(Arc::new(builder.finish()))
 }
 
-fn int64(cell: &Value) -> Option<i64> {
+fn int64(cell: Cell<'_>) -> Option<i64> {
     match cell {
-        Value::Int64(number) => Some(*number),
-        Value::Uint64(number) => i64::try_from(*number).ok(),
+        Cell::Int64(number) => Some(number),
+        Cell::Uint64(number) => i64::try_from(number).ok(),
         // A column of truth values that also holds other numbers.
-        Value::Bool(value) => Some((*value).into()),
+        Cell::Bool(value) => Some(value.into()),
         _ => None,
     }
 }
 
-fn uint64(cell: &Value) -> Option<u64> {
+fn uint64(cell: Cell<'_>) -> Option<u64> {
     match cell {
-        Value::Uint64(number) => Some(*number),
-        Value::Int64(number) => u64::try_from(*number).ok(),
+        Cell::Uint64(number) => Some(number),
+        Cell::Int64(number) => u64::try_from(number).ok(),
         _ => None,
     }
 }
 
 /// Integers too, as far as a double counts them one by one.
-fn float64(cell: &Value) -> Option<f64> {
+fn float64(cell: Cell<'_>) -> Option<f64> {
     const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
     match cell {
-        Value::Double(number) => Some(*number),
-        Value::Int64(number) if number.unsigned_abs() <= EXACT => Some(*number as f64),
-        Value::Uint64(number) if *number <= EXACT => Some(*number as f64),
+        Cell::Double(number) => Some(number),
+        Cell::Int64(number) if number.unsigned_abs() <= EXACT => Some(number as f64),
+        Cell::Uint64(number) if number <= EXACT => Some(number as f64),
         _ => None,
     }
 }
@@ -191,34 +201,25 @@ fn uuid(text: &str) -> Option<uuid::Uuid> {
 }
 
 /// Any cell as text but bytes: as ROWS spells it, numbers as short as they read back the same, arrays as JSON.
-fn text(cell: &Value) -> Option<Cow<'_, str>> {
+fn text(cell: Cell<'_>) -> Option<Cow<'_, str>> {
     Some(match cell {
-        Value::Decimal(text)
-        | Value::String(text)
-        | Value::Date(text)
-        | Value::Time(text)
-        | Value::Timestamp(text)
-        | Value::TimestampTz(text)
-        | Value::Interval(text)
-        | Value::Uuid(text)
-        | Value::Json(text)
-        | Value::Other(text) => Cow::Borrowed(text),
-        Value::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
-        Value::Int64(number) => Cow::Owned(number.to_string()),
-        Value::Uint64(number) => Cow::Owned(number.to_string()),
-        Value::Double(number) => Cow::Owned(double_text(*number)),
-        Value::Array(_) => return json(cell),
-        Value::Bytes(_) | Value::Null => return None,
+        Cell::Text(_, text) => Cow::Borrowed(text),
+        Cell::Bool(value) => Cow::Borrowed(if value { "true" } else { "false" }),
+        Cell::Int64(number) => Cow::Owned(number.to_string()),
+        Cell::Uint64(number) => Cow::Owned(number.to_string()),
+        Cell::Double(number) => Cow::Owned(double_text(number)),
+        Cell::Array(_) => return json(cell),
+        Cell::Bytes(_) | Cell::Null => return None,
     })
 }
 
 /// JSON, and what SQLite makes of JSON that is a mere number; arrays element by element.
-fn json(cell: &Value) -> Option<Cow<'_, str>> {
+fn json(cell: Cell<'_>) -> Option<Cow<'_, str>> {
     match cell {
-        Value::Json(text) => Some(Cow::Borrowed(text)),
-        Value::Double(number) if !number.is_finite() => None,
-        Value::Bool(_) | Value::Int64(_) | Value::Uint64(_) | Value::Double(_) => text(cell),
-        Value::Array(items) => {
+        Cell::Text(TextKind::Json, text) => Some(Cow::Borrowed(text)),
+        Cell::Double(number) if !number.is_finite() => None,
+        Cell::Bool(_) | Cell::Int64(_) | Cell::Uint64(_) | Cell::Double(_) => text(cell),
+        Cell::Array(items) => {
             let mut array = String::new();
             write_array(&mut array, items);
             Some(Cow::Owned(array))
@@ -234,10 +235,10 @@ fn write_array(out: &mut String, items: &[Value]) {
         if index > 0 {
             out.push(',');
         }
-        match item {
-            Value::Null => out.push_str("null"),
-            Value::Array(items) => write_array(out, items),
-            Value::Bytes(bytes) => write_string(out, &hex::encode(bytes)),
+        match Cell::from(item) {
+            Cell::Null => out.push_str("null"),
+            Cell::Array(items) => write_array(out, items),
+            Cell::Bytes(bytes) => write_string(out, &hex::encode(bytes)),
             item => match json(item) {
                 Some(json) => out.push_str(&json),
                 None => write_string(out, &text(item).unwrap_or_default()),

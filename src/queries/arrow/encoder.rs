@@ -9,7 +9,7 @@ use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use super::array::Cells;
 use super::shape::Shape;
-use crate::domain::{DatabaseKind, Failure, Reason, ResultColumn, Row, Value};
+use crate::domain::{Batch, Cell, DatabaseKind, Failure, Reason, ResultColumn, TextKind};
 
 /// Most bytes of one piece: what is longer is cut, anywhere.
 const MAX_PIECE_BYTES: usize = 1 << 20;
@@ -39,18 +39,18 @@ impl Encoder {
 
     /// The next bytes: one record batch, before the first one the schema. `FIELD_INVALID` of `format` when a cell does
     /// not fit the type that its column got from the first batch.
-    pub fn encode(&mut self, rows: &[Row]) -> Result<Vec<Vec<u8>>, Failure> {
+    pub fn encode(&mut self, batch: &Batch) -> Result<Vec<Vec<u8>>, Failure> {
         let (stream, arrays) = if let Some(stream) = &mut self.stream {
-            let arrays = arrays(&stream.shapes, &self.columns, rows, self.row_count)?;
+            let arrays = arrays(&stream.shapes, &self.columns, batch, self.row_count)?;
             (stream, arrays)
         } else {
-            let (shapes, arrays) = choose(self.database, &self.columns, rows)?;
+            let (shapes, arrays) = choose(self.database, &self.columns, batch)?;
             (self.stream.insert(Stream::open(&self.columns, shapes)?), arrays)
         };
-        self.row_count += rows.len() as u64;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let batch = RecordBatch::try_new_with_options(stream.schema.clone(), arrays, &options).map_err(internal)?;
-        Ok(pieces(&stream.encoder.encode(&batch).map_err(internal)?))
+        self.row_count += batch.row_count() as u64;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.row_count()));
+        let record = RecordBatch::try_new_with_options(stream.schema.clone(), arrays, &options).map_err(internal)?;
+        Ok(pieces(&stream.encoder.encode(&record).map_err(internal)?))
     }
 
     /// The last bytes: the end of the stream, and its schema when there were no rows.
@@ -58,7 +58,7 @@ impl Encoder {
         let stream = if let Some(stream) = self.stream.take() {
             stream
         } else {
-            let (shapes, _) = choose(self.database, &self.columns, &[])?;
+            let (shapes, _) = choose(self.database, &self.columns, &Batch::default())?;
             Stream::open(&self.columns, shapes)?
         };
         Ok(pieces(&stream.encoder.finish().map_err(internal)?))
@@ -78,11 +78,11 @@ impl Stream {
 fn choose(
     database: DatabaseKind,
     columns: &[ResultColumn],
-    rows: &[Row],
+    batch: &Batch,
 ) -> Result<(Vec<Shape>, Vec<ArrayRef>), Failure> {
     let mut chosen = Vec::with_capacity(columns.len());
     for (index, column) in columns.iter().enumerate() {
-        let cells = Cells { rows, column: index };
+        let cells = Cells { batch, column: index };
         let mut fitting = Err((Shape::Binary, 0));
         for shape in Shape::candidates(database, column, cells.are_null()) {
             fitting = shape.array(cells).map(|array| (shape, array)).map_err(|row| (shape, row));
@@ -96,9 +96,9 @@ fn choose(
 }
 
 /// The cells of each column in its shape; `before` is how many rows came earlier.
-fn arrays(shapes: &[Shape], columns: &[ResultColumn], rows: &[Row], before: u64) -> Result<Vec<ArrayRef>, Failure> {
+fn arrays(shapes: &[Shape], columns: &[ResultColumn], batch: &Batch, before: u64) -> Result<Vec<ArrayRef>, Failure> {
     let array = |(index, shape): (usize, &Shape)| {
-        let cells = Cells { rows, column: index };
+        let cells = Cells { batch, column: index };
         shape.array(cells).map_err(|row| misfit(columns, *shape, cells, row, before))
     };
     shapes.iter().enumerate().map(array).collect()
@@ -108,7 +108,7 @@ fn arrays(shapes: &[Shape], columns: &[ResultColumn], rows: &[Row], before: u64)
 fn misfit(columns: &[ResultColumn], shape: Shape, cells: Cells<'_>, row: usize, before: u64) -> Failure {
     let name = &columns[cells.column].name;
     let (ordinal, number) = (cells.column + 1, before + row as u64 + 1);
-    let (announced, found) = (shape.data_type(), noun(&cells.rows[row][cells.column]));
+    let (announced, found) = (shape.data_type(), noun(cells.get(row).unwrap_or(Cell::Null)));
     let problem = format!(
         "column {ordinal} `{name}` was announced to Arrow as {announced}, and row {number} holds {found} that does not \
          fit it; CAST the column to one type in the SQL, such as text, or ask for ROWS"
@@ -116,23 +116,25 @@ fn misfit(columns: &[ResultColumn], shape: Shape, cells: Cells<'_>, row: usize, 
     Failure::field("format", problem).with("column", name).with("row", number)
 }
 
-fn noun(cell: &Value) -> &'static str {
+fn noun(cell: Cell<'_>) -> &'static str {
     match cell {
-        Value::Null => "a NULL",
-        Value::Bool(_) => "a boolean",
-        Value::Int64(_) | Value::Uint64(_) => "an integer",
-        Value::Double(_) => "a floating point number",
-        Value::Decimal(_) => "a decimal",
-        Value::String(_) | Value::Other(_) => "a text",
-        Value::Bytes(_) => "bytes",
-        Value::Date(_) => "a date",
-        Value::Time(_) => "a time",
-        Value::Timestamp(_) => "a date and time",
-        Value::TimestampTz(_) => "an instant",
-        Value::Interval(_) => "an interval",
-        Value::Uuid(_) => "a UUID",
-        Value::Json(_) => "JSON",
-        Value::Array(_) => "an array",
+        Cell::Null => "a NULL",
+        Cell::Bool(_) => "a boolean",
+        Cell::Int64(_) | Cell::Uint64(_) => "an integer",
+        Cell::Double(_) => "a floating point number",
+        Cell::Bytes(_) => "bytes",
+        Cell::Array(_) => "an array",
+        Cell::Text(kind, _) => match kind {
+            TextKind::Decimal => "a decimal",
+            TextKind::String | TextKind::Other => "a text",
+            TextKind::Date => "a date",
+            TextKind::Time => "a time",
+            TextKind::Timestamp => "a date and time",
+            TextKind::TimestampTz => "an instant",
+            TextKind::Interval => "an interval",
+            TextKind::Uuid => "a UUID",
+            TextKind::Json => "JSON",
+        },
     }
 }
 

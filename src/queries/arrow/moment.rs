@@ -9,12 +9,12 @@ const DAY: i64 = 86_400 * SECOND;
 /// Days since 1970-01-01 in the Gregorian calendar, also before its time. `None` for all that is not `YYYY-MM-DD`, with
 /// more digits of the year where it needs them.
 pub(super) fn date(text: &str) -> Option<i32> {
-    let (year, rest) = text.split_once('-')?;
+    let (year, rest) = text.split_at_checked(text.len().checked_sub("-MM-DD".len())?)?;
     if !(4..=6).contains(&year.len()) || (year.len() > 4 && year.starts_with('0')) {
         return None;
     }
-    let (month, day) = rest.split_once('-')?;
-    let (year, month, day) = (number(year)?, two(month)?, two(day)?);
+    let (month, day) = rest.strip_prefix('-')?.split_at_checked(2)?;
+    let (year, month, day) = (number(year)?, two(month)?, two(day.strip_prefix('-')?)?);
     if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
         return None;
     }
@@ -23,9 +23,13 @@ pub(super) fn date(text: &str) -> Option<i32> {
 
 /// Microseconds since midnight of `HH:MM`, `HH:MM:SS` or `HH:MM:SS.ffffff`; digits beyond microseconds must be zero.
 pub(super) fn time(text: &str) -> Option<i64> {
-    let (hour, rest) = text.split_once(':')?;
-    let (minute, rest) = rest.split_once(':').unwrap_or((rest, "00"));
-    let (second, fraction) = rest.split_once('.').unwrap_or((rest, "0"));
+    let (hour, rest) = text.split_at_checked(2)?;
+    let (minute, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;
+    let (second, fraction) = match rest {
+        "" => ("00", ""),
+        rest => rest.strip_prefix(':')?.split_at_checked(2)?,
+    };
+    let fraction = if fraction.is_empty() { "0" } else { fraction.strip_prefix('.')? };
     let (hour, minute, second) = (two(hour)?, two(minute)?, two(second)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
@@ -75,7 +79,10 @@ fn number(digits: &str) -> Option<i64> {
     if !(1..=6).contains(&digits.len()) {
         return None;
     }
-    digits.chars().try_fold(0, |value, digit| Some(value * 10 + i64::from(digit.to_digit(10)?)))
+    digits.bytes().try_fold(0, |value, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit < 10).then_some(value * 10 + i64::from(digit))
+    })
 }
 
 fn days_of(year: i64, month: i64) -> i64 {

@@ -24,7 +24,7 @@ fn read(
     let mut encoder = Encoder::new(database, columns);
     let mut stream = Vec::new();
     for rows in batches {
-        stream.extend(encoder.encode(rows)?);
+        stream.extend(encoder.encode(&rows.clone().into())?);
     }
     stream.extend(encoder.finish()?);
     let reader = StreamReader::try_new(std::io::Cursor::new(stream.concat()), None).unwrap();
@@ -259,7 +259,7 @@ fn names_may_repeat_and_be_empty_and_rows_may_be_none() {
 fn a_long_batch_is_cut_into_pieces() {
     let mut encoder = Encoder::new(DatabaseKind::Sqlite, vec![column(ColumnType::Text)]);
     let rows: Vec<Row> = (0..5).map(|_| vec![Value::String("x".repeat(700_000))]).collect();
-    let mut pieces = encoder.encode(&rows).unwrap();
+    let mut pieces = encoder.encode(&rows.into()).unwrap();
     let sizes: Vec<usize> = pieces.iter().map(Vec::len).collect();
     assert!(sizes.len() == 4 && sizes[..3].iter().all(|&size| size == 1 << 20), "{sizes:?}");
     pieces.extend(encoder.finish().unwrap());

@@ -23,7 +23,7 @@ pub(super) struct Source {
 }
 
 /// What a source's columns are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Shape {
     /// A table: index into the analysis.
     Table(usize),

@@ -1,19 +1,27 @@
 //! Walks over a statement with the names that are visible at each place.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Ident, Query, Select, Spanned, Statement, TableAlias, TableFactor, Value, Visit,
-    Visitor,
+    AccessExpr, AlterTable, BinaryOperator, CreateIndex, Delete, Expr, FromTable, Ident, Insert, Merge, ObjectName,
+    ObjectType, Query, Select, Spanned, Statement, TableAlias, TableFactor, TableObject, TableWithJoins, Truncate,
+    Update, UpdateTableFromKind, Value, Visit, Visitor,
 };
 
 use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
-use super::{Analysis, ColumnUse, Comparison, TableUse};
+use super::{Analysis, ColumnUse, Comparison, NameUse, TableUse};
 use crate::domain::DatabaseKind;
-use crate::sql::guard::position;
+use crate::sql::guard::Lines;
 
 pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind) -> Analysis {
-    let mut walker = Walker { text, dialect, scopes: Vec::new(), analysis: Analysis::default() };
+    let mut walker = Walker {
+        lines: Lines::of(text),
+        dialect,
+        scopes: Vec::new(),
+        mentions: HashMap::new(),
+        analysis: Analysis::default(),
+    };
     if let Statement::Query(query) = statement {
         walker.analysis.output_columns = output_count(query);
     }
@@ -21,15 +29,28 @@ pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind)
     walker.analysis
 }
 
-struct Walker<'a> {
-    text: &'a str,
+struct Walker {
+    lines: Lines,
     dialect: DatabaseKind,
     scopes: Vec<Scope>,
+    /// Tables of the analysis by the position of their mention.
+    mentions: HashMap<u32, usize>,
     analysis: Analysis,
 }
 
-impl Visitor for Walker<'_> {
+impl Visitor for Walker {
     type Break = std::convert::Infallible;
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Self::Break> {
+        let sources = self.changed(statement);
+        self.scopes.push(Scope { sources, ..Scope::default() });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_statement(&mut self, _statement: &Statement) -> ControlFlow<Self::Break> {
+        self.scopes.pop();
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
         let mut scope = Scope::default();
@@ -60,14 +81,23 @@ impl Visitor for Walker<'_> {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => self.call(name),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_select(&mut self, _select: &Select) -> ControlFlow<Self::Break> {
         self.scopes.pop();
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
-        self.analysis.attributes.extend(attributes(expression));
+        self.attributes(expression);
         match expression {
+            Expr::Function(call) => self.call(&call.name),
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
                 if let Some(column) = self.column(expression) {
                     self.analysis.columns.push(column);
@@ -88,9 +118,69 @@ impl Visitor for Walker<'_> {
     }
 }
 
-impl Walker<'_> {
+impl Walker {
     fn sources(&mut self, select: &Select) -> Vec<Source> {
-        factors(&select.from).filter_map(|factor| self.source(factor)).collect()
+        self.tables_of(&select.from)
+    }
+
+    fn tables_of(&mut self, from: &[TableWithJoins]) -> Vec<Source> {
+        factors(from).filter_map(|factor| self.source(factor)).collect()
+    }
+
+    /// The tables whose columns a statement that writes can name everywhere. One that it creates is not among them: nobody
+    /// knows it yet.
+    fn changed(&mut self, statement: &Statement) -> Vec<Source> {
+        match statement {
+            Statement::Insert(insert) => self.inserted(insert),
+            Statement::Update(Update { table, from, .. }) => {
+                let mut sources = self.tables_of(std::slice::from_ref(table));
+                if let Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) = from {
+                    sources.extend(self.tables_of(from));
+                }
+                sources
+            }
+            Statement::Delete(Delete { from, using, .. }) => {
+                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = from;
+                let mut sources = self.tables_of(from);
+                sources.extend(self.tables_of(using.as_deref().unwrap_or_default()));
+                sources
+            }
+            Statement::Merge(Merge { table, source, .. }) => {
+                [table, source].into_iter().filter_map(|factor| self.source(factor)).collect()
+            }
+            Statement::AlterTable(AlterTable { name, .. })
+            | Statement::CreateIndex(CreateIndex { table_name: name, .. }) => {
+                self.named(name, None).into_iter().collect()
+            }
+            Statement::Truncate(Truncate { table_names, .. }) => {
+                table_names.iter().filter_map(|table| self.named(&table.name, None)).collect()
+            }
+            Statement::Drop { object_type: ObjectType::Table | ObjectType::View, names, .. } => {
+                names.iter().filter_map(|name| self.named(name, None)).collect()
+            }
+            Statement::CreateTable(_) => vec![Source { name: String::new(), shape: Shape::Computed(None) }],
+            _ => Vec::new(),
+        }
+    }
+
+    fn inserted(&mut self, insert: &Insert) -> Vec<Source> {
+        let TableObject::TableName(name) = &insert.table else { return Vec::new() };
+        let Some(target) = self.named(name, insert.table_alias.as_ref().map(|alias| &alias.alias)) else {
+            return Vec::new();
+        };
+        // The row that could not be inserted has the table's columns.
+        let row = insert.insert_alias.as_ref().and_then(|aliases| idents(&aliases.row_alias.0)?.last().copied());
+        let row = row.map_or_else(|| "excluded".to_owned(), |alias| alias.value.clone());
+        let shape = target.shape.clone();
+        vec![target, Source { name: row, shape }]
+    }
+
+    /// A table, called by its alias or by its name.
+    fn named(&mut self, name: &ObjectName, alias: Option<&Ident>) -> Option<Source> {
+        let idents = idents(&name.0)?;
+        let (table, qualifiers) = idents.split_last()?;
+        let shape = Shape::Table(self.table(table, qualifiers.last().copied()));
+        Some(Source { name: alias.unwrap_or(table).value.clone(), shape })
     }
 
     fn source(&mut self, factor: &TableFactor) -> Option<Source> {
@@ -126,10 +216,10 @@ impl Walker<'_> {
         let table = TableUse {
             schema: schema.map(|schema| schema.value.clone()),
             name: name.value.clone(),
-            position: position(self.text, name.span.start),
+            position: self.lines.position(name.span.start),
         };
         let tables = &mut self.analysis.tables;
-        tables.iter().position(|known| *known == table).unwrap_or_else(|| {
+        *self.mentions.entry(table.position).or_insert_with(|| {
             tables.push(table);
             tables.len() - 1
         })
@@ -153,7 +243,7 @@ impl Walker<'_> {
         Some(ColumnUse {
             qualifier,
             quoted: name.quote_style == Some('"'),
-            position: position(self.text, expression.span().start),
+            position: self.lines.position(expression.span().start),
             name: name.value.clone(),
             scopes,
             may_be_other,
@@ -191,6 +281,42 @@ impl Walker<'_> {
         (owners, may_be_other)
     }
 
+    /// Notes a call that names no schema.
+    fn call(&mut self, name: &ObjectName) {
+        if let [name] = name.0.as_slice()
+            && let Some(name) = name.as_ident()
+        {
+            let call = self.name(name, false);
+            self.analysis.calls.push(call);
+        }
+    }
+
+    /// Notes the names behind dots: of `t.a`, and of `(t).a`.
+    fn attributes(&mut self, expression: &Expr) {
+        let field = |access| match access {
+            &AccessExpr::Dot(Expr::Identifier(ref name)) => Some(name),
+            _ => None,
+        };
+        let names: Vec<&Ident> = match expression {
+            Expr::CompoundIdentifier(names) => names.iter().skip(1).collect(),
+            Expr::CompoundFieldAccess { root: _, access_chain } => access_chain.iter().filter_map(field).collect(),
+            _ => return,
+        };
+        let column = self.column(expression).filter(|_| names.len() == 1);
+        let of_table = column.is_some_and(|column| !column.may_be_other && !column.scopes.is_empty());
+        let uses: Vec<NameUse> = names.into_iter().map(|name| self.name(name, of_table)).collect();
+        self.analysis.attributes.extend(uses);
+    }
+
+    fn name(&self, name: &Ident, of_table: bool) -> NameUse {
+        let folds = self.dialect == DatabaseKind::Postgresql && name.quote_style.is_none();
+        NameUse {
+            name: if folds { name.value.to_lowercase() } else { name.value.clone() },
+            of_table,
+            position: self.lines.position(name.span.start),
+        }
+    }
+
     fn comparison(&mut self, column: &Expr, literal: &Expr) {
         let collations = [column, literal].map(collation);
         let named = |ending: &str| collations.iter().flatten().any(|collation| collation.ends_with(ending));
@@ -222,20 +348,5 @@ fn collation(expression: &Expr) -> Option<String> {
         Expr::Collate { collation, .. } => Some(collation.to_string().trim_matches(['"', '`']).to_ascii_lowercase()),
         Expr::Nested(inner) => collation(inner),
         _ => None,
-    }
-}
-
-/// The names behind dots: of `t.a`, and of `(t).a`.
-fn attributes(expression: &Expr) -> Vec<String> {
-    match expression {
-        Expr::CompoundIdentifier(names) => names.iter().skip(1).map(|name| name.value.clone()).collect(),
-        Expr::CompoundFieldAccess { root: _, access_chain } => {
-            let name = |access: &AccessExpr| match access {
-                AccessExpr::Dot(Expr::Identifier(name)) => Some(name.value.clone()),
-                _ => None,
-            };
-            access_chain.iter().filter_map(name).collect()
-        }
-        _ => Vec::new(),
     }
 }

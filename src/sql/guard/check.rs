@@ -1,5 +1,6 @@
 //! The guard's one door.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlparser::ast::Statement;
@@ -8,11 +9,11 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 
 use super::lexical::{self, Pieces};
-use super::refusal::{Finding, Refusal, Rule, position};
+use super::refusal::{Finding, Lines, Refusal, Rule, is_word, position};
 use super::workers::on_deep_stack;
-use super::{functions, grammar, pragma, settings, show, tree};
+use super::{functions, grammar, pragma, settings, show, sizes, tree};
 use crate::domain::{DatabaseKind, SqlError};
-use crate::sql::analyse::{self, Analysis};
+use crate::sql::analyse::{self, Analysis, NameUse};
 
 /// Most tokens besides white space and comments.
 const MOST_TOKENS: usize = 8_192;
@@ -72,7 +73,7 @@ struct Inner {
     dialect: DatabaseKind,
     is_query: bool,
     effect: Effect,
-    mentions_allowed_functions: bool,
+    allowed_functions: Vec<String>,
     analysis: Analysis,
 }
 
@@ -103,7 +104,14 @@ impl GuardedSql {
 
     /// Whether it may call a function that only the connection allows: nobody knows what that does to the session.
     pub(in crate::sql) fn mentions_allowed_functions(&self) -> bool {
-        self.0.mentions_allowed_functions
+        mentions(&self.0.text, &self.0.allowed_functions)
+    }
+
+    /// Whether the connection allows a user's function of this name, written with or without its schema.
+    pub(in crate::sql) fn allows(&self, schema: &str, function: &str) -> bool {
+        let full_name = format!("{schema}.{function}");
+        let mut allowed = self.0.allowed_functions.iter();
+        allowed.any(|allowed| allowed.eq_ignore_ascii_case(&full_name) || allowed.eq_ignore_ascii_case(function))
     }
 
     pub(in crate::sql) fn analysis(&self) -> &Analysis {
@@ -134,45 +142,96 @@ fn parse_and_walk(text: &str, pieces: &Pieces, policy: &Policy) -> Result<Inner,
         dialect: policy.kind,
         is_query,
         effect,
-        mentions_allowed_functions: mentions(text, &policy.allowed_functions),
+        allowed_functions: policy.allowed_functions.clone(),
         analysis,
     };
-    let placed = |finding: Finding| finding.in_text(text);
     let tokens = tokenize(text, policy.kind)?;
     pieces.compare(text, &tokens)?;
-    let meaningful: Vec<&TokenWithSpan> = tokens.iter().filter(|token| is_meaningful(token)).collect();
-    if meaningful.len() > MOST_TOKENS {
-        let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
-        return Err(placed(Finding::new(Rule::TooLarge, Span::empty(), message)));
-    }
-    if let Some(place) = grammar::nests_trials(&meaningful) {
-        return Err(placed(Finding::new(Rule::TooLarge, place, "calls of position are nested too deep")));
-    }
-    harmful_call(&meaningful, policy).map_err(placed)?;
-    let first = meaningful.first().map_or(Span::empty(), |token| token.span);
-    let second = start_of_second_statement(&meaningful);
-    let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&meaningful)).flatten();
+    let source =
+        Source { text, kind: policy.kind, words: tokens.iter().filter(|token| is_meaningful(token)).collect() };
+    let placed = |finding: Finding| source.placed(finding);
+    bounded(&source.words).map_err(placed)?;
+    harmful_call(&source.words, policy).map_err(placed)?;
+    let first = source.words.first().map_or(Span::empty(), |token| token.span);
+    let pragma = (policy.kind == DatabaseKind::Sqlite).then(|| pragma::check(&source.words)).flatten();
     if let Some(described) = pragma {
         return described.map(|()| passed(Effect::Read, false, Analysis::default())).map_err(placed);
     }
-    if second.is_none()
-        && let Some(shown) = show::check(&meaningful, policy)
+    if source.second().is_none()
+        && let Some(shown) = show::check(&source.words, policy)
     {
         if let Some(condition) = shown.map_err(placed)? {
-            let condition = parse(text, condition, None, policy.kind)?;
+            let condition = source.parse(condition)?;
             tree::check(&condition, first, policy).map_err(placed)?;
+            sizes::check(&condition, text, &Analysis::default(), policy.kind).map_err(placed)?;
         }
         return Ok(passed(Effect::Read, false, Analysis::default()));
     }
-    let statement = parse(text, grammar::readable(tokens, policy.kind), second, policy.kind)?;
+    let statement = source.parse(grammar::readable(&tokens, policy.kind))?;
     let effect = tree::check(&statement, first, policy).map_err(placed)?;
+    let mut analysis = analyse::describe(&statement, text, policy.kind);
+    if policy.kind == DatabaseKind::Postgresql {
+        let lines = Lines::of(text);
+        analysis.operators = operators(pieces, &source.words, &lines);
+        analysis.words = words(&source.words, &lines);
+    }
+    sizes::check(&statement, text, &analysis, policy.kind).map_err(placed)?;
     let query = (policy.kind == DatabaseKind::Sqlite).then(|| show::as_query(&statement)).flatten();
     if let Some(query) = query {
         // What runs instead is checked like any other text.
         return parse_and_walk(&query, &lexical::check(&query, policy.kind)?, policy);
     }
     let is_query = effect == Effect::Read && matches!(statement, Statement::Query(_));
-    Ok(passed(effect, is_query, analyse::describe(&statement, text, policy.kind)))
+    Ok(passed(effect, is_query, analysis))
+}
+
+/// The operators of a statement of PostgreSQL: those that are written, and those that keywords stand for.
+fn operators(pieces: &Pieces, words: &[&TokenWithSpan], lines: &Lines) -> Vec<NameUse> {
+    const KEYWORDS: [(&str, &[&str]); 10] = [
+        ("IN", &["="]),
+        ("USING", &["="]),
+        ("NATURAL", &["="]),
+        ("CASE", &["="]),
+        ("NULLIF", &["="]),
+        ("DISTINCT", &["="]),
+        ("BETWEEN", &["<=", ">="]),
+        ("LIKE", &["~~", "!~~"]),
+        ("ILIKE", &["~~*", "!~~*"]),
+        ("SIMILAR", &["~", "!~"]),
+    ];
+    let named = |name: &str, position| NameUse { name: name.to_owned(), of_table: false, position };
+    let written = pieces.operators.iter().map(|(name, at)| named(name, u32::try_from(at + 1).unwrap_or(0)));
+    let meant = words.iter().flat_map(|token| {
+        let meaning = KEYWORDS.iter().find(|(word, _)| is_word(&token.token, word));
+        let position = meaning.map_or(0, |_| lines.position(token.span.start));
+        meaning.into_iter().flat_map(move |(_, names)| names.iter().map(move |name| named(name, position)))
+    });
+    written.chain(meant).collect()
+}
+
+/// The words of a statement of PostgreSQL, each once.
+fn words(tokens: &[&TokenWithSpan], lines: &Lines) -> Vec<NameUse> {
+    let mut words = BTreeMap::new();
+    for TokenWithSpan { token, span } in tokens {
+        if let Token::Word(word) = token {
+            let name = if word.quote_style.is_none() { word.value.to_lowercase() } else { word.value.clone() };
+            words.entry(name).or_insert(span.start);
+        }
+    }
+    let named = |(name, place)| NameUse { name, of_table: false, position: lines.position(place) };
+    words.into_iter().map(named).collect()
+}
+
+/// Bounds on what the parser is given.
+fn bounded(words: &[&TokenWithSpan]) -> Result<(), Finding> {
+    if let Some(over) = words.get(MOST_TOKENS) {
+        let message = format!("the statement has more than {MOST_TOKENS} words and symbols");
+        return Err(Finding::new(Rule::TooLarge, over.span, message));
+    }
+    match grammar::nests_trials(words) {
+        Some(place) => Err(Finding::new(Rule::TooLarge, place, "parentheses are nested too deep here")),
+        None => Ok(()),
+    }
 }
 
 /// A second look, which does not depend on the parser.
@@ -204,26 +263,81 @@ fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusa
         .map_err(|error| not_understood(error.message, position(text, error.location), kind))
 }
 
-/// The one statement of the text; `second` is where another begins.
-fn parse(
-    text: &str,
-    tokens: Vec<TokenWithSpan>,
-    second: Option<Span>,
+/// A text with its tokens: what refusals are placed in, and statements parsed from.
+struct Source<'a> {
+    text: &'a str,
     kind: DatabaseKind,
-) -> Result<Statement, Refusal> {
-    let mut parser =
-        Parser::new(dialect(kind)).with_recursion_limit(DEEPEST_NESTING).with_tokens_with_locations(tokens);
-    let mut statements = match parser.parse_statements() {
-        Ok(statements) => statements,
-        // Several statements are refused as such, even if the guard cannot read them all.
-        Err(_) if second.is_some() => return Err(several(text, second)),
-        Err(error) => return Err(parser_refusal(&error, text, kind)),
-    };
-    match (statements.pop(), statements.is_empty()) {
-        (Some(only), true) => Ok(only),
-        (None, _) => Err(not_understood("there is no statement".to_owned(), 0, kind)),
-        (Some(_), false) => Err(several(text, second)),
+    /// All tokens but white space and comments.
+    words: Vec<&'a TokenWithSpan>,
+}
+
+impl Source<'_> {
+    fn placed(&self, finding: Finding) -> Refusal {
+        finding.in_text(self.text, &self.words)
     }
+
+    /// Where a statement begins after a semicolon.
+    fn second(&self) -> Option<Span> {
+        let mut rest = self.words.iter();
+        rest.find(|token| token.token == Token::SemiColon)?;
+        rest.find(|token| token.token != Token::SemiColon).map(|token| token.span)
+    }
+
+    fn several(&self, second: Option<Span>) -> Refusal {
+        self.placed(Finding::new(Rule::OneStatement, second.unwrap_or(Span::empty()), "only one statement is allowed"))
+    }
+
+    /// The one statement that these tokens are; they stand for all of the text.
+    fn parse(&self, tokens: Vec<TokenWithSpan>) -> Result<Statement, Refusal> {
+        let mut parser =
+            Parser::new(dialect(self.kind)).with_recursion_limit(DEEPEST_NESTING).with_tokens_with_locations(tokens);
+        let second = self.second();
+        let mut statements = match parser.parse_statements() {
+            Ok(statements) => statements,
+            // Several statements are refused as such, even if the guard cannot read them all.
+            Err(_) if second.is_some() => return Err(self.several(second)),
+            Err(error) => return Err(self.unparsed(&error)),
+        };
+        match (statements.pop(), statements.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(not_understood("there is no statement".to_owned(), 1, self.kind)),
+            (Some(_), false) => Err(self.several(second)),
+        }
+    }
+
+    fn unparsed(&self, error: &ParserError) -> Refusal {
+        match error {
+            ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+                let (message, place) = split_place(message);
+                // The parser gives the end of the text no place.
+                let end = u32::try_from(self.text.chars().count() + 1).unwrap_or(0);
+                let position = place.map_or(0, |place| position(self.text, place));
+                not_understood(message.to_owned(), if position == 0 { end } else { position }, self.kind)
+            }
+            ParserError::RecursionLimitExceeded => {
+                let message = format!("the statement is nested more than {DEEPEST_NESTING} levels deep");
+                self.placed(Finding::new(Rule::TooLarge, deepest(&self.words), message))
+            }
+        }
+    }
+}
+
+/// The parenthesis that is nested deepest.
+fn deepest(words: &[&TokenWithSpan]) -> Span {
+    let mut depth = 0_usize;
+    let mut deepest = (0, Span::empty());
+    for TokenWithSpan { token, span } in words {
+        match token {
+            Token::LParen if depth >= deepest.0 => {
+                depth += 1;
+                deepest = (depth, *span);
+            }
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest.1
 }
 
 fn dialect(kind: DatabaseKind) -> &'static dyn Dialect {
@@ -237,36 +351,6 @@ fn dialect(kind: DatabaseKind) -> &'static dyn Dialect {
 /// Neither white space nor a comment nor the end.
 fn is_meaningful(token: &TokenWithSpan) -> bool {
     !matches!(token.token, Token::Whitespace(_) | Token::EOF)
-}
-
-/// Where a statement begins after a semicolon.
-fn start_of_second_statement(meaningful: &[&TokenWithSpan]) -> Option<Span> {
-    let mut rest = meaningful.iter();
-    rest.find(|token| token.token == Token::SemiColon)?;
-    rest.find(|token| token.token != Token::SemiColon).map(|token| token.span)
-}
-
-fn several(text: &str, second: Option<Span>) -> Refusal {
-    Finding::new(Rule::OneStatement, second.unwrap_or(Span::empty()), "only one statement is allowed")
-        .hint("send the statements one by one")
-        .in_text(text)
-}
-
-fn parser_refusal(error: &ParserError, text: &str, kind: DatabaseKind) -> Refusal {
-    match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
-            let (message, place) = split_place(message);
-            // The parser gives the end of the text no place.
-            let end = u32::try_from(text.chars().count() + 1).unwrap_or(0);
-            let unknown = if message.ends_with("found: EOF") { end } else { 0 };
-            let position = place.map_or(unknown, |place| position(text, place));
-            not_understood(message.to_owned(), position, kind)
-        }
-        ParserError::RecursionLimitExceeded => {
-            let message = format!("the statement is nested more than {DEEPEST_NESTING} levels deep");
-            Finding::new(Rule::TooLarge, Span::empty(), message).in_text(text)
-        }
-    }
 }
 
 fn not_understood(message: String, position: u32, kind: DatabaseKind) -> Refusal {

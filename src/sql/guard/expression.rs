@@ -9,7 +9,7 @@ use super::check::Policy;
 use super::query;
 use super::refusal::{Finding, Rule};
 use super::tree::{Checked, refuse};
-use super::{functions, settings, sizes};
+use super::{functions, settings};
 use crate::domain::DatabaseKind;
 
 pub(super) fn check(expression: &Expr, policy: &Policy) -> Checked {
@@ -180,27 +180,20 @@ pub(super) fn call(name: &ObjectName, arguments: &[FunctionArg], policy: &Policy
             FunctionArgExpr::WildcardWithOptions(options) => query::wildcard(options)?,
         }
     }
-    let lower = match function_name(name, policy) {
-        Ok(lower) => lower,
-        Err(_) if settings::is_public_lookup(name, arguments, policy.kind) => return Ok(()),
-        Err(finding) => return Err(finding),
-    };
-    match sizes::complaint(&lower, arguments, policy.kind) {
-        Some(complaint) => Err(Finding::new(Rule::TooLarge, name.span(), complaint).hint("ask for less")),
-        None => Ok(()),
+    let allowed = idents(name)
+        .is_some_and(|idents| functions::is_allowed(&idents, policy.kind, &policy.allowed_functions))
+        || settings::is_public_lookup(name, arguments, policy.kind);
+    if allowed {
+        return Ok(());
     }
+    Err(Finding::new(Rule::Function, name.span(), format!("the function {name} is not allowed")).hint(format!(
+        "only functions of {} that neither write nor reach outside the database are; others can be allowed for a connection",
+        policy.kind.label()
+    )))
 }
 
-/// The name of an allowed function, in lower case.
-fn function_name(name: &ObjectName, policy: &Policy) -> Result<String, Finding> {
-    let idents: Option<Vec<&Ident>> = name.0.iter().map(ObjectNamePart::as_ident).collect();
-    let allowed = idents.and_then(|idents| functions::allowed_name(&idents, policy.kind, &policy.allowed_functions));
-    allowed.ok_or_else(|| {
-        Finding::new(Rule::Function, name.span(), format!("the function {name} is not allowed")).hint(format!(
-            "only functions of {} that neither write nor reach outside the database are; others can be allowed for a connection",
-            policy.kind.label()
-        ))
-    })
+fn idents(name: &ObjectName) -> Option<Vec<&Ident>> {
+    name.0.iter().map(ObjectNamePart::as_ident).collect()
 }
 
 /// Whether `OPERATOR(…)` or `USING …` names one of PostgreSQL's own operators.

@@ -7,23 +7,23 @@ use sqlparser::ast::Ident;
 
 use crate::domain::DatabaseKind;
 
-/// The function's name in lower case, when it may be called: on the dialect's list and unqualified (or in `pg_catalog`),
-/// or one that the connection allows, spelled with its schema if it is called so.
-pub(super) fn allowed_name(idents: &[&Ident], kind: DatabaseKind, allowed: &[String]) -> Option<String> {
-    let last = idents.last()?;
-    let name = last.value.to_ascii_lowercase();
+/// Whether a function may be called: it is on the dialect's list and unqualified (or in `pg_catalog`), or one that the
+/// connection allows, spelled with its schema if it is called so.
+pub(super) fn is_allowed(idents: &[&Ident], kind: DatabaseKind, allowed: &[String]) -> bool {
+    let Some(last) = idents.last() else { return false };
     let full_name = idents.iter().map(|ident| ident.value.as_str()).collect::<Vec<_>>().join(".");
     if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(&full_name)) {
-        return Some(name);
+        return true;
     }
     let built_in = match idents {
         [_] => true,
         [schema, _] => kind == DatabaseKind::Postgresql && is_named(schema, "pg_catalog"),
         _ => false,
     };
+    let name = last.value.to_ascii_lowercase();
     // In PostgreSQL a quoted name in capitals is another function than the built-in one.
     let same_function = kind != DatabaseKind::Postgresql || last.quote_style.is_none() || last.value == name;
-    (built_in && same_function && list(kind).contains(name.as_str())).then_some(name)
+    built_in && same_function && list(kind).contains(name.as_str())
 }
 
 /// Whether PostgreSQL reads the identifier as this lower-case name: quoted ones keep their case.
@@ -79,6 +79,18 @@ fn list(kind: DatabaseKind) -> &'static HashSet<&'static str> {
 /// Whether PostgreSQL itself defines the operator; any other was defined by a user and may call anything.
 pub(super) fn is_postgresql_operator(operator: &str) -> bool {
     POSTGRESQL_OPERATORS.contains(operator)
+}
+
+/// An operator without the signs at its end: they belong to what follows, unless a character of it says that it cannot be
+/// arithmetic.
+pub(super) fn without_signs(operator: &str) -> &str {
+    let mut own = operator;
+    if !own.contains(|character| "~!@#%^&|`?".contains(character)) {
+        while own.len() > 1 && own.ends_with(['+', '-']) {
+            own = &own[..own.len() - 1];
+        }
+    }
+    own
 }
 
 /// The words of a list, without its comments.

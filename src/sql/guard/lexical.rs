@@ -5,7 +5,7 @@
 
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Whitespace};
 
-use super::functions::is_postgresql_operator;
+use super::functions::{is_postgresql_operator, without_signs};
 use super::refusal::{Finding, Refusal, Rule};
 use crate::domain::DatabaseKind;
 
@@ -14,16 +14,22 @@ pub(super) const MOST_BYTES: usize = 32 << 10;
 
 /// Checks size and characters, and what is hidden in comments and names.
 pub(super) fn check(text: &str, kind: DatabaseKind) -> Result<Pieces, Refusal> {
-    if text.len() > MOST_BYTES {
-        let message = format!("the statement is {} bytes long, at most {MOST_BYTES} are allowed", text.len());
-        return Err(Finding::new(Rule::TooLarge, Span::empty(), message).in_text(""));
-    }
-    if let Some(at) = text.find(is_forbidden) {
-        return Err(broken(Rule::HiddenText, text, at, "the statement holds a control character"));
-    }
-    Scanner { text, kind, at: 0, pieces: Vec::new() }
-        .run()
-        .map_err(|(rule, at, message)| broken(rule, text, at, message))
+    let found = if text.len() > MOST_BYTES {
+        Err(Hidden {
+            rule: Rule::TooLarge,
+            at: text.floor_char_boundary(MOST_BYTES),
+            message: "the statement is longer than 32 KiB",
+            hint: "split it, or ask for less in one statement",
+        })
+    } else if let Some(at) = text.find(is_forbidden) {
+        let message = "the statement holds a control character";
+        Err(Hidden::text(at, message, "leave it out; tabs and line ends may stand"))
+    } else {
+        Scanner { text, kind, at: 0, pieces: Vec::new(), operators: Vec::new() }.run()
+    };
+    found.map_err(|Hidden { rule, at, message, hint }| {
+        broken_at(text.get(..at).map_or(0, |before| before.chars().count()), rule, message, hint)
+    })
 }
 
 /// NUL, byte order marks and the control characters that are no white space.
@@ -40,22 +46,38 @@ fn is_invisible(character: char) -> bool {
             || matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'))
 }
 
-fn broken(rule: Rule, text: &str, at: usize, message: &str) -> Refusal {
-    broken_at(rule, text.get(..at).map_or(0, |before| before.chars().count()), message)
-}
-
-/// One line as far as counting goes: the character offset is the position.
-fn broken_at(rule: Rule, character: usize, message: &str) -> Refusal {
+/// The refusal at a character, which is one line as far as counting goes.
+fn broken_at(character: usize, rule: Rule, message: &str, hint: &str) -> Refusal {
     let place = Location { line: 1, column: character as u64 + 1 };
-    Finding::new(rule, Span { start: place, end: place }, message).in_text("")
+    Finding::new(rule, Span { start: place, end: place }, message).hint(hint).in_text("", &[])
 }
 
-/// What is wrong, and at which byte.
-type Hidden = (Rule, usize, &'static str);
+/// What is wrong, at which byte, and what helps.
+struct Hidden {
+    rule: Rule,
+    at: usize,
+    message: &'static str,
+    hint: &'static str,
+}
 
-/// Where literals, quoted names and comments stand: first character and the one after the last, quotes included.
+impl Hidden {
+    fn text(at: usize, message: &'static str, hint: &'static str) -> Self {
+        Self { rule: Rule::HiddenText, at, message, hint }
+    }
+
+    fn construct(at: usize, message: &'static str, hint: &'static str) -> Self {
+        Self { rule: Rule::Construct, at, message, hint }
+    }
+}
+
+/// What a text consists of by the server's own rules.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Pieces(Vec<(usize, usize)>);
+pub(super) struct Pieces {
+    /// Where literals, quoted names and comments stand: first character and the one after the last, quotes included.
+    quoted: Vec<(usize, usize)>,
+    /// PostgreSQL's operators, as its server parts them, and at which character they begin.
+    pub operators: Vec<(String, usize)>,
+}
 
 impl Pieces {
     /// Refuses a text that the parser's tokenizer parts in another way.
@@ -66,7 +88,7 @@ impl Pieces {
             let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
             Some(lines.get(line)? + usize::try_from(place.column).ok()?.checked_sub(1)?)
         };
-        let mut mine = self.0.iter();
+        let mut mine = self.quoted.iter();
         for TokenWithSpan { token, span } in tokens {
             let width = span.end.column.saturating_sub(span.start.column);
             let Some(prefix) = characters_before_quote(token, width) else { continue };
@@ -74,14 +96,18 @@ impl Pieces {
             let expected = mine.next().copied();
             if expected.map(|(start, end)| (Some(start), Some(end))) != Some(theirs) {
                 let place = expected.map_or(theirs.0.unwrap_or(0), |(start, _)| start);
-                return Err(broken_at(Rule::HiddenText, place, AMBIGUOUS));
+                return Err(ambiguous(place));
             }
         }
-        mine.next().map_or(Ok(()), |(start, _)| Err(broken_at(Rule::HiddenText, *start, AMBIGUOUS)))
+        mine.next().map_or(Ok(()), |(start, _)| Err(ambiguous(*start)))
     }
 }
 
-const AMBIGUOUS: &str = "it is unclear where this literal, quoted name or comment begins or ends";
+fn ambiguous(character: usize) -> Refusal {
+    let message = "it is unclear where this literal, quoted name or comment begins or ends";
+    let hint = "close it, and set it apart from what stands around it";
+    broken_at(character, Rule::HiddenText, message, hint)
+}
 
 /// How many characters a literal, quoted name or comment has before its quote; `None` for everything else. The width is that
 /// of the token in the text.
@@ -111,6 +137,7 @@ struct Scanner<'a> {
     at: usize,
     /// Bytes of the text.
     pieces: Vec<(usize, usize)>,
+    operators: Vec<(String, usize)>,
 }
 
 impl Scanner<'_> {
@@ -134,14 +161,22 @@ impl Scanner<'_> {
                 b'/' if self.rest().starts_with(b"/*") => self.block_comment()?,
                 b'&' if self.kind == Postgresql && before.eq_ignore_ascii_case("u") => {
                     if self.rest().starts_with(b"&\"") {
-                        return Err((Rule::HiddenText, start, "names in the form U&\"…\" are not allowed"));
+                        return Err(Hidden::text(
+                            start,
+                            "names in the form U&\"…\" are not allowed",
+                            "write the name itself in double quotes",
+                        ));
                     }
                     self.at += 1;
                 }
                 b'@' if self.kind == Mysql => {
                     let marks = self.rest().iter().take_while(|byte| **byte == b'@').count();
                     if !self.rest().get(marks).copied().is_some_and(is_word) {
-                        return Err((Rule::Construct, start, "variables are not allowed"));
+                        return Err(Hidden::construct(
+                            start,
+                            "variables are not allowed",
+                            "write the value or a subquery",
+                        ));
                     }
                     self.at += marks;
                 }
@@ -170,7 +205,11 @@ impl Scanner<'_> {
         }
         let word = &self.text[start..self.at];
         if let Some((offset, _)) = word.char_indices().find(|(_, character)| is_invisible(*character)) {
-            return Err((Rule::HiddenText, start + offset, "the statement holds a character that cannot be seen"));
+            return Err(Hidden::text(
+                start + offset,
+                "the statement holds a character that cannot be seen",
+                "leave it out, or put it into a literal",
+            ));
         }
         Ok(match word {
             "e" | "E" => "e",
@@ -189,17 +228,20 @@ impl Scanner<'_> {
             }
             self.at += 1;
         }
-        let mut operator = &self.text[start..self.at];
-        // A sign at the end belongs to what follows, unless a character says that it cannot be arithmetic.
-        if !operator.contains(|character| "~!@#%^&|`?".contains(character)) {
-            while operator.len() > 1 && operator.ends_with(['+', '-']) {
-                operator = &operator[..operator.len() - 1];
-            }
-        }
+        let operator = without_signs(&self.text[start..self.at]);
         if is_postgresql_operator(operator) {
+            // OPERATOR(pg_catalog.+) can be no other.
+            let before = self.text.get(start.saturating_sub("pg_catalog.".len())..start).unwrap_or("");
+            if !before.eq_ignore_ascii_case("pg_catalog.") {
+                self.operators.push((operator.to_owned(), start));
+            }
             return Ok(());
         }
-        Err((Rule::Construct, start, "this operator is not one of PostgreSQL's own"))
+        Err(Hidden::construct(
+            start,
+            "this operator is not one of PostgreSQL's own",
+            "use an operator of PostgreSQL, or put a space between two operators",
+        ))
     }
 
     fn piece(&mut self, start: usize) {
@@ -258,10 +300,10 @@ impl Scanner<'_> {
         // The end of the line is no part of it; in PostgreSQL a carriage return ends a line too.
         let length = if self.kind == DatabaseKind::Postgresql { comment.len() } else { line.len() };
         if let Some(offset) = comment.iter().position(|byte| *byte == b'\r') {
-            return Err((
-                Rule::HiddenText,
+            return Err(Hidden::text(
                 self.at + offset,
                 "a carriage return inside a comment is read differently by different servers",
+                "end the comment with a line feed",
             ));
         }
         self.at += length;
@@ -274,10 +316,10 @@ impl Scanner<'_> {
         if self.kind == DatabaseKind::Mysql {
             let mark = &self.rest()[2..self.rest().len().min(4)];
             if mark.starts_with(b"!") || mark.eq_ignore_ascii_case(b"m!") {
-                return Err((Rule::HiddenText, start, "executable comments are not allowed"));
+                return Err(Hidden::text(start, "executable comments are not allowed", "write /* … */ for a comment"));
             }
             if mark.starts_with(b"+") {
-                return Err((Rule::HiddenText, start, "optimizer hints are not allowed"));
+                return Err(Hidden::text(start, "optimizer hints are not allowed", "leave the hint out"));
             }
         }
         let mut depth = 0_usize;
@@ -299,15 +341,21 @@ impl Scanner<'_> {
         Ok(())
     }
 
-    /// The pieces, counted in characters.
+    /// What was found, counted in characters.
     fn in_characters(self) -> Pieces {
-        let (mut byte, mut character) = (0, 0);
-        let mut count = |to: usize| {
-            character += self.text[byte..to].chars().count();
-            byte = to;
-            character
+        let counter = || {
+            let (mut byte, mut character) = (0, 0);
+            move |to: usize| {
+                character += self.text[byte..to].chars().count();
+                byte = to;
+                character
+            }
         };
-        Pieces(self.pieces.iter().map(|(start, end)| (count(*start), count(*end))).collect())
+        let (mut count, mut count_operators) = (counter(), counter());
+        Pieces {
+            quoted: self.pieces.iter().map(|(start, end)| (count(*start), count(*end))).collect(),
+            operators: self.operators.iter().map(|(name, at)| (name.clone(), count_operators(*at))).collect(),
+        }
     }
 }
 

@@ -5,12 +5,14 @@
 //! database itself is told to refuse writes too; neither layer replaces the other.
 
 mod check;
+mod definitions;
 mod expression;
 mod functions;
 mod grammar;
 mod lexical;
 mod pragma;
 mod query;
+mod range;
 mod refusal;
 mod relations;
 mod settings;
@@ -24,5 +26,5 @@ mod workers;
 mod writes;
 
 pub use check::{Effect, GuardedSql, Policy, Writes, check};
-pub(super) use refusal::position;
+pub(super) use refusal::Lines;
 pub use refusal::{Refusal, Rule};

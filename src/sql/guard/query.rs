@@ -11,7 +11,7 @@ use sqlparser::tokenizer::Span;
 
 use super::check::Policy;
 use super::refusal::{Finding, Rule};
-use super::tree::{Checked, refuse};
+use super::tree::{Checked, refuse, refuse_words};
 use super::{expression, relations};
 use crate::domain::DatabaseKind;
 
@@ -29,10 +29,16 @@ pub(super) fn check(query: &Query, policy: &Policy) -> Checked {
         pipe_operators,
     } = query;
     if !locks.is_empty() {
-        return refuse(query.span(), "locking clauses are not allowed");
+        return Err(Finding::new(Rule::Construct, query.span(), "locking clauses are not allowed")
+            .at(&["FOR UPDATE", "FOR SHARE", "FOR NO", "FOR KEY", "LOCK"])
+            .hint("leave it out: rows are only read"));
     }
     if for_clause.is_some() || settings.is_some() || format_clause.is_some() || !pipe_operators.is_empty() {
-        return refuse(query.span(), "this clause of a query is not allowed");
+        return refuse_words(
+            query.span(),
+            &["FOR XML", "FOR JSON", "FOR BROWSE", "SETTINGS", "FORMAT"],
+            "this clause of a query is not allowed",
+        );
     }
     if let Some(With { with_token: _, recursive: _, cte_tables }) = with {
         for Cte { alias, query: _, from, materialized: _, closing_paren_token: _ } in cte_tables {
@@ -47,17 +53,17 @@ pub(super) fn check(query: &Query, policy: &Policy) -> Checked {
     }
     match limit_clause {
         Some(LimitClause::LimitOffset { limit: _, offset: _, limit_by }) if !limit_by.is_empty() => {
-            return refuse(query.span(), "LIMIT … BY is not allowed");
+            return refuse_words(query.span(), &["LIMIT"], "LIMIT … BY is not allowed");
         }
         None | Some(LimitClause::LimitOffset { .. } | LimitClause::OffsetCommaLimit { .. }) => {}
     }
     match fetch {
-        Some(Fetch { percent: true, .. }) => refuse(query.span(), "FETCH … PERCENT is not allowed"),
-        None | Some(Fetch { percent: false, with_ties: _, quantity: _ }) => check_body(body, policy),
+        Some(Fetch { percent: true, .. }) => refuse_words(query.span(), &["PERCENT"], "FETCH … PERCENT is not allowed"),
+        None | Some(Fetch { percent: false, with_ties: _, quantity: _ }) => check_body(body, query, policy),
     }
 }
 
-fn check_body(body: &SetExpr, policy: &Policy) -> Checked {
+fn check_body(body: &SetExpr, query: &Query, policy: &Policy) -> Checked {
     match body {
         // Selects, queries in parentheses, rows of VALUES and statements are visited by themselves.
         SetExpr::Select(_)
@@ -68,13 +74,17 @@ fn check_body(body: &SetExpr, policy: &Policy) -> Checked {
         | SetExpr::Delete(_)
         | SetExpr::Merge(_) => Ok(()),
         SetExpr::SetOperation { left, right, op: _, set_quantifier: _ } => {
-            check_body(left, policy)?;
-            check_body(right, policy)
+            check_body(left, query, policy)?;
+            check_body(right, query, policy)
         }
         SetExpr::Table(table) => {
             let names: Vec<&str> =
                 [&table.schema_name, &table.table_name].into_iter().flatten().map(String::as_str).collect();
-            allowed_relation(&names, Span::empty(), policy)
+            if relations::is_allowed(&names, policy.kind) {
+                return Ok(());
+            }
+            // The parser keeps no place of it.
+            Err(relation_refusal(&names, query.span()).at(&["TABLE"]))
         }
     }
 }
@@ -108,13 +118,14 @@ pub(super) fn select(select: &Select, policy: &Policy) -> Checked {
     } = select;
     let place = select_token.0.span;
     if into.is_some() {
-        return Err(Finding::new(Rule::ReadsOnly, place, "SELECT … INTO writes"));
+        return Err(Finding::new(Rule::ReadsOnly, place, "SELECT … INTO writes").at(&["INTO"]).hint("leave INTO out"));
     }
     if !optimizer_hints.is_empty() {
         return refuse(place, "optimizer hints are not allowed");
     }
     if select_modifiers.as_ref().is_some_and(has_effect) {
-        return refuse(place, "HIGH_PRIORITY and SQL_CALC_FOUND_ROWS are not allowed");
+        let modifiers = &["HIGH_PRIORITY", "SQL_CALC_FOUND_ROWS"];
+        return refuse_words(place, modifiers, "HIGH_PRIORITY and SQL_CALC_FOUND_ROWS are not allowed");
     }
     let foreign = top.is_some()
         || exclude.is_some()
@@ -129,7 +140,22 @@ pub(super) fn select(select: &Select, policy: &Policy) -> Checked {
         || matches!(group_by, GroupByExpr::All(modifiers) if !modifiers.is_empty())
         || !matches!(flavor, SelectFlavor::Standard);
     if foreign {
-        return refuse(place, "this clause of SELECT is not allowed");
+        let clauses = &[
+            "TOP",
+            "EXCLUDE",
+            "LATERAL VIEW",
+            "PREWHERE",
+            "CONNECT",
+            "START WITH",
+            "CLUSTER BY",
+            "DISTRIBUTE BY",
+            "SORT BY",
+            "QUALIFY",
+            "AS STRUCT",
+            "AS VALUE",
+            "GROUP BY ALL",
+        ];
+        return refuse_words(place, clauses, "this clause of SELECT is not allowed");
     }
     items(projection, policy)?;
     from.iter().try_for_each(joins)
@@ -263,7 +289,7 @@ pub(super) fn table(factor: &TableFactor, policy: &Policy) -> Checked {
                 return refuse(name.span(), "hints, versions and paths of tables are not allowed");
             }
             if sample.is_some() && policy.kind != DatabaseKind::Postgresql {
-                return refuse(name.span(), "TABLESAMPLE is not allowed");
+                return refuse_words(name.span(), &["TABLESAMPLE"], "TABLESAMPLE is not allowed");
             }
             match args {
                 None => Ok(()),
@@ -334,6 +360,9 @@ pub(super) fn allowed_relation(parts: &[&str], span: Span, policy: &Policy) -> C
     if relations::is_allowed(parts, policy.kind) {
         return Ok(());
     }
-    Err(Finding::new(Rule::Relation, span, format!("the table {} is not allowed", parts.join(".")))
-        .hint("it holds credentials or the server's inner state"))
+    Err(relation_refusal(parts, span))
+}
+
+fn relation_refusal(parts: &[&str], span: Span) -> Finding {
+    Finding::new(Rule::Relation, span, format!("the table {} is not allowed", parts.join(".")))
 }

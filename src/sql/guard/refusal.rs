@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sqlparser::tokenizer::{Location, Span};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
 use crate::domain::SqlError;
 
@@ -75,6 +75,19 @@ impl Rule {
             Self::Relation => "relation_not_allowed",
         }
     }
+
+    /// What to do when nothing better can be said.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::TooLarge => "ask for less, or split the statement",
+            Self::HiddenText => "write it in plain characters, with each literal and comment closed",
+            Self::OneStatement => "send the statements one by one",
+            Self::ReadsOnly => "write a SELECT",
+            Self::Construct => "leave it out, or say the same in another way",
+            Self::Function => "use a function of the database that neither writes nor reaches outside it",
+            Self::Relation => "read other tables; this one holds credentials or the server's inner state",
+        }
+    }
 }
 
 /// A refusal whose place is still a line and a column of the parser.
@@ -84,11 +97,13 @@ pub(super) struct Finding {
     message: String,
     hint: String,
     place: Location,
+    words: &'static [&'static str],
 }
 
 impl Finding {
+    /// A refusal at the beginning of a span, with the hint of its rule.
     pub fn new(rule: Rule, span: Span, message: impl Into<String>) -> Self {
-        Self { rule, message: message.into(), hint: String::new(), place: span.start }
+        Self { rule, message: message.into(), hint: rule.hint().to_owned(), place: span.start, words: &[] }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -96,26 +111,64 @@ impl Finding {
         self
     }
 
-    /// The refusal, with its place counted in the text.
-    pub fn in_text(self, text: &str) -> Refusal {
-        let Self { rule, message, hint, place } = self;
+    /// The parser has no place for most keywords: what offends is the first of these words, or groups of words, from the
+    /// span on.
+    pub fn at(mut self, words: &'static [&'static str]) -> Self {
+        self.words = words;
+        self
+    }
+
+    /// The refusal, with its place counted in the text. It points at a token always: at the first one if nothing is known.
+    pub fn in_text(self, text: &str, tokens: &[&TokenWithSpan]) -> Refusal {
+        let Self { rule, message, hint, place, words } = self;
+        let begins = |at: usize, words: &str| {
+            words
+                .split(' ')
+                .enumerate()
+                .all(|(offset, word)| tokens.get(at + offset).is_some_and(|token| is_word(&token.token, word)))
+        };
+        let offends = |at: &usize| tokens[*at].span.start >= place && words.iter().any(|words| begins(*at, words));
+        let found = (0..tokens.len()).find(offends).map(|at| tokens[at].span.start);
+        let place = match found {
+            Some(place) => place,
+            None if place.line == 0 => tokens.first().map_or(Location { line: 1, column: 1 }, |first| first.span.start),
+            None => place,
+        };
         let error = SqlError { message, position: position(text, place), hint, sqlstate: String::new() };
         Refusal::NotAllowed(rule, error)
     }
 }
 
-/// The character at a line and column, all counted from 1; 0 when the place is unknown.
-pub(in crate::sql) fn position(text: &str, place: Location) -> u32 {
-    if place.line == 0 {
-        return 0;
+/// Where the lines of a text begin, so that the places of a long statement are counted in one go.
+#[derive(Debug)]
+pub(in crate::sql) struct Lines(Vec<u64>);
+
+impl Lines {
+    pub fn of(text: &str) -> Self {
+        let mut before = 0;
+        let lengths = text.split_inclusive('\n').map(|line| line.chars().count() as u64);
+        let starts = lengths.map(|length| {
+            before += length;
+            before
+        });
+        Self(std::iter::once(0).chain(starts).collect())
     }
-    let before: u64 =
-        text.split_inclusive('\n').map(|line| line.chars().count() as u64).take(to_usize(place.line - 1)).sum();
-    u32::try_from(before + place.column).unwrap_or(0)
+
+    /// The character at a line and column, all counted from 1; 0 when the place is unknown.
+    pub fn position(&self, place: Location) -> u32 {
+        let line = place.line.checked_sub(1).and_then(|line| self.0.get(usize::try_from(line).ok()?));
+        line.map_or(0, |before| u32::try_from(before + place.column).unwrap_or(0))
+    }
 }
 
-fn to_usize(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+/// [`Lines::position`] of a single place.
+pub(super) fn position(text: &str, place: Location) -> u32 {
+    Lines::of(text).position(place)
+}
+
+/// Whether a token is this word, not in quotes.
+pub(super) fn is_word(token: &Token, expected: &str) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::domain::DatabaseKind;
 
-const POSTGRESQL: [&str; 23] = [
+const POSTGRESQL: [&str; 29] = [
     "pg_authid",
     "pg_shadow",
     "pg_user_mapping",
@@ -18,6 +18,14 @@ const POSTGRESQL: [&str; 23] = [
     "pg_backend_memory_contexts",
     "pg_shmem_allocations",
     "pg_config",
+    // Settings of the server: files, addresses, passwords of replication. SHOW tells the harmless ones.
+    "pg_settings",
+    "pg_db_role_setting",
+    // Options of foreign servers and users: addresses and passwords.
+    "pg_foreign_server",
+    "_pg_user_mappings",
+    "user_mapping_options",
+    "foreign_server_options",
     // Other sessions: their statements, addresses and names.
     "pg_stat_activity",
     "pg_stat_statements",
@@ -29,8 +37,9 @@ const POSTGRESQL: [&str; 23] = [
     "pg_cursors",
 ];
 
-/// Tables of MySQL's `information_schema` that show other sessions, their statements, or plain text of stored rows.
-const MYSQL_SESSIONS: [&str; 9] = [
+/// Tables of MySQL's `information_schema` that show other sessions, their statements, plain text of stored rows, or what
+/// `SHOW` does not tell: settings, state and files of the server.
+const MYSQL_INNER: [&str; 24] = [
     "processlist",
     "innodb_trx",
     "innodb_locks",
@@ -40,6 +49,21 @@ const MYSQL_SESSIONS: [&str; 9] = [
     "innodb_buffer_page",
     "innodb_buffer_page_lru",
     "user_variables",
+    "user_statistics",
+    "client_statistics",
+    "profiling",
+    "global_variables",
+    "session_variables",
+    "system_variables",
+    "global_status",
+    "session_status",
+    "files",
+    "innodb_sys_datafiles",
+    "innodb_sys_tablespaces",
+    "innodb_datafiles",
+    "innodb_tablespaces",
+    "plugins",
+    "all_plugins",
 ];
 
 /// Most rows of a table of MariaDB's sequence engine, such as `seq_1_to_100`.
@@ -67,8 +91,8 @@ pub(super) fn is_allowed(parts: &[&str], kind: DatabaseKind) -> bool {
             let is_in = |schema: &str| qualifiers.iter().any(|qualifier| schema.eq_ignore_ascii_case(qualifier));
             // Accounts and grants; and what other sessions do, text of their statements included.
             let is_hidden = ["mysql", "performance_schema", "sys"].iter().any(|schema| is_in(schema));
-            let shows_sessions = is_in("information_schema") && MYSQL_SESSIONS.contains(&name);
-            !is_hidden && !shows_sessions && !is_long_sequence(name)
+            let is_inner = is_in("information_schema") && MYSQL_INNER.contains(&name);
+            !is_hidden && !is_inner && !is_long_sequence(name)
         }
         DatabaseKind::Sqlite => match name.strip_prefix("pragma_") {
             Some(_) => SQLITE_DESCRIBING.contains(&name),

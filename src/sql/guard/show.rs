@@ -5,7 +5,7 @@ use sqlparser::ast::{ObjectName, ShowStatementOptions, Statement};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::check::Policy;
-use super::refusal::{Finding, Rule};
+use super::refusal::{Finding, Rule, is_word};
 use super::{query, settings};
 use crate::domain::DatabaseKind;
 
@@ -175,10 +175,6 @@ fn filter(rest: &[&TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
         }
         _ => None,
     }
-}
-
-fn is_word(token: &Token, expected: &str) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
 }
 
 fn is_word_or_symbol(token: &Token, expected: &str) -> bool {

@@ -5,8 +5,8 @@ use sqlparser::tokenizer::Span;
 
 use super::check::{Effect, Policy, Writes};
 use super::refusal::{Finding, Rule};
-use super::tree::Checked;
-use super::{query, writes};
+use super::tree::{Checked, refuse_words};
+use super::{definitions, query, writes};
 
 /// Checks the kind of a statement and what it consists of besides queries and expressions.
 pub(super) fn check(statement: &Statement, first: Span, policy: &Policy) -> Result<Effect, Finding> {
@@ -24,7 +24,19 @@ pub(super) fn check(statement: &Statement, first: Span, policy: &Policy) -> Resu
             let reads = matches!(&**statement, Statement::Query(query) if writing(query).is_none());
             if runs || !reads {
                 return Err(Finding::new(Rule::ReadsOnly, first, "EXPLAIN may only show the plan of a query")
-                    .hint("leave ANALYZE and other options that run the statement away"));
+                    .at(&[
+                        "ANALYZE",
+                        "ANALYSE",
+                        "WAL",
+                        "TIMING",
+                        "INSERT",
+                        "UPDATE",
+                        "DELETE",
+                        "MERGE",
+                        "REPLACE INTO",
+                        "CREATE",
+                    ])
+                    .hint("explain a SELECT, and leave out ANALYZE and other options that run the statement"));
             }
             Ok(Effect::Read)
         }
@@ -47,7 +59,7 @@ pub(super) fn check(statement: &Statement, first: Span, policy: &Policy) -> Resu
         | Statement::Comment { .. }
             if policy.writes == Writes::Ddl =>
         {
-            writes::definition(statement, first, policy).map(|()| Effect::Ddl)
+            definitions::check(statement, first, policy).map(|()| Effect::Ddl)
         }
         other => Err(not_admitted(other, first, policy)),
     }
@@ -65,7 +77,8 @@ pub(super) fn expected(root: &Statement) -> Vec<&Statement> {
 
 /// A statement inside another one, such as a CTE that writes.
 pub(super) fn nested(first: Span, policy: &Policy) -> Checked {
-    let finding = Finding::new(Rule::ReadsOnly, first, "a query may not write");
+    let finding =
+        Finding::new(Rule::ReadsOnly, first, "a query may not write").at(&["INSERT", "UPDATE", "DELETE", "MERGE"]);
     Err(match policy.writes {
         Writes::No => finding.hint("write a SELECT"),
         Writes::Dml | Writes::Ddl => {
@@ -92,7 +105,12 @@ fn writing(query: &Query) -> Option<&Statement> {
 fn write_with_ctes(query: &Query, statement: &Statement, first: Span, policy: &Policy) -> Result<Effect, Finding> {
     let bare = query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
     if !bare {
-        return Err(Finding::new(Rule::Construct, first, "this clause after a statement that writes is not allowed"));
+        return refuse_words(
+            first,
+            &["ORDER", "LIMIT", "FETCH"],
+            "this clause after a statement that writes is not allowed",
+        )
+        .map(|()| Effect::Write);
     }
     write(statement, first, policy)
 }

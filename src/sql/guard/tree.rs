@@ -27,6 +27,11 @@ pub(super) fn refuse(span: Span, message: impl Into<String>) -> Checked {
     Err(Finding::new(Rule::Construct, span, message))
 }
 
+/// [`refuse`] for what the parser gives no place: it is the first of these words from the span on.
+pub(super) fn refuse_words(span: Span, words: &'static [&'static str], message: impl Into<String>) -> Checked {
+    Err(Finding::new(Rule::Construct, span, message).at(words))
+}
+
 struct Walker<'a> {
     policy: &'a Policy,
     /// Statements that were checked as such; any other one inside the root writes where it may not.

@@ -7,7 +7,8 @@ use sqlx::{Decode, MySql, Row};
 
 use super::geometry;
 use super::types::Form;
-use crate::domain::Value;
+use crate::domain::{Batch, TextKind, Value};
+use crate::sql::digits::{four, two};
 
 /// The bytes of a cell; `None` for NULL. sqlx itself takes zero dates for NULL, which they are not.
 pub(super) fn stored(cell: MySqlValueRef<'_>) -> Option<&[u8]> {
@@ -20,30 +21,49 @@ pub(super) fn text(row: &MySqlRow, index: usize) -> Option<String> {
     Some(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// The value of a cell. What does not have the form it should have is handed over as its bytes.
+/// The value of a cell.
 pub(super) fn value(bytes: &[u8], form: Form) -> Value {
-    let typed = match form {
-        Form::Signed => signed(bytes).map(Value::Int64),
-        Form::Unsigned => unsigned(bytes).and_then(|number| i64::try_from(number).ok()).map(Value::Int64),
-        Form::UnsignedBig => unsigned(bytes).map(Value::Uint64),
-        Form::Float => bytes.try_into().ok().map(|bytes| Value::Double(widened(f32::from_le_bytes(bytes)))),
-        Form::Double => bytes.try_into().ok().map(|bytes| Value::Double(f64::from_le_bytes(bytes))),
-        Form::Decimal => owned(bytes).map(Value::Decimal),
-        Form::Text => owned(bytes).map(Value::String),
-        Form::Json => owned(bytes).map(Value::Json),
-        Form::Bytes => None,
-        Form::Bits => bits(bytes).map(Value::Other),
-        Form::Date => date(bytes).map(Value::Date),
-        Form::DateTime => moment(bytes).map(Value::Timestamp),
-        Form::Timestamp => moment(bytes).map(|text| Value::TimestampTz(text + "Z")),
-        Form::Time => time(bytes),
-        Form::Geometry => geometry::text(bytes).map(Value::Other),
-    };
-    typed.unwrap_or_else(|| Value::Bytes(bytes.to_vec()))
+    Batch::single(|row| write(bytes, form, row))
 }
 
-fn owned(bytes: &[u8]) -> Option<String> {
-    std::str::from_utf8(bytes).ok().map(str::to_owned)
+/// Adds the cell to the row. What does not have the form it should have is handed over as its bytes.
+pub(super) fn write(bytes: &[u8], form: Form, row: &mut Batch) {
+    if typed(bytes, form, row).is_none() {
+        row.bytes(bytes);
+    }
+}
+
+fn typed(bytes: &[u8], form: Form, row: &mut Batch) -> Option<()> {
+    match form {
+        Form::Signed => row.int64(signed(bytes)?),
+        Form::Unsigned => row.int64(i64::try_from(unsigned(bytes)?).ok()?),
+        Form::UnsignedBig => row.uint64(unsigned(bytes)?),
+        Form::Float => row.double(widened(f32::from_le_bytes(bytes.try_into().ok()?))),
+        Form::Double => row.double(f64::from_le_bytes(bytes.try_into().ok()?)),
+        Form::Decimal => row.text_or_bytes(TextKind::Decimal, bytes),
+        Form::Text => row.text_or_bytes(TextKind::String, bytes),
+        Form::Json => row.text_or_bytes(TextKind::Json, bytes),
+        Form::Bytes => row.bytes(bytes),
+        Form::Bits => row.text(TextKind::Other, &bits(bytes)?),
+        Form::Date => {
+            let date = Date::read(parts(bytes)?)?;
+            row.write(TextKind::Date, |text| date.push(text));
+        }
+        Form::DateTime => {
+            let moment = Moment::read(bytes)?;
+            row.write(TextKind::Timestamp, |text| moment.push(text));
+        }
+        Form::Timestamp => {
+            let moment = Moment::read(bytes)?;
+            row.write(TextKind::TimestampTz, |text| {
+                moment.push(text);
+                text.push('Z');
+            });
+        }
+        Form::Time => row.value(time(bytes)?),
+        Form::Geometry => row.text(TextKind::Other, &geometry::text(bytes)?),
+    }
+    Some(())
 }
 
 fn signed(bytes: &[u8]) -> Option<i64> {
@@ -86,31 +106,62 @@ fn parts(bytes: &[u8]) -> Option<&[u8]> {
     (parts.len() == usize::from(count)).then_some(parts)
 }
 
-fn date(bytes: &[u8]) -> Option<String> {
-    let mut text = String::with_capacity(10);
-    let (year, month, day) = match parts(bytes)? {
-        [] => (0, 0, 0),
-        [low, high, month, day, ..] => (u16::from_le_bytes([*low, *high]), *month, *day),
-        _ => return None,
-    };
-    write!(text, "{year:04}-{month:02}-{day:02}").ok()?;
-    Some(text)
+#[derive(Clone, Copy)]
+struct Date {
+    year: u16,
+    month: u8,
+    day: u8,
 }
 
-fn moment(bytes: &[u8]) -> Option<String> {
-    let mut text = date(bytes)?;
-    let (time, fraction) = match parts(bytes)? {
-        [] | [_, _, _, _] => ([0, 0, 0], 0),
-        [_, _, _, _, hours, minutes, seconds] => ([*hours, *minutes, *seconds], 0),
-        [_, _, _, _, hours, minutes, seconds, fraction @ ..] => {
-            ([*hours, *minutes, *seconds], u32::from_le_bytes(fraction.try_into().ok()?))
+impl Date {
+    fn read(parts: &[u8]) -> Option<Self> {
+        match parts {
+            [] => Some(Self { year: 0, month: 0, day: 0 }),
+            [low, high, month, day, ..] => {
+                Some(Self { year: u16::from_le_bytes([*low, *high]), month: *month, day: *day })
+            }
+            _ => None,
         }
-        _ => return None,
-    };
-    let [hours, minutes, seconds] = time;
-    write!(text, "T{hours:02}:{minutes:02}:{seconds:02}").ok()?;
-    push_fraction(&mut text, fraction);
-    Some(text)
+    }
+
+    fn push(self, text: &mut String) {
+        text.push_str(four(self.year));
+        for part in [self.month, self.day] {
+            text.push('-');
+            text.push_str(two(part.into()));
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Moment {
+    date: Date,
+    time: [u8; 3],
+    microseconds: u32,
+}
+
+impl Moment {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let parts = parts(bytes)?;
+        let (time, microseconds) = match parts {
+            [] | [_, _, _, _] => ([0, 0, 0], 0),
+            [_, _, _, _, hours, minutes, seconds] => ([*hours, *minutes, *seconds], 0),
+            [_, _, _, _, hours, minutes, seconds, fraction @ ..] => {
+                ([*hours, *minutes, *seconds], u32::from_le_bytes(fraction.try_into().ok()?))
+            }
+            _ => return None,
+        };
+        Some(Self { date: Date::read(parts)?, time, microseconds })
+    }
+
+    fn push(self, text: &mut String) {
+        self.date.push(text);
+        for (before, part) in ['T', ':', ':'].into_iter().zip(self.time) {
+            text.push(before);
+            text.push_str(two(part.into()));
+        }
+        push_fraction(text, self.microseconds);
+    }
 }
 
 /// MySQL's TIME spans -838:59:59 to 838:59:59: a time of day where it can be one, else a span of time.

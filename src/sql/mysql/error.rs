@@ -41,8 +41,13 @@ pub(super) fn of_login(error: sqlx::Error, database: &str) -> Error {
             Error::DatabaseUnknown(_) => Error::DatabaseUnknown(database.to_owned()),
             error => error,
         },
-        _ => Error::Protocol("it does not answer as MySQL and MariaDB do".to_owned()),
+        _ => not_mysql(),
     }
+}
+
+/// What answers is something else.
+pub(super) fn not_mysql() -> Error {
+    Error::Protocol("this is not a MySQL or MariaDB server".to_owned())
 }
 
 /// Why a session could not be set up.

@@ -1,7 +1,5 @@
 //! Runs one guarded statement in one session, row by row, within its limits.
 
-use std::time::Instant;
-
 use futures::StreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlRow, MySqlStatement};
 use sqlx::{AssertSqlSafe, Connection, Either, Executor, Row as _, SqlSafeStr, Statement};
@@ -10,9 +8,10 @@ use super::bind::bind;
 use super::session::{Session, ask};
 use super::types::{self, Form};
 use super::{cell, error};
-use crate::domain::{Row, Value};
-use crate::sql::server::{Output, Rest};
-use crate::sql::{Error, GuardedSql, Summary};
+use crate::domain::Value;
+use crate::sql::output::Output;
+use crate::sql::server::Rest;
+use crate::sql::{Error, GuardedSql};
 
 /// Runs a statement and gives its rows to the output until a limit is reached; one round trip when the session has it
 /// prepared. Gives the number of rows that it changed or read.
@@ -33,8 +32,7 @@ pub(super) async fn stream(
     sql: &str,
     parameters: &[Value],
     output: &mut Output,
-) -> (Result<Summary, Error>, Rest) {
-    let started = Instant::now();
+) -> (Result<(), Error>, Rest) {
     if let Err(error) = own(session, "START TRANSACTION READ ONLY").await {
         return (Err(error), Rest::Nothing);
     }
@@ -46,7 +44,7 @@ pub(super) async fn stream(
         done = own(session, "COMMIT").await.and(done);
     }
     // Else the check of the session ends the transaction.
-    (done.map(|_row_count| output.summary(started.elapsed())), rest)
+    (done.map(drop), rest)
 }
 
 /// Runs a statement that writes, wholly or not at all: an error, or a stop, undoes it where the tables can.
@@ -62,8 +60,6 @@ pub(super) async fn write(
     if let Err(error) = own(session, "START TRANSACTION READ WRITE").await {
         return (Err(error), Rest::Nothing);
     }
-    // Every row is read: stopping early would take the write back.
-    output.keep_what_fits();
     let (done, rest) = unary(session, sql, parameters, output).await;
     let done = match done {
         Ok(affected_rows) => own(session, "COMMIT").await.map(|()| affected_rows),
@@ -119,7 +115,8 @@ async fn pass_rows(
             Some(forms) => forms,
             none => none.insert(header(stored.columns(), output)?),
         };
-        if !output.row(read(&stored, forms, output)?).await? {
+        write_row(&stored, forms, output)?;
+        if !output.end_row().await? {
             return Ok(row_count);
         }
     }
@@ -160,14 +157,17 @@ fn header(columns: &[sqlx::mysql::MySqlColumn], output: &mut Output) -> Result<V
     Ok(forms)
 }
 
-fn read(stored: &MySqlRow, forms: &[Form], output: &Output) -> Result<Row, Error> {
-    let cell = |(index, &form): (usize, &Form)| {
+fn write_row(stored: &MySqlRow, forms: &[Form], output: &mut Output) -> Result<(), Error> {
+    for (index, &form) in forms.iter().enumerate() {
         let cell = stored.try_get_raw(index).map_err(|error| Error::Internal(error.to_string()))?;
-        let Some(bytes) = cell::stored(cell) else { return Ok(Value::Null) };
+        let Some(bytes) = cell::stored(cell) else {
+            output.row().null();
+            continue;
+        };
         output.admit(bytes.len(), index)?;
-        Ok(cell::value(bytes, form))
-    };
-    forms.iter().enumerate().map(cell).collect()
+        cell::write(bytes, form, output.row());
+    }
+    Ok(())
 }
 
 /// Rows as lines, each column as wide as its widest cell.

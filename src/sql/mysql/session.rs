@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode, MySqlTypeInfo};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, MySqlConnection, Row};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::cell::text;
 use super::error;
@@ -17,6 +19,11 @@ use crate::sql::{Error, Options, Unreachable};
 
 /// Statements that a session keeps prepared.
 const PREPARED_STATEMENTS: usize = 64;
+/// How long a login may take before the server is asked whether it is another kind of server.
+const SILENCE: Duration = Duration::from_secs(1);
+/// PostgreSQL's question for TLS, to which its servers answer one letter
+/// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Between two looks at whether a session that was told to end has ended.
 const ENDING: Duration = Duration::from_millis(5);
 /// How the text of a statement is read and what a write may not do. `ONLY_FULL_GROUP_BY` stays as the server has it: it
@@ -24,6 +31,9 @@ const ENDING: Duration = Duration::from_millis(5);
 const SQL_MODE: &str = "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
 /// Longest `GROUP_CONCAT`, in bytes. MySQL's own bound of 1,024 cuts silently.
 const GROUP_CONCAT_BYTES: u32 = 1 << 20;
+/// Deepest recursion of a common table expression: as deep as a statement's time and memory let it, as elsewhere.
+/// MariaDB's default of 1,000 ends it silently.
+const RECURSION_DEPTH: u32 = u32::MAX;
 /// Longest time that MySQL's timeouts of whole seconds take.
 const LONGEST_SECONDS: u64 = 31_536_000;
 
@@ -44,9 +54,9 @@ pub(super) enum Product {
 }
 
 /// An open session.
-pub(super) struct Session {
+pub(in crate::sql) struct Session {
     pub connection: MySqlConnection,
-    pub product: Product,
+    pub(super) product: Product,
     /// Product and version, for people.
     pub version: String,
     /// Whether it opened a database; then that is what its catalog shows.
@@ -60,14 +70,14 @@ pub(super) struct Session {
 }
 
 /// Opens, checks and stops sessions with one server.
-pub(super) struct Server {
+pub(in crate::sql) struct Server {
     target: ServerTarget,
     options: Options,
     role: Role,
 }
 
 impl Server {
-    pub fn new(target: ServerTarget, options: Options, role: Role) -> Self {
+    pub(super) fn new(target: ServerTarget, options: Options, role: Role) -> Self {
         Self { target, options, role }
     }
 
@@ -77,7 +87,11 @@ impl Server {
         let mut refused = Error::Unreachable(Unreachable::Dns);
         for address in addresses {
             let options = connect_options(&self.target, &address);
-            match options.connect().await {
+            let connected = tokio::select! {
+                connected = options.connect() => connected,
+                () = is_postgres(&address, self.target.port) => return Err(error::not_mysql()),
+            };
+            match connected {
                 Ok(connection) => return Ok(connection),
                 Err(error) => refused = error::of_login(error, &self.target.database),
             }
@@ -96,9 +110,15 @@ impl Server {
         let by_product = match product {
             Product::Mysql => {
                 let milliseconds = u32::try_from(longest.as_millis()).unwrap_or(u32::MAX);
-                format!("transaction_read_only = {read_only}, max_execution_time = {milliseconds}")
+                format!(
+                    "transaction_read_only = {read_only}, max_execution_time = {milliseconds}, \
+                     cte_max_recursion_depth = {RECURSION_DEPTH}"
+                )
             }
-            Product::Mariadb => format!("tx_read_only = {read_only}, max_statement_time = {}", longest.as_secs_f64()),
+            Product::Mariadb => format!(
+                "tx_read_only = {read_only}, max_statement_time = {}, max_recursive_iterations = {RECURSION_DEPTH}",
+                longest.as_secs_f64(),
+            ),
         };
         format!(
             "SET SESSION {by_product}, autocommit = 1, sql_auto_is_null = 0, sql_select_limit = DEFAULT, \
@@ -162,6 +182,21 @@ impl Driver for Server {
                 Err(error) => return Err(error::of_statement(error, "", over.longest)),
             }
         }
+    }
+}
+
+/// Ends when a PostgreSQL server answers at the address, and never otherwise. Such a server waits for its client to speak
+/// first, as a MySQL client does for its server: without this question both would wait until nobody knows why.
+async fn is_postgres(address: &Address, port: u16) {
+    let Address::Ip(ip) = address else { return std::future::pending().await };
+    tokio::time::sleep(SILENCE).await;
+    let asked = async {
+        let mut stream = TcpStream::connect((*ip, port)).await?;
+        stream.write_all(&SSL_REQUEST).await?;
+        stream.read_u8().await
+    };
+    if !matches!(asked.await, Ok(b'S' | b'N')) {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -241,8 +276,10 @@ fn product(version: &str) -> Result<(Product, String), Error> {
 /// Asks for everything that was set, and for the open database, as one text.
 fn settings_query(product: Product) -> String {
     let by_product = match product {
-        Product::Mysql => "@@SESSION.transaction_read_only, @@SESSION.max_execution_time",
-        Product::Mariadb => "@@SESSION.tx_read_only, @@SESSION.max_statement_time",
+        Product::Mysql => {
+            "@@SESSION.transaction_read_only, @@SESSION.max_execution_time, @@SESSION.cte_max_recursion_depth"
+        }
+        Product::Mariadb => "@@SESSION.tx_read_only, @@SESSION.max_statement_time, @@SESSION.max_recursive_iterations",
     };
     format!(
         "SELECT CONCAT_WS('|', {by_product}, @@SESSION.autocommit, @@SESSION.sql_auto_is_null, \

@@ -2,42 +2,61 @@
 
 use super::calendar::{self, Interval};
 use super::types::{Form, Scalar};
-use crate::domain::Value;
+use crate::domain::{Batch, TextKind, Value};
 use crate::sql::Error;
+use crate::sql::digits::four;
 
-/// The value of a cell.
-pub(super) fn value(bytes: &[u8], form: &Form) -> Result<Value, Error> {
-    let value = match form {
-        Form::Scalar(kind) => scalar(bytes, *kind),
-        Form::Array { element, .. } => array(bytes, *element),
+/// Adds the cell to the row.
+pub(super) fn write(bytes: &[u8], form: &Form, row: &mut Batch) -> Result<(), Error> {
+    let written = match form {
+        Form::Scalar(kind) => scalar(bytes, *kind, row),
+        Form::Array { element, .. } => array(bytes, *element).map(|array| row.value(array)),
     };
-    value.ok_or_else(|| Error::Internal(format!("a {form:?} of {} bytes cannot be read", bytes.len())))
+    written.ok_or_else(|| Error::Internal(format!("a {form:?} of {} bytes cannot be read", bytes.len())))
 }
 
-fn scalar(bytes: &[u8], kind: Scalar) -> Option<Value> {
-    Some(match kind {
-        Scalar::Bool => Value::Bool(*bytes.first()? != 0),
-        Scalar::Bytes => Value::Bytes(bytes.to_vec()),
-        Scalar::Int2 => Value::Int64(i16::from_be_bytes(bytes.try_into().ok()?).into()),
-        Scalar::Int4 => Value::Int64(i32::from_be_bytes(bytes.try_into().ok()?).into()),
-        Scalar::Int8 => Value::Int64(i64::from_be_bytes(bytes.try_into().ok()?)),
-        Scalar::Oid => Value::Int64(u32::from_be_bytes(bytes.try_into().ok()?).into()),
-        Scalar::Float4 => Value::Double(widened(f32::from_be_bytes(bytes.try_into().ok()?))),
-        Scalar::Float8 => Value::Double(f64::from_be_bytes(bytes.try_into().ok()?)),
-        Scalar::Numeric => Value::Decimal(numeric(bytes)?),
-        Scalar::Text => worded(bytes, Value::String),
-        Scalar::Json => worded(bytes, Value::Json),
+fn scalar(bytes: &[u8], kind: Scalar, row: &mut Batch) -> Option<()> {
+    match kind {
+        Scalar::Bool => row.bool(*bytes.first()? != 0),
+        Scalar::Bytes => row.bytes(bytes),
+        Scalar::Int2 => row.int64(i16::from_be_bytes(bytes.try_into().ok()?).into()),
+        Scalar::Int4 => row.int64(i32::from_be_bytes(bytes.try_into().ok()?).into()),
+        Scalar::Int8 => row.int64(i64::from_be_bytes(bytes.try_into().ok()?)),
+        Scalar::Oid => row.int64(u32::from_be_bytes(bytes.try_into().ok()?).into()),
+        Scalar::Float4 => row.double(widened(f32::from_be_bytes(bytes.try_into().ok()?))),
+        Scalar::Float8 => row.double(f64::from_be_bytes(bytes.try_into().ok()?)),
+        Scalar::Numeric => {
+            let number = Numeric::read(bytes)?;
+            row.write(TextKind::Decimal, |out| number.push(out));
+        }
+        Scalar::Text => row.text_or_bytes(TextKind::String, bytes),
+        Scalar::Json => row.text_or_bytes(TextKind::Json, bytes),
         // The first byte is the version of the form.
-        Scalar::Jsonb => worded(bytes.get(1..)?, Value::Json),
-        Scalar::Date => Value::Date(calendar::date(i32::from_be_bytes(bytes.try_into().ok()?))),
-        Scalar::Time => Value::Time(calendar::time(i64::from_be_bytes(bytes.try_into().ok()?))),
+        Scalar::Jsonb => row.text_or_bytes(TextKind::Json, bytes.get(1..)?),
+        Scalar::Date => {
+            let days = i32::from_be_bytes(bytes.try_into().ok()?);
+            row.write(TextKind::Date, |out| calendar::push_date(out, days));
+        }
+        Scalar::Time => {
+            let micros = i64::from_be_bytes(bytes.try_into().ok()?);
+            row.write(TextKind::Time, |out| calendar::push_time(out, micros));
+        }
         Scalar::TimeTz => {
             let (time, west) = bytes.split_first_chunk::<8>()?;
             let east = -i32::from_be_bytes(west.try_into().ok()?);
-            Value::Time(calendar::time(i64::from_be_bytes(*time)) + &calendar::offset(east))
+            row.write(TextKind::Time, |out| {
+                calendar::push_time(out, i64::from_be_bytes(*time));
+                out.push_str(&calendar::offset(east));
+            });
         }
-        Scalar::Timestamp => Value::Timestamp(calendar::timestamp(i64::from_be_bytes(bytes.try_into().ok()?), "")),
-        Scalar::TimestampTz => Value::TimestampTz(calendar::timestamp(i64::from_be_bytes(bytes.try_into().ok()?), "Z")),
+        Scalar::Timestamp => {
+            let micros = i64::from_be_bytes(bytes.try_into().ok()?);
+            row.write(TextKind::Timestamp, |out| calendar::push_timestamp(out, micros, ""));
+        }
+        Scalar::TimestampTz => {
+            let micros = i64::from_be_bytes(bytes.try_into().ok()?);
+            row.write(TextKind::TimestampTz, |out| calendar::push_timestamp(out, micros, "Z"));
+        }
         Scalar::Interval => {
             let (micros, rest) = bytes.split_first_chunk::<8>()?;
             let (days, months) = rest.split_first_chunk::<4>()?;
@@ -46,20 +65,16 @@ fn scalar(bytes: &[u8], kind: Scalar) -> Option<Value> {
                 days: i32::from_be_bytes(*days),
                 months: i32::from_be_bytes(months.try_into().ok()?),
             };
-            Value::Interval(interval.iso())
+            row.text(TextKind::Interval, &interval.iso());
         }
-        Scalar::Uuid => Value::Uuid(uuid::Uuid::from_slice(bytes).ok()?.hyphenated().to_string()),
+        Scalar::Uuid => {
+            let uuid = uuid::Uuid::from_slice(bytes).ok()?;
+            row.text(TextKind::Uuid, uuid.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()));
+        }
         // Only a plan as XML comes here, whose binary form is its text.
-        Scalar::Other => worded(bytes, Value::Other),
-    })
-}
-
-/// Text, or bytes: a database without an encoding may hold anything.
-fn worded(bytes: &[u8], of: impl FnOnce(String) -> Value) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => of(text.to_owned()),
-        Err(_) => Value::Bytes(bytes.to_vec()),
+        Scalar::Other => row.text_or_bytes(TextKind::Other, bytes),
     }
+    Some(())
 }
 
 /// The double with the same shortest decimal text, so that 0.1 stays 0.1.
@@ -68,57 +83,61 @@ pub(super) fn widened(number: f32) -> f64 {
 }
 
 /// Digits in base 10,000 with a weight, a sign and a count of decimals to show (`numeric_send`).
-fn numeric(bytes: &[u8]) -> Option<String> {
-    let (header, digits) = bytes.split_first_chunk::<8>()?;
-    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let (weight, sign, decimals) = (i32::from(word(2).cast_signed()), word(4), usize::from(word(6)));
-    match sign {
-        0xC000 => return Some("NaN".to_owned()),
-        0xD000 => return Some("Infinity".to_owned()),
-        0xF000 => return Some("-Infinity".to_owned()),
-        _ => {}
+#[derive(Clone, Copy)]
+struct Numeric<'a> {
+    weight: i32,
+    sign: u16,
+    decimals: usize,
+    digits: &'a [u8],
+}
+
+impl<'a> Numeric<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (header, digits) = bytes.split_first_chunk::<8>()?;
+        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        Some(Self { weight: word(2).cast_signed().into(), sign: word(4), decimals: word(6).into(), digits })
     }
-    let digit = |index: i32| -> u16 {
-        let pair = usize::try_from(index).ok().and_then(|index| digits.get(2 * index..2 * index + 2));
-        pair.map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
-    };
-    let mut text = String::with_capacity(usize::from(word(0)) * 4 + decimals + 2);
-    if sign == 0x4000 {
-        text.push('-');
-    }
-    if weight < 0 {
-        text.push('0');
-    }
-    for index in 0..=weight {
-        let before = text.len();
-        push_four(&mut text, digit(index));
-        if index == 0 {
-            let zeros = text[before..].bytes().take_while(|byte| *byte == b'0').count().min(3);
-            text.replace_range(before..before + zeros, "");
+
+    fn push(self, text: &mut String) {
+        match self.sign {
+            0xC000 => return text.push_str("NaN"),
+            0xD000 => return text.push_str("Infinity"),
+            0xF000 => return text.push_str("-Infinity"),
+            0x4000 => text.push('-'),
+            _ => {}
+        }
+        if self.weight < 0 {
+            text.push('0');
+        }
+        for index in 0..=self.weight {
+            let digits = four(self.digit(index));
+            let zeros = if index == 0 { digits.bytes().take_while(|byte| *byte == b'0').count().min(3) } else { 0 };
+            text.push_str(&digits[zeros..]);
+        }
+        if self.decimals > 0 {
+            text.push('.');
+            self.push_decimals(text);
         }
     }
-    if decimals > 0 {
-        text.push('.');
-        let end = text.len() + decimals;
-        let mut index = weight + 1;
+
+    fn push_decimals(self, text: &mut String) {
+        let end = text.len() + self.decimals;
         // Digits between the point and the first one that is stored are zeros.
-        for _ in 0..(-1 - weight).max(0) {
+        for _ in 0..(-1 - self.weight).max(0) {
             text.push_str("0000");
         }
-        index = index.max(0);
+        let mut index = (self.weight + 1).max(0);
         while text.len() < end {
-            push_four(&mut text, digit(index));
+            text.push_str(four(self.digit(index)));
             index += 1;
         }
         text.truncate(end);
     }
-    Some(text)
-}
 
-fn push_four(text: &mut String, digits: u16) {
-    for divisor in [1_000, 100, 10, 1] {
-        let digit = u8::try_from(digits / divisor % 10).unwrap_or_default();
-        text.push(char::from(b'0' + digit));
+    /// Four decimal digits as a number; those that are not stored are zeros.
+    fn digit(self, index: i32) -> u16 {
+        let pair = usize::try_from(index).ok().and_then(|index| self.digits.get(2 * index..2 * index + 2));
+        pair.map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]))
     }
 }
 
@@ -143,7 +162,9 @@ fn level(cursor: &mut &[u8], lengths: &[usize], element: Scalar) -> Option<Value
         let Ok(size) = usize::try_from(take_i32(cursor)?) else { return Some(Value::Null) };
         let (bytes, rest) = cursor.split_at_checked(size)?;
         *cursor = rest;
-        return scalar(bytes, element);
+        let mut readable = None;
+        let value = Batch::single(|row| readable = scalar(bytes, element, row));
+        return readable.map(|()| value);
     };
     (0..*length).map(|_| level(cursor, inner, element)).collect::<Option<_>>().map(Value::Array)
 }
@@ -179,16 +200,19 @@ mod tests {
             (0, 0xC000, 0, &[], "NaN"),
             (0, 0xF000, 0, &[], "-Infinity"),
         ] {
-            assert_eq!(numeric(&stored(weight, sign, decimals, digits)).as_deref(), Some(expected));
+            let mut text = String::new();
+            Numeric::read(&stored(weight, sign, decimals, digits)).unwrap().push(&mut text);
+            assert_eq!(text, expected);
         }
     }
 
     #[test]
     fn short_cells_are_errors_not_panics() {
         for kind in [Scalar::Int8, Scalar::Numeric, Scalar::TimeTz, Scalar::Interval, Scalar::Uuid, Scalar::Jsonb] {
-            assert!(value(&[], &Form::Scalar(kind)).is_err(), "{kind:?}");
+            assert!(write(&[], &Form::Scalar(kind), &mut Batch::default()).is_err(), "{kind:?}");
         }
-        assert!(value(&[0, 0, 0, 1], &Form::Array { element: Scalar::Int4, delimiter: b',' }).is_err());
+        let array = Form::Array { element: Scalar::Int4, delimiter: b',' };
+        assert!(write(&[0, 0, 0, 1], &array, &mut Batch::default()).is_err());
     }
 
     #[test]

@@ -3,20 +3,21 @@
 
 use std::fmt::Write;
 
+use crate::sql::digits::{four, two};
+
 /// Days between 1970-01-01 and 2000-01-01, where PostgreSQL counts from.
 const DAYS_TO_2000: i64 = 10_957;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
-/// A date, `days` after 2000-01-01.
-pub(super) fn date(days: i32) -> String {
+/// Writes a date, `days` after 2000-01-01.
+pub(super) fn push_date(text: &mut String, days: i32) {
     match days {
-        i32::MAX => "infinity".to_owned(),
-        i32::MIN => "-infinity".to_owned(),
+        i32::MAX => text.push_str("infinity"),
+        i32::MIN => text.push_str("-infinity"),
         days => {
-            let mut text = String::with_capacity(10);
-            let before_christ = push_date(&mut text, i64::from(days));
-            mark(text, before_christ)
+            let before_christ = push_day(text, i64::from(days));
+            push_era(text, before_christ);
         }
     }
 }
@@ -62,25 +63,29 @@ pub(super) fn parse_offset(text: &str) -> Option<i32> {
     (hours < 16 && minutes < 60 && seconds < 60).then_some(sign * (hours * 3_600 + minutes * 60 + seconds))
 }
 
-/// A time of day, in microseconds; 24:00:00 is one.
-pub(super) fn time(micros: i64) -> String {
-    let mut text = String::with_capacity(15);
-    push_time(&mut text, micros);
-    text
+/// Writes a time of day, in microseconds; 24:00:00 is one.
+pub(super) fn push_time(text: &mut String, micros: i64) {
+    let part = |number: i64| two(u16::try_from(number).unwrap_or_default());
+    let seconds = micros / MICROS_PER_SECOND;
+    text.push_str(part(seconds / 3_600));
+    text.push(':');
+    text.push_str(part(seconds / 60 % 60));
+    text.push(':');
+    text.push_str(part(seconds % 60));
+    push_fraction(text, (micros % MICROS_PER_SECOND).unsigned_abs());
 }
 
-/// A date and time, in microseconds after 2000-01-01; `zone` is appended to what is a point in time.
-pub(super) fn timestamp(micros: i64, zone: &str) -> String {
+/// Writes a date and time, in microseconds after 2000-01-01; `zone` is appended to what is a point in time.
+pub(super) fn push_timestamp(text: &mut String, micros: i64, zone: &str) {
     match micros {
-        i64::MAX => "infinity".to_owned(),
-        i64::MIN => "-infinity".to_owned(),
+        i64::MAX => text.push_str("infinity"),
+        i64::MIN => text.push_str("-infinity"),
         micros => {
-            let mut text = String::with_capacity(27);
-            let before_christ = push_date(&mut text, micros.div_euclid(MICROS_PER_DAY));
+            let before_christ = push_day(text, micros.div_euclid(MICROS_PER_DAY));
             text.push('T');
-            push_time(&mut text, micros.rem_euclid(MICROS_PER_DAY));
+            push_time(text, micros.rem_euclid(MICROS_PER_DAY));
             text.push_str(zone);
-            mark(text, before_christ)
+            push_era(text, before_christ);
         }
     }
 }
@@ -230,26 +235,19 @@ fn seconds(text: &str) -> Option<i128> {
 }
 
 /// Writes the date and says whether its year is before Christ.
-fn push_date(text: &mut String, days_after_2000: i64) -> bool {
+fn push_day(text: &mut String, days_after_2000: i64) -> bool {
     let (year, month, day) = civil(days_after_2000 + DAYS_TO_2000);
     // There is no year 0: the year before 1 is 1 BC.
     let (shown, before_christ) = if year > 0 { (year, false) } else { (1 - year, true) };
-    push_padded(text, shown, 4);
-    text.push('-');
-    push_padded(text, month, 2);
-    text.push('-');
-    push_padded(text, day, 2);
+    match u16::try_from(shown) {
+        Ok(year @ ..=9_999) => text.push_str(four(year)),
+        _ => text.push_str(&shown.to_string()),
+    }
+    for part in [month, day] {
+        text.push('-');
+        text.push_str(two(u16::try_from(part).unwrap_or_default()));
+    }
     before_christ
-}
-
-fn push_time(text: &mut String, micros: i64) {
-    let seconds = micros / MICROS_PER_SECOND;
-    push_padded(text, seconds / 3_600, 2);
-    text.push(':');
-    push_padded(text, seconds / 60 % 60, 2);
-    text.push(':');
-    push_padded(text, seconds % 60, 2);
-    push_fraction(text, (micros % MICROS_PER_SECOND).unsigned_abs());
 }
 
 /// `.25` for 250,000 microseconds; nothing for none.
@@ -261,24 +259,10 @@ fn push_fraction(text: &mut String, micros: u64) {
     }
 }
 
-/// Digits with zeros before them. Called for every cell of a long result, so it does without the formatter.
-fn push_padded(text: &mut String, number: i64, width: u32) {
-    let mut divisor = 10_i64.pow(width - 1);
-    while number / divisor >= 10 {
-        divisor *= 10;
-    }
-    while divisor > 0 {
-        let digit = u8::try_from(number / divisor % 10).unwrap_or_default();
-        text.push(char::from(b'0' + digit));
-        divisor /= 10;
-    }
-}
-
-fn mark(mut text: String, before_christ: bool) -> String {
+fn push_era(text: &mut String, before_christ: bool) {
     if before_christ {
         text.push_str(" BC");
     }
-    text
 }
 
 /// Year, month and day, `days` after 1970-01-01 in the proleptic Gregorian calendar.
@@ -311,6 +295,20 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn written(push: impl FnOnce(&mut String)) -> String {
+        let mut text = String::new();
+        push(&mut text);
+        text
+    }
+
+    fn date(days: i32) -> String {
+        written(|text| push_date(text, days))
+    }
+
+    fn timestamp(micros: i64, zone: &str) -> String {
+        written(|text| push_timestamp(text, micros, zone))
+    }
 
     #[test]
     fn dates_over_the_whole_calendar() {
@@ -345,7 +343,7 @@ mod tests {
         assert_eq!(timestamp(-1, ""), "1999-12-31T23:59:59.999999");
         assert_eq!(timestamp(1_500_000, ""), "2000-01-01T00:00:01.5");
         assert_eq!(timestamp(i64::MIN, "Z"), "-infinity");
-        assert_eq!(time(86_400_000_000), "24:00:00");
+        assert_eq!(written(|text| push_time(text, 86_400_000_000)), "24:00:00");
         assert_eq!(
             (offset(7_200).as_str(), offset(-19_800).as_str(), offset(1_172).as_str()),
             ("+02:00", "-05:30", "+00:19:32")

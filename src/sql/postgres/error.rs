@@ -29,7 +29,10 @@ pub(super) fn connecting(error: sqlx::Error) -> Error {
         }
         // The login is the only thing that is negotiated here.
         sqlx::Error::Configuration(error) => Error::TlsFailed(error.to_string()),
-        error => Error::Protocol(error.to_string()),
+        sqlx::Error::Protocol(words) if words.contains("authentication") => {
+            Error::AuthFailed("it asks for a way to log in that is not supported".to_owned())
+        }
+        _ => Error::Protocol("this is not a PostgreSQL server".to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ mod bind;
 mod calendar;
 mod catalog;
 mod error;
+mod hidden_calls;
 mod run;
 mod sample;
 mod session;

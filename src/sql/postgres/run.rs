@@ -1,19 +1,19 @@
 //! Runs one guarded statement in one session.
 
-use std::time::Instant;
-
 use futures::TryStreamExt;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, Tokenizer};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo, PgValueRef};
-use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement, ValueRef};
+use sqlx::postgres::{PgArguments, PgConnection, PgRow, PgStatement, PgTypeInfo};
+use sqlx::{AssertSqlSafe, Either, Executor, Row as _, SqlSafeStr, Statement};
 
+use super::hidden_calls::Plain;
 use super::session::Session;
 use super::types::{Form, Shape};
 use super::{binary, bind, error, text};
-use crate::domain::{Row, SqlError, Value};
-use crate::sql::server::{Output, Rest};
-use crate::sql::{Error, GuardedSql, Summary};
+use crate::domain::{Batch, SqlError, Value};
+use crate::sql::output::Output;
+use crate::sql::server::Rest;
+use crate::sql::{Error, GuardedSql};
 
 /// Rows of the first fetch from a cursor: few, so that a reader has something soon.
 const FIRST_FETCH: u64 = 100;
@@ -32,22 +32,6 @@ struct Ready {
     may_be_old: bool,
 }
 
-/// Runs a statement whose rows somebody takes as they come.
-pub(super) async fn stream(
-    session: &mut Session,
-    sql: &GuardedSql,
-    parameters: &[Value],
-    output: &mut Output,
-) -> (Result<Summary, Error>, Rest) {
-    let started = Instant::now();
-    let (result, rest) = read(session, sql, parameters, output).await;
-    let flushed = match result {
-        Ok(()) => output.flush().await,
-        Err(error) => Err(error),
-    };
-    (flushed.map(|()| output.summary(started.elapsed())), rest)
-}
-
 /// Runs a statement that reads; its rows go to the output.
 pub(super) async fn read(
     session: &mut Session,
@@ -55,6 +39,9 @@ pub(super) async fn read(
     parameters: &[Value],
     output: &mut Output,
 ) -> (Result<(), Error>, Rest) {
+    if let Err(error) = session.refuse_hidden_calls(sql).await {
+        return (Err(error), Rest::Nothing);
+    }
     let connection = &mut session.connection;
     let (result, rest) = attempt(connection, sql, parameters, output).await;
     match &result {
@@ -93,11 +80,10 @@ pub(super) async fn write(
     output: &mut Output,
 ) -> (Result<u64, Error>, Rest) {
     let connection = &mut session.connection;
-    if let Err(error) = refuse_hidden_calls(connection, sql).await {
+    // Nothing stands behind a write, so what earlier statements showed does not count.
+    if let Err(error) = Plain::default().refuse_hidden_calls(connection, sql).await {
         return (Err(error), Rest::Nothing);
     }
-    // Every row is read: stopping early would take the write back.
-    output.keep_what_fits();
     match attempt_write(connection, sql, parameters, output).await {
         // As in `read`: the table changed before anything ran.
         (Err(Error::Statement(error)), _) if error.sqlstate == PLAN_CHANGED && output.meter.row_count == 0 => {
@@ -127,29 +113,11 @@ async fn attempt_write(
     }
 }
 
-/// PostgreSQL calls `f(x)` when it reads `x.f`, and only the catalog tells a column from a function. A read that calls
-/// one is stopped by its read-only session; nothing stands behind a write, so there such names are refused.
-async fn refuse_hidden_calls(connection: &mut PgConnection, sql: &GuardedSql) -> Result<(), Error> {
-    const FUNCTIONS: &str = "SELECT p.proname::text FROM pg_catalog.pg_proc p \
-        WHERE p.proname = ANY($1) AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace LIMIT 1";
-    let attributes = &sql.analysis().attributes;
-    if attributes.is_empty() {
-        return Ok(());
-    }
-    let found = sqlx::query_scalar(FUNCTIONS).bind(attributes).fetch_optional(connection).await;
-    let Some(name): Option<String> = found.map_err(error::running)? else { return Ok(()) };
-    Err(Error::NotAllowed(SqlError {
-        message: format!("{name} behind a dot may be a call of the function {name}"),
-        hint: format!(
-            "leave the qualifier away if it is a column; allow {name} for the connection and write a call if not"
-        ),
-        ..SqlError::default()
-    }))
-}
-
 /// The plan as PostgreSQL prints it; empty for a statement that is no query.
 pub(super) async fn explain(session: &mut Session, sql: &GuardedSql, parameters: &[Value]) -> Result<String, Error> {
     const EXPLAIN: &str = "EXPLAIN ";
+    // To plan a statement PostgreSQL calls what it believes to be constant.
+    session.refuse_hidden_calls(sql).await?;
     let connection = &mut session.connection;
     if !sql.is_query() {
         return prepare(connection, sql.text(), parameters).await.map(|_| String::new());
@@ -251,12 +219,8 @@ async fn direct(connection: &mut PgConnection, ready: Ready, output: &mut Output
             Ok(None) => return (Ok(affected), Rest::Nothing),
             Err(error) => return (Err(error::running(error)), Rest::Nothing),
         };
-        let read = |cell: PgValueRef<'_>, form: &Form| match cell.as_bytes() {
-            Ok(bytes) => binary::value(bytes, form),
-            Err(_) => Ok(Value::Null),
-        };
-        let taken = match cells(&row, &forms, output, read) {
-            Ok(row) => output.row(row).await,
+        let taken = match write_row(&row, &forms, output, binary::write) {
+            Ok(()) => output.end_row().await,
             Err(error) => Err(error),
         };
         match taken {
@@ -329,7 +293,8 @@ async fn fetch_unknown(
     };
     let Shape { columns, forms, .. } = Shape::named(connection, first.columns()).await?;
     output.columns(columns)?;
-    let mut more = output.row(printed(&first, &forms, output)?).await?;
+    write_row(&first, &forms, output, printed)?;
+    let mut more = output.end_row().await?;
     let mut wanted = FIRST_FETCH;
     while more {
         more = take(connection, wanted, &forms, &mut None, output).await?;
@@ -359,7 +324,10 @@ async fn take(
         }
         fetched += 1;
         // The rest of a fetch is read even when it is not wanted: that leaves the session clean.
-        full = full || !output.row(printed(&row, forms, output)?).await?;
+        if !full {
+            write_row(&row, forms, output, printed)?;
+            full = !output.end_row().await?;
+        }
     }
     Ok(!full && fetched == wanted)
 }
@@ -409,8 +377,9 @@ fn without_end(sql: &str) -> &str {
     &sql[..line_start + column]
 }
 
-fn printed(row: &PgRow, forms: &[Form], output: &Output) -> Result<Row, Error> {
-    cells(row, forms, output, |cell, form| Ok(cell.as_bytes().map_or(Value::Null, |bytes| text::value(bytes, form))))
+fn printed(bytes: &[u8], form: &Form, row: &mut Batch) -> Result<(), Error> {
+    row.value(text::value(bytes, form));
+    Ok(())
 }
 
 /// As many rows as a fetch aims at, judged by those that came, but one more than may still come: it tells that there was
@@ -421,22 +390,23 @@ fn next_fetch(output: &Output) -> u64 {
     (FETCH_BYTES / row_bytes).clamp(1, LARGEST_FETCH).min(meter.rows_left() + 1)
 }
 
-fn cells(
+fn write_row(
     row: &PgRow,
     forms: &[Form],
-    output: &Output,
-    read: impl Fn(PgValueRef<'_>, &Form) -> Result<Value, Error>,
-) -> Result<Row, Error> {
-    let cell = |(index, form)| {
+    output: &mut Output,
+    write: impl Fn(&[u8], &Form, &mut Batch) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for (index, form) in forms.iter().enumerate() {
         let cell = row.try_get_raw(index).map_err(error::running)?;
-        if cell.is_null() {
-            return Ok(Value::Null);
-        }
-        let size_bytes = cell.as_bytes().map_or(0, <[u8]>::len);
-        output.admit(size_bytes, index)?;
-        read(cell, form)
-    };
-    forms.iter().enumerate().map(cell).collect()
+        // NULL has no bytes.
+        let Ok(bytes) = cell.as_bytes() else {
+            output.row().null();
+            continue;
+        };
+        output.admit(bytes.len(), index)?;
+        write(bytes, form, output.row())?;
+    }
+    Ok(())
 }
 
 /// Runs a statement of Pulse's own over the simple protocol.

@@ -9,9 +9,10 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 
 use super::error;
+use super::hidden_calls::Plain;
 use crate::domain::TlsMode;
 use crate::sql::server::{Address, Driver, Extent, ServerTarget};
-use crate::sql::{Error, Options, Unreachable};
+use crate::sql::{Error, GuardedSql, Options, Unreachable};
 
 /// The oldest version that is spoken to.
 const OLDEST_VERSION: u32 = 130_000;
@@ -41,15 +42,23 @@ const PROCESS: &str = "SELECT pg_catalog.pg_backend_pid() FROM pg_catalog.set_co
 
 /// An open connection to one PostgreSQL server process.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(in crate::sql) struct Session {
     pub connection: PgConnection,
     process: i32,
     state: String,
+    plain: Plain,
+}
+
+impl Session {
+    /// Refuses a statement that reads and may call what it does not show; see [`hidden_calls`](super::hidden_calls).
+    pub async fn refuse_hidden_calls(&mut self, sql: &GuardedSql) -> Result<(), Error> {
+        self.plain.refuse_hidden_calls(&mut self.connection, sql).await
+    }
 }
 
 /// Opens sessions of one target.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(in crate::sql) struct Sessions {
     pub server: ServerTarget,
     pub options: Options,
     /// Whether the sessions may write.
@@ -80,7 +89,7 @@ impl Driver for Sessions {
             let process = sqlx::query_scalar(PROCESS).fetch_one(&mut connection).await;
             let process = process.map_err(error::connecting)?;
             let state = state(&mut connection).await?;
-            return Ok(Session { connection, process, state });
+            return Ok(Session { connection, process, state, plain: Plain::default() });
         }
         Err(last)
     }

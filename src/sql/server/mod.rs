@@ -1,14 +1,13 @@
-//! What PostgreSQL and MySQL servers have in common: where they are, sessions that are pooled and cancelled, results that
-//! are gathered row by row.
+//! What PostgreSQL and MySQL servers have in common: where they are, sessions that are pooled and cancelled.
 
 mod host;
-mod output;
 mod pool;
+mod target;
 
 pub(super) use host::Address;
 pub use host::{HostList, HostPolicy};
-pub(super) use output::Output;
 pub(super) use pool::{Driver, Extent, Pool, Rest, Work};
+pub(super) use target::{OnServer, System};
 
 use crate::domain::Tls;
 use crate::domain::connection::ConnectionSecrets;

@@ -16,8 +16,9 @@ use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Output;
 use crate::domain::ResultColumn;
+use crate::sql::output::Output;
+use crate::sql::permits::acquire;
 use crate::sql::result::WAITING_BATCHES;
 use crate::sql::{Error, Limits, Options, RowStream, Summary, Unreachable};
 
@@ -108,7 +109,7 @@ impl<D: Driver> Pool<D> {
 
     /// Does something with a session. Dropping the future, or running longer than `longest`, stops it in the database.
     pub async fn run<T: Send + 'static>(&self, longest: Duration, work: Work<D::Session, T>) -> Result<T, Error> {
-        let permit = self.acquire().await?;
+        let permit = acquire(&self.shared.permits, self.shared.options.acquire_timeout).await?;
         let stop = CancellationToken::new();
         let _stop_on_drop = stop.clone().drop_guard();
         let shared = Arc::clone(&self.shared);
@@ -122,7 +123,7 @@ impl<D: Driver> Pool<D> {
         limits: Limits,
         work: impl FnOnce(Output) -> Work<D::Session, Summary>,
     ) -> Result<RowStream, Error> {
-        let permit = self.acquire().await?;
+        let permit = acquire(&self.shared.permits, self.shared.options.acquire_timeout).await?;
         let stop = CancellationToken::new();
         let stop_on_drop = stop.clone().drop_guard();
         let (header_sender, header) = oneshot::channel::<Vec<ResultColumn>>();
@@ -153,15 +154,6 @@ impl<D: Driver> Pool<D> {
         self.shared.permits.close();
         drop(permits);
         self.shared.idle().clear();
-    }
-
-    async fn acquire(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let permit = Arc::clone(&self.shared.permits).acquire_owned();
-        match timeout(self.shared.options.acquire_timeout, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_closed)) => Err(Error::Unavailable("the connection was closed or changed".to_owned())),
-            Err(_elapsed) => Err(Error::Busy("all its connections are in use".to_owned())),
-        }
     }
 }
 

@@ -3,23 +3,23 @@
 use jiff::civil;
 use rusqlite::types::ValueRef;
 
-use crate::domain::{ColumnType, Value};
+use crate::domain::{Batch, ColumnType, TextKind};
 
-/// The value of a cell in a column of this kind.
+/// Adds a cell of a column of this kind to the row.
 ///
 /// SQLite types each cell by itself, so the declared type only says more about a cell that really has its form: 0 and 1 in
 /// a BOOLEAN column, ISO dates and times as text. Everything else keeps the type it is stored with; text that is not
 /// UTF-8 is bytes.
-pub(super) fn value(cell: ValueRef<'_>, kind: ColumnType) -> Value {
+pub(super) fn write(cell: ValueRef<'_>, kind: ColumnType, row: &mut Batch) {
     match cell {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number @ (0 | 1)) if kind == ColumnType::Boolean => Value::Bool(number == 1),
-        ValueRef::Integer(number) => Value::Int64(number),
-        ValueRef::Real(number) => Value::Double(number),
-        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+        ValueRef::Null => row.null(),
+        ValueRef::Integer(number @ (0 | 1)) if kind == ColumnType::Boolean => row.bool(number == 1),
+        ValueRef::Integer(number) => row.int64(number),
+        ValueRef::Real(number) => row.double(number),
+        ValueRef::Blob(bytes) => row.bytes(bytes),
         ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => text_value(text, kind),
-            Err(_) => Value::Bytes(bytes.to_vec()),
+            Ok(text) => write_text(text, kind, row),
+            Err(_) => row.bytes(bytes),
         },
     }
 }
@@ -32,52 +32,66 @@ pub(super) fn stored_bytes(cell: ValueRef<'_>) -> usize {
     }
 }
 
-fn text_value(text: &str, kind: ColumnType) -> Value {
-    let typed = match kind {
-        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => moment(text),
-        ColumnType::Time if is_time(text) => Some(Value::Time(text.to_owned())),
-        ColumnType::Uuid if text.len() == 36 && uuid::Uuid::try_parse(text).is_ok() => {
-            Some(Value::Uuid(text.to_owned()))
-        }
+fn write_text(text: &str, kind: ColumnType, row: &mut Batch) {
+    match kind {
+        ColumnType::Date | ColumnType::Timestamp | ColumnType::TimestampTz => write_moment(text, row),
+        ColumnType::Time if is_time(text) => row.text(TextKind::Time, text),
+        ColumnType::Uuid if text.len() == 36 && uuid::Uuid::try_parse(text).is_ok() => row.text(TextKind::Uuid, text),
         ColumnType::Json if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => {
-            Some(Value::Json(text.to_owned()))
+            row.text(TextKind::Json, text);
         }
-        _ => None,
-    };
-    typed.unwrap_or_else(|| Value::String(text.to_owned()))
+        _ => row.text(TextKind::String, text),
+    }
 }
 
-/// `2024-02-29`, or a date and time with `T` or a space between them, perhaps with an offset.
-fn moment(text: &str) -> Option<Value> {
-    let date = text.get(..10).filter(|date| is_date(date))?;
-    if date.len() == text.len() {
-        return Some(Value::Date(text.to_owned()));
+/// `2024-02-29`, or a date and time with `T` or a space between them, perhaps with an offset; else it is just text.
+fn write_moment(text: &str, row: &mut Batch) {
+    match moment(text) {
+        Some((kind, date, "")) => row.text(kind, date),
+        Some((kind, date, time)) => row.write(kind, |out| {
+            out.push_str(date);
+            out.push('T');
+            out.push_str(time);
+        }),
+        None => row.text(TextKind::String, text),
     }
-    let time = text[10..].strip_prefix([' ', 'T'])?;
-    let offset_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
-    let (time, offset) = time.split_at(offset_at);
-    if !is_time(time) {
-        return None;
+}
+
+/// What it is, its date, and what follows the date.
+fn moment(text: &str) -> Option<(TextKind, &str, &str)> {
+    let (date, rest) = text.split_at_checked(10).filter(|(date, _)| is_date(date))?;
+    if rest.is_empty() {
+        return Some((TextKind::Date, date, ""));
     }
+    let rest = rest.strip_prefix([' ', 'T'])?;
+    let (time, offset) = rest.split_at(rest.find(['Z', '+', '-']).unwrap_or(rest.len()));
     match offset {
-        "" => Some(Value::Timestamp(format!("{date}T{time}"))),
-        offset if is_offset(offset) => Some(Value::TimestampTz(format!("{date}T{time}{offset}"))),
+        _ if !is_time(time) => None,
+        "" => Some((TextKind::Timestamp, date, rest)),
+        offset if is_offset(offset) => Some((TextKind::TimestampTz, date, rest)),
         _ => None,
     }
 }
 
 fn is_date(text: &str) -> bool {
-    has_shape(text, b"0000-00-00") && text.parse::<civil::Date>().is_ok()
+    let number = |from: usize, to: usize| text[from..to].parse().ok();
+    let date =
+        || civil::Date::new(number(0, 4)?, i8::try_from(number(5, 7)?).ok()?, i8::try_from(number(8, 10)?).ok()?).ok();
+    has_shape(text, b"0000-00-00") && date().is_some()
 }
 
 /// `13:45`, `13:45:00` or `13:45:00.123`.
 fn is_time(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let shaped = has_shape(whole, b"00:00:00") || (whole.len() == text.len() && has_shape(whole, b"00:00"));
+    let mut parts = whole.split(':').map(|part| part.parse::<u8>().ok());
+    let in_range = |part: Option<Option<u8>>, end: u8| part.is_none_or(|part| part.is_some_and(|part| part < end));
     shaped
         && !fraction.is_empty()
         && fraction.bytes().all(|byte| byte.is_ascii_digit())
-        && whole.parse::<civil::Time>().is_ok()
+        && in_range(parts.next(), 24)
+        && in_range(parts.next(), 60)
+        && in_range(parts.next(), 60)
 }
 
 fn is_offset(text: &str) -> bool {
@@ -96,6 +110,11 @@ fn has_shape(text: &str, shape: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Value;
+
+    fn value(cell: ValueRef<'_>, kind: ColumnType) -> Value {
+        Batch::single(|row| write(cell, kind, row))
+    }
 
     fn check(text: &str, kind: ColumnType, expected: &Value) {
         assert_eq!(&value(ValueRef::Text(text.as_bytes()), kind), expected, "{text} as {kind:?}");

@@ -13,14 +13,16 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::open::open_for;
-use super::run::{self, Sink};
+use super::run;
 use super::watch::Watch;
 use super::{SampleBounds, catalog, sample};
-use crate::domain::{AccessMode, DatabaseKind, ResultColumn, Row, Schema, Value, ValueIndex};
+use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
 use crate::sql::database::Backend;
 use crate::sql::guard::Effect;
-use crate::sql::result::{BATCH_BYTES, WAITING_BATCHES};
-use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Summary, Written};
+use crate::sql::output::Output;
+use crate::sql::permits::acquire;
+use crate::sql::result::WAITING_BATCHES;
+use crate::sql::{Error, GuardedSql, Limits, Options, ResultSet, RowStream, ServerInfo, Written};
 
 /// Connections to one file.
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl Backend for Pool {
     }
 
     async fn stream(&self, sql: GuardedSql, parameters: Vec<Value>, limits: Limits) -> Result<RowStream, Error> {
-        let permit = self.shared.acquire().await?;
+        let permit = acquire(&self.shared.permits, self.shared.options.acquire_timeout).await?;
         let (watch, stop) = Watch::start(limits.timeout);
         let (batch_sender, batches) = mpsc::channel(WAITING_BATCHES);
         let (header_sender, header) = oneshot::channel();
@@ -115,14 +117,17 @@ impl Backend for Pool {
         let shared = Arc::clone(&self.shared);
         let runtime = Handle::current();
         spawn_blocking(move || {
-            let mut batches = Batches::new(header_sender, batch_sender, &watch, runtime);
+            let mut output = Output::streamed(limits, header_sender, batch_sender);
+            let hand_over = |output: &mut Output| hand_over(output, &watch, &runtime);
             let result = shared.session(|connection| {
                 watch.over(connection, |connection| {
-                    let summary = run::run(connection, &sql, &parameters, limits, &mut batches)?;
-                    batches.flush()?;
-                    Ok(Summary { execution_time: watch.elapsed(), ..summary })
+                    run::run(connection, &sql, &parameters, &mut output, hand_over)?;
+                    hand_over(&mut output)?;
+                    Ok(output.summary(watch.elapsed()))
                 })
             });
+            // Whoever reads must see the end of the batches before the outcome.
+            drop(output);
             drop(permit);
             // Nobody listens when the reader is gone; then there is nobody to tell.
             let _ = outcome_sender.send(result);
@@ -157,7 +162,7 @@ impl Shared {
         longest: Duration,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = self.acquire().await?;
+        let permit = acquire(&self.permits, self.options.acquire_timeout).await?;
         let (watch, _stop) = Watch::start(longest);
         let shared = Arc::clone(self);
         let task = spawn_blocking(move || {
@@ -166,15 +171,6 @@ impl Shared {
             result
         });
         task.await.unwrap_or_else(|died| Err(Error::Internal(died.to_string())))
-    }
-
-    async fn acquire(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        match timeout(self.options.acquire_timeout, permit).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_closed)) => Err(Error::Unavailable("the connection was closed or changed".to_owned())),
-            Err(_elapsed) => Err(Error::Busy("all its connections are in use".to_owned())),
-        }
     }
 
     async fn close(self: &Arc<Self>) {
@@ -226,51 +222,8 @@ impl FileIdentity {
     }
 }
 
-/// Gathers rows into batches and hands them over, waiting for the reader no longer than the statement may run.
-struct Batches<'a> {
-    header: Option<oneshot::Sender<Vec<ResultColumn>>>,
-    sender: mpsc::Sender<Vec<Row>>,
-    watch: &'a Watch,
-    runtime: Handle,
-    rows: Vec<Row>,
-    size_bytes: u64,
-}
-
-impl<'a> Batches<'a> {
-    fn new(
-        header: oneshot::Sender<Vec<ResultColumn>>,
-        sender: mpsc::Sender<Vec<Row>>,
-        watch: &'a Watch,
-        runtime: Handle,
-    ) -> Self {
-        Self { header: Some(header), sender, watch, runtime, rows: Vec::new(), size_bytes: 0 }
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        self.size_bytes = 0;
-        let batch = std::mem::take(&mut self.rows);
-        match self.runtime.block_on(async { timeout(self.watch.left(), self.sender.send(batch)).await }) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_gone)) => Err(Error::Interrupted),
-            Err(_elapsed) => Err(self.watch.why_stopped()),
-        }
-    }
-}
-
-impl Sink for Batches<'_> {
-    fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error> {
-        match self.header.take().map(|header| header.send(columns)) {
-            Some(Ok(())) => Ok(()),
-            _ => Err(Error::Interrupted),
-        }
-    }
-
-    fn row(&mut self, row: Row, size_bytes: u64) -> Result<(), Error> {
-        self.rows.push(row);
-        self.size_bytes += size_bytes;
-        if self.size_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
+/// Waits for the reader no longer than the statement may run.
+fn hand_over(output: &mut Output, watch: &Watch, runtime: &Handle) -> Result<(), Error> {
+    let handed_over = runtime.block_on(async { timeout(watch.left(), output.flush()).await });
+    handed_over.unwrap_or_else(|_elapsed| Err(watch.why_stopped()))
 }

@@ -2,22 +2,14 @@
 
 use std::time::Instant;
 
-use rusqlite::{Connection, Row as StoredRow, Statement};
+use rusqlite::{CachedStatement, Connection, Row as StoredRow, Statement};
 
 use super::bind::bind;
 use super::cell;
 use super::declared::column_type;
-use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Row, Value};
-use crate::sql::result::Meter;
-use crate::sql::{Error, GuardedSql, Limits, ResultSet, Summary, Truncation, Written};
-
-/// Where the rows of a running statement go.
-pub(super) trait Sink {
-    /// The columns; called once, before any row.
-    fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error>;
-    /// The next row and about how many bytes it takes.
-    fn row(&mut self, row: Row, size_bytes: u64) -> Result<(), Error>;
-}
+use crate::domain::{ColumnType, DatabaseKind, ResultColumn, Value};
+use crate::sql::output::Output;
+use crate::sql::{Error, GuardedSql, Limits, ResultSet, Written};
 
 /// Runs a statement and holds its result. `limits.timeout` is not watched here: the connection has no one to stop it.
 pub fn execute(
@@ -26,51 +18,50 @@ pub fn execute(
     parameters: &[Value],
     limits: Limits,
 ) -> Result<ResultSet, Error> {
-    #[derive(Default)]
-    struct Whole {
-        columns: Vec<ResultColumn>,
-        rows: Vec<Row>,
-    }
-    impl Sink for Whole {
-        fn columns(&mut self, columns: Vec<ResultColumn>) -> Result<(), Error> {
-            self.columns = columns;
-            Ok(())
-        }
-        fn row(&mut self, row: Row, _size_bytes: u64) -> Result<(), Error> {
-            self.rows.push(row);
-            Ok(())
-        }
-    }
-    let mut whole = Whole::default();
-    let Summary { truncated, execution_time, .. } = run(connection, sql, parameters, limits, &mut whole)?;
-    Ok(ResultSet { columns: whole.columns, rows: whole.rows, truncated, execution_time })
+    let started = Instant::now();
+    let mut output = Output::held(limits);
+    run(connection, sql, parameters, &mut output, |_| Ok(()))?;
+    Ok(output.whole(started.elapsed()))
 }
 
-/// Runs a statement and gives its rows to the sink until a limit is reached.
+/// Runs a statement and gives its rows to the output until a limit is reached. `hand_over` is called when a batch is due.
 pub(super) fn run(
     connection: &Connection,
     sql: &GuardedSql,
     parameters: &[Value],
-    limits: Limits,
-    sink: &mut dyn Sink,
-) -> Result<Summary, Error> {
-    let started = Instant::now();
+    output: &mut Output,
+    mut hand_over: impl FnMut(&mut Output) -> Result<(), Error>,
+) -> Result<(), Error> {
     let mut statement = prepare(connection, sql, parameters)?;
-    let columns = columns(&statement);
-    let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
-    sink.columns(columns)?;
-
-    let mut meter = Meter::new(limits);
+    let mut kinds = None;
     let mut rows = statement.raw_query();
     while let Some(stored) = rows.next()? {
-        if meter.is_full() {
-            break;
+        let kinds = match &kinds {
+            Some(kinds) => kinds,
+            None => kinds.insert(announce(stored.as_ref(), output)?),
+        };
+        write_row(stored, kinds, output)?;
+        if !output.take_row()? {
+            return Ok(());
         }
-        let row = read(stored, &kinds, &meter)?;
-        let Some(size_bytes) = meter.row(&row, |index| column_name(stored, index))? else { break };
-        sink.row(row, size_bytes)?;
+        if output.is_due() {
+            hand_over(output)?;
+        }
     }
-    Ok(meter.summary(started.elapsed()))
+    drop(rows);
+    if kinds.is_none() {
+        announce(&statement, output)?;
+    }
+    Ok(())
+}
+
+/// Tells the output the columns and gives their kinds. A statement that was prepared before knows its columns for sure
+/// only once it runs: the schema may have changed.
+fn announce(statement: &Statement<'_>, output: &mut Output) -> Result<Vec<ColumnType>, Error> {
+    let columns = columns(statement);
+    let kinds = columns.iter().map(|column| column.kind).collect();
+    output.columns(columns)?;
+    Ok(kinds)
 }
 
 /// Runs a statement that writes to its end; rows of its RETURNING beyond the limits are left out.
@@ -82,30 +73,12 @@ pub(super) fn write(
 ) -> Result<Written, Error> {
     let started = Instant::now();
     let changed_before = connection.total_changes();
-    let mut statement = prepare(connection, sql, parameters)?;
-    let columns = columns(&statement);
-    let kinds: Vec<ColumnType> = columns.iter().map(|column| column.kind).collect();
-    let mut meter = Meter::new(limits);
-    let mut kept = Vec::new();
-    let mut rows = statement.raw_query();
-    while let Some(stored) = rows.next()? {
-        if meter.is_full() {
-            continue;
-        }
-        let row = read(stored, &kinds, &meter);
-        match row.and_then(|row| Ok(meter.row(&row, |index| column_name(stored, index))?.map(|_| row))) {
-            Ok(Some(row)) => kept.push(row),
-            Ok(None) => {}
-            Err(Error::ResultTooLarge { .. }) => meter.truncated = Some(Truncation::Bytes),
-            Err(error) => return Err(error),
-        }
-    }
-    drop(rows);
-    drop(statement);
+    let mut output = Output::held(limits);
+    output.keep_what_fits();
+    run(connection, sql, parameters, &mut output, |_| Ok(()))?;
     // Without a change the count is still that of the statement before.
     let affected_rows = if connection.total_changes() == changed_before { 0 } else { connection.changes() };
-    let returned = ResultSet { columns, rows: kept, truncated: meter.truncated, execution_time: started.elapsed() };
-    Ok(Written { affected_rows, returned })
+    Ok(Written { affected_rows, returned: output.whole(started.elapsed()) })
 }
 
 /// What the planner would do, a line each, indented by depth; empty for a statement that is no query.
@@ -132,11 +105,17 @@ pub(super) fn explain(connection: &Connection, sql: &GuardedSql, parameters: &[V
     Ok(plan)
 }
 
-fn prepare<'a>(connection: &'a Connection, sql: &GuardedSql, parameters: &[Value]) -> Result<Statement<'a>, Error> {
+/// The statement, which the connection keeps prepared. SQLite compiles it anew, and asks the authorizer again, when the
+/// schema changed meanwhile.
+fn prepare<'a>(
+    connection: &'a Connection,
+    sql: &GuardedSql,
+    parameters: &[Value],
+) -> Result<CachedStatement<'a>, Error> {
     if sql.dialect() != DatabaseKind::Sqlite {
         return Err(Error::Internal(format!("a {} statement for a SQLite database", sql.dialect().label())));
     }
-    let mut statement = connection.prepare(sql.text())?;
+    let mut statement = connection.prepare_cached(sql.text())?;
     bind(&mut statement, parameters)?;
     Ok(statement)
 }
@@ -156,15 +135,11 @@ fn columns(statement: &Statement<'_>) -> Vec<ResultColumn> {
         .collect()
 }
 
-fn read(stored: &StoredRow<'_>, kinds: &[ColumnType], meter: &Meter) -> Result<Row, Error> {
-    let cell = |(index, &kind): (usize, &ColumnType)| {
+fn write_row(stored: &StoredRow<'_>, kinds: &[ColumnType], output: &mut Output) -> Result<(), Error> {
+    for (index, &kind) in kinds.iter().enumerate() {
         let cell = stored.get_ref(index)?;
-        meter.cell(cell::stored_bytes(cell), || column_name(stored, index))?;
-        Ok(cell::value(cell, kind))
-    };
-    kinds.iter().enumerate().map(cell).collect()
-}
-
-fn column_name(stored: &StoredRow<'_>, index: usize) -> String {
-    stored.as_ref().column_name(index).unwrap_or_default().to_owned()
+        output.admit(cell::stored_bytes(cell), index)?;
+        cell::write(cell, kind, output.row());
+    }
+    Ok(())
 }

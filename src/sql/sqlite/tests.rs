@@ -95,8 +95,37 @@ async fn the_database_says_where_it_stumbles() {
         let Err(Error::Statement(error)) = database.explain(&guarded(sql), &[]).await else { panic!() };
         assert_eq!(error.position, 12);
     }
-    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = 1"), &[]).await.unwrap();
+    let plan = database.explain(&guarded("SELECT * FROM t WHERE id = 1"), &[]).await.unwrap().text;
     assert!(plan.contains("SEARCH t USING INTEGER PRIMARY KEY"), "{plan}");
+}
+
+#[tokio::test]
+async fn functions_that_are_not_there_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(folder.path(), Options::default());
+    let names = ["abs", "lower", "score", "main.abs"].map(str::to_owned);
+    assert_eq!(database.missing_functions(&names).await.unwrap(), ["score", "main.abs"]);
+}
+
+/// A connection keeps statements prepared; the schema they are about may change.
+#[tokio::test]
+async fn a_changed_table_shows_its_new_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(folder.path(), one_connection());
+    let sql = guarded("SELECT * FROM t WHERE id = 1");
+    let shown = async || {
+        let result = database.execute(&sql, &[], Limits::default()).await.unwrap();
+        let last = result.columns.last().unwrap().name.clone();
+        (result.columns.len(), last, result.rows.iter().map(Vec::len).collect::<Vec<_>>())
+    };
+    assert_eq!(shown().await, (6, "photo".to_owned(), vec![6]));
+    let other = Connection::open(folder.path().join("shop.sqlite")).unwrap();
+    other.execute_batch("ALTER TABLE t ADD COLUMN note TEXT").unwrap();
+    assert_eq!(shown().await, (7, "note".to_owned(), vec![7]));
+    other
+        .execute_batch("DELETE FROM t; ALTER TABLE t DROP COLUMN photo; ALTER TABLE t ADD COLUMN stock INTEGER")
+        .unwrap();
+    assert_eq!(shown().await, (7, "stock".to_owned(), Vec::new()));
 }
 
 #[tokio::test]
@@ -130,9 +159,9 @@ async fn streams_hand_over_batches_within_their_limits() {
     assert_eq!(stream.columns.len(), 2);
     let (mut rows, mut batches) = (0, 0);
     while let Some(batch) = stream.next().await {
-        let size: usize = batch.iter().flatten().map(Value::size_bytes).sum();
+        let size: usize = batch.to_rows().iter().flatten().map(Value::size_bytes).sum();
         assert!(size < 300 << 10, "{size}");
-        rows += batch.len() as u64;
+        rows += batch.row_count() as u64;
         batches += 1;
     }
     let summary = stream.finish().await.unwrap();
@@ -141,7 +170,7 @@ async fn streams_hand_over_batches_within_their_limits() {
 
     let few = Limits { max_rows: 5, ..limits };
     let mut stream = database.stream(guarded(MANY), Vec::new(), few).await.unwrap();
-    assert_eq!(stream.next().await.unwrap().len(), 5);
+    assert_eq!(stream.next().await.unwrap().row_count(), 5);
     assert!(stream.next().await.is_none());
     assert_eq!(stream.finish().await.unwrap().truncated, Some(Truncation::Rows));
 

@@ -136,6 +136,20 @@ pub(crate) async fn request_ids_expire(store: Arc<dyn Store>) {
     assert_eq!(anew, Claim::New);
 }
 
+pub(crate) async fn request_ids_are_released_by_who_claimed_them(store: Arc<dyn Store>) {
+    let (first, second, hash) = (Uuid::now_v7(), Uuid::now_v7(), [7; 32]);
+    let claim = async |id, hash| store.claim_request(&local(), "Execute", "request", &hash, id).await.unwrap();
+    let release = async |tenant: &TenantId, id| store.release_request(tenant, "Execute", "request", id).await.unwrap();
+    assert_eq!(claim(first, hash).await, Claim::New);
+    store.keep_answer(&local(), "Execute", "request", "old").await.unwrap();
+    release(&local(), second).await;
+    release(&other(), first).await;
+    assert_eq!(claim(second, hash).await, Claim::Repeat(first), "it is another's");
+    release(&local(), first).await;
+    assert_eq!(claim(second, [8; 32]).await, Claim::New);
+    assert_eq!(store.answer(&local(), "Execute", "request").await.unwrap(), None);
+}
+
 pub(crate) async fn answers_go_with_their_claim(store: Arc<dyn Store>) {
     let claim = async |tenant: &TenantId| {
         store.claim_request(tenant, "Execute", "request", &[7; 32], Uuid::now_v7()).await.unwrap();

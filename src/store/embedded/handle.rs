@@ -188,6 +188,17 @@ impl Store for Embedded {
         self.write(|database| Box::pin(requests::keep_answer(database, request, answer))).await
     }
 
+    async fn release_request(
+        &self,
+        tenant: &TenantId,
+        rpc: &str,
+        request_id: &str,
+        id: uuid::Uuid,
+    ) -> Result<(), Error> {
+        let request = (tenant.clone(), rpc.to_owned(), request_id.to_owned());
+        self.write(move |database| Box::pin(requests::release(database, request, id))).await
+    }
+
     async fn answer(&self, tenant: &TenantId, rpc: &str, request_id: &str) -> Result<Option<String>, Error> {
         let request = (tenant.clone(), rpc.to_owned(), request_id.to_owned());
         self.read_with(|database| Box::pin(requests::answer(database, request))).await

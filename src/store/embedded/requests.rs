@@ -60,6 +60,22 @@ pub(super) async fn keep_answer(
     Ok(())
 }
 
+/// Forgets the claim with this id.
+pub(super) async fn release(
+    database: &mut SqliteConnection,
+    (tenant, rpc, key): (TenantId, String, String),
+    id: Uuid,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM requests WHERE tenant = ? AND rpc = ? AND request_id = ? AND id = ?")
+        .bind(tenant.as_str())
+        .bind(rpc)
+        .bind(key)
+        .bind(id.hyphenated().to_string())
+        .execute(database)
+        .await?;
+    Ok(())
+}
+
 /// The answer beside a claim.
 pub(super) async fn answer(
     database: &mut SqliteConnection,

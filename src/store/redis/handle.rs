@@ -123,6 +123,16 @@ impl Store for Redis {
         requests::keep_answer(&self.link, requests::name(tenant, rpc, request_id), answer).await
     }
 
+    async fn release_request(
+        &self,
+        tenant: &TenantId,
+        rpc: &str,
+        request_id: &str,
+        id: uuid::Uuid,
+    ) -> Result<(), Error> {
+        requests::release(&self.link, requests::name(tenant, rpc, request_id), id).await
+    }
+
     async fn answer(&self, tenant: &TenantId, rpc: &str, request_id: &str) -> Result<Option<String>, Error> {
         requests::answer(&self.link, requests::name(tenant, rpc, request_id)).await
     }

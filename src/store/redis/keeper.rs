@@ -24,8 +24,8 @@ const REMINDER: Duration = Duration::from_mins(1);
 /// How long the first connecting may take untold.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often watchers of a Cluster look for themselves: between its nodes notices may be lost.
-const CLUSTER_LOOK: Duration = Duration::from_secs(15);
+/// How often it is asked whether the listener still hears anything.
+const LOOK: Duration = Duration::from_secs(15);
 
 /// Keeps the link's health up to date until it is stopped.
 pub(super) async fn watch_over(link: Arc<Link>, tails: Arc<Tails>, stop: CancellationToken) {
@@ -68,6 +68,7 @@ pub(super) async fn watch_over(link: Arc<Link>, tails: Arc<Tails>, stop: Cancell
 
 /// Hears the notices of all partitions, each with one subscription, until it is stopped.
 pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, queue: Arc<Queue>, stop: CancellationToken) {
+    let mut look = tokio::time::interval(LOOK);
     while !stop.is_cancelled() {
         let (mut connects, mut notices) = (link.listener.reconnect_rx(), link.listener.message_rx());
         let mut connection = link.listener.connect();
@@ -84,7 +85,7 @@ pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, queue: Arc<Queue>
                 () = sleep(INTERVAL), if !link.listens.load(Ordering::Relaxed) && link.listener.is_connected() => {
                     subscribe(&link, &tails).await;
                 }
-                () = sleep(CLUSTER_LOOK), if link.listener.is_clustered() => tails.end_all(),
+                _ = look.tick(), if link.listens.load(Ordering::Relaxed) => look_again(&link, &tails).await,
             }
         }
         link.listens.store(false, Ordering::Relaxed);
@@ -95,16 +96,28 @@ pub(super) async fn listen(link: Arc<Link>, tails: Arc<Tails>, queue: Arc<Queue>
 
 /// Subscribes to every partition. What was told before is unknown, so everybody who follows a log looks again.
 async fn subscribe(link: &Link, tails: &Tails) {
-    let (listener, channels) = (&link.listener, link.keys.tags().collect::<Vec<String>>());
-    // The client does not wait for the answer to SUBSCRIBE. The next call on that connection does: its answer comes after
+    let channels: Vec<String> = link.keys.tags().collect();
+    // The client does not wait for the answer to SUBSCRIBE, but the answer to the next call on that connection comes after
     // it, or is the refusal.
-    let ping = CustomCommand::new_static("PING", listener.id(), false);
-    let subscribed = match listener.subscribe(channels).await {
-        Ok(()) => listener.custom::<String, String>(ping, Vec::new()).await,
-        Err(error) => Err(error),
-    };
-    link.listens.store(subscribed.is_ok_and(|answer| answer == "PONG"), Ordering::Relaxed);
+    let subscribed = link.listener.subscribe(channels).await.is_ok() && hears(link).await;
+    link.listens.store(subscribed, Ordering::Relaxed);
     tails.end_all();
+}
+
+/// A connection on which nothing is asked may be dead without a sign. Between the nodes of a Cluster single notices may be
+/// lost as well, and the node of the subscription may leave.
+async fn look_again(link: &Link, tails: &Tails) {
+    if link.listener.is_clustered() {
+        subscribe(link, tails).await;
+    } else if !hears(link).await {
+        link.listens.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Whether the connection of the subscriptions answers.
+async fn hears(link: &Link) -> bool {
+    let ping = CustomCommand::new_static("PING", link.listener.id(), false);
+    link.listener.custom::<String, String>(ping, Vec::new()).await.is_ok_and(|answer| answer == "PONG")
 }
 
 /// A notice is `ID TENANT LAST`, `ID TENANT gone`, or `work`.

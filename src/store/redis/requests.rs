@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::link::Link;
-use super::scripts::{ANSWER, CLAIM, FORGET_REQUESTS, KEEP_ANSWER};
+use super::scripts::{ANSWER, CLAIM, FORGET_REQUESTS, KEEP_ANSWER, RELEASE_REQUEST};
 use crate::domain::TenantId;
 use crate::store::{Claim, Error};
 
@@ -43,6 +43,13 @@ pub(super) async fn claim(
 pub(super) async fn keep_answer(link: &Link, request: String, answer: &str) -> Result<(), Error> {
     let tag = link.keys.of_request(&request);
     link.run::<i64>(&KEEP_ANSWER, tag, vec![request.into(), answer.into()]).await.map(|_| ())
+}
+
+/// Forgets the claim with this id.
+pub(super) async fn release(link: &Link, request: String, id: Uuid) -> Result<(), Error> {
+    let tag = link.keys.of_request(&request);
+    let arguments = vec![request.into(), id.hyphenated().to_string().into()];
+    link.run::<i64>(&RELEASE_REQUEST, tag, arguments).await.map(|_| ())
 }
 
 /// The answer beside a claim.

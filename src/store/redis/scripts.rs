@@ -13,9 +13,10 @@ macro_rules! scripts {
 }
 
 scripts! {
-    APPEND = "append", READ = "read", LAST = "last", ENDED_OF = "ended_of", LIST = "list", DELETE = "delete", EXPIRED = "expired",
-    TAKE = "take", RENEW = "renew", RELEASE = "release", WAITING = "waiting", HELD = "held",
-    CLAIM = "claim", KEEP_ANSWER = "keep_answer", ANSWER = "answer", FORGET_REQUESTS = "forget_requests",
-    CREATE_CONNECTION = "create_connection", UPDATE_CONNECTION = "update_connection",
-    GET_CONNECTION = "get_connection", DELETE_CONNECTION = "delete_connection", LIST_CONNECTIONS = "list_connections",
+    APPEND = "append", READ = "read", LAST = "last", LIST = "list", DELETE = "delete", EXPIRED = "expired",
+    ENDED_OF = "ended_of", TAKE = "take", RENEW = "renew", RELEASE = "release", WAITING = "waiting", HELD = "held",
+    CLAIM = "claim", KEEP_ANSWER = "keep_answer", ANSWER = "answer", RELEASE_REQUEST = "release_request",
+    FORGET_REQUESTS = "forget_requests", CREATE_CONNECTION = "create_connection",
+    UPDATE_CONNECTION = "update_connection", GET_CONNECTION = "get_connection",
+    DELETE_CONNECTION = "delete_connection", LIST_CONNECTIONS = "list_connections",
 }

@@ -4,7 +4,7 @@ mod execution;
 mod load_schema;
 mod validator;
 
-pub(super) use execution::Execution;
+pub(super) use execution::{Execution, MAX_KEPT_BYTES, MAX_KEPT_ROWS};
 pub(super) use load_schema::LoadSchema;
 pub(super) use validator::Validator;
 

@@ -79,7 +79,7 @@ async fn streamed(database: &Database, sql: &GuardedSql, parameters: &[Value]) -
     let columns = stream.columns.clone();
     let mut rows = Vec::new();
     while let Some(batch) = stream.next().await {
-        rows.extend(batch);
+        rows.extend(batch.to_rows());
     }
     stream.finish().await?;
     Ok((columns, rows))

@@ -303,25 +303,81 @@ async fn writes_in_each_others_way_conflict() {
     assert_eq!(database.write(&update, &[], patiently()).await.unwrap().affected_rows, 1);
 }
 
-/// `x.f` is a call of `f` where there is no column of that name; a write has no read-only session behind it.
+/// `x.f` is a call of `f` where there is no column of that name, and users may overload what PostgreSQL has: only the
+/// catalog tells, for reads and for writes.
 #[tokio::test]
-async fn a_write_calls_nothing_behind_a_dot() {
-    let home = servers::postgres().await.fresh_database("dotted").await;
+async fn nothing_calls_a_users_function_unseen() {
+    let home = servers::postgres().await.fresh_database("hidden").await;
     home.run_as(
         READ_WRITE,
-        "CREATE TABLE t (a int, b int); INSERT INTO t VALUES (1, 2); CREATE TABLE other (n int); INSERT INTO other VALUES (1);
-         CREATE FUNCTION wipe(t) RETURNS int LANGUAGE sql AS 'DELETE FROM other; SELECT 1';",
+        "CREATE TABLE t (a int, b int, name text); INSERT INTO t VALUES (1, 2, 'x');
+         CREATE TABLE other (n int); INSERT INTO other VALUES (1);
+         CREATE FUNCTION wipe(t) RETURNS int LANGUAGE sql AS 'DELETE FROM other; SELECT 1';
+         CREATE FUNCTION shout(text, int DEFAULT 1) RETURNS text LANGUAGE sql AS 'DELETE FROM other; SELECT $1';
+         CREATE FUNCTION name(text) RETURNS text LANGUAGE sql AS 'DELETE FROM other; SELECT $1';
+         CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS 'DELETE FROM other; SELECT NULL::text';
+         CREATE FUNCTION adds(text, text) RETURNS int LANGUAGE sql AS 'DELETE FROM other; SELECT 1';
+         CREATE OPERATOR + (leftarg = text, rightarg = text, function = adds);
+         CREATE FUNCTION same(int, text) RETURNS boolean LANGUAGE sql AS 'DELETE FROM other; SELECT true';
+         CREATE OPERATOR = (leftarg = int, rightarg = text, function = same);
+         CREATE FUNCTION counts(int) RETURNS boolean LANGUAGE sql AS 'DELETE FROM other; SELECT true';
+         CREATE DOMAIN counted AS int CHECK (counts(VALUE)); CREATE DOMAIN small AS int CHECK (VALUE < 10);
+         CREATE TYPE pair AS (a int, b int);
+         CREATE FUNCTION paired(int) RETURNS pair LANGUAGE sql AS 'DELETE FROM other; SELECT NULL::pair';
+         CREATE CAST (int AS pair) WITH FUNCTION paired(int);",
     )
     .await;
     let options = Options { access: AccessMode::ReadWrite, ..one_connection() };
     let database = Database::new(Target::Postgresql(target(home.server, READ_WRITE, &home.name)), options);
-    for sql in
-        ["UPDATE t SET a = 1 RETURNING t.wipe", "UPDATE t SET a = (t).wipe", "DELETE FROM t WHERE public.t.wipe = 1"]
-    {
-        let refused = database.write(&writing(sql), &[], patiently()).await.unwrap_err();
-        assert!(matches!(refused, Error::NotAllowed(_)), "{sql}: {refused:?}");
+    for (sql, position) in [
+        ("SELECT t.wipe FROM t", 10),
+        ("SELECT (t).WIPE FROM t", 12),
+        ("SELECT x.shout FROM lower('.') x", 10),
+        ("SELECT x.name FROM (SELECT 'a'::text) x", 10),
+        ("SELECT public.t.wipe FROM t", 17),
+        ("SELECT lower(1)", 8),
+        ("SELECT 'a'::text + 'b'::text", 18),
+        ("SELECT count(*) FROM t WHERE a = name", 32),
+        ("SELECT a IN (name) FROM t", 10),
+        ("SELECT 1::counted", 11),
+        ("SELECT CAST(1 AS public.counted)", 25),
+        ("SELECT counted '1'", 8),
+        ("SELECT 1::pair", 11),
+        ("UPDATE t SET a = 1 RETURNING t.wipe", 32),
+        ("UPDATE t SET a = (t).wipe", 22),
+        ("DELETE FROM t WHERE public.t.wipe IS NULL", 30),
+        ("UPDATE t SET b = name + name", 23),
+        ("INSERT INTO t (name) VALUES (lower(5))", 30),
+    ] {
+        let refused = if sql.starts_with("SELECT") {
+            let explained = database.explain(&guarded(sql), &[]).await.unwrap_err();
+            assert!(matches!(explained, Error::NotAllowed(_)), "{sql}: {explained:?}");
+            executed(&database, &guarded(sql), &[]).await.unwrap_err()
+        } else {
+            database.write(&writing(sql), &[], patiently()).await.unwrap_err()
+        };
+        let Error::NotAllowed(error) = refused else { panic!("{sql}: {refused:?}") };
+        assert!(!error.hint.is_empty(), "{sql}: {error:?}");
+        // `=` stands in UPDATE … SET too.
+        if !sql.contains("SET") {
+            assert_eq!(error.position, position, "{sql}: {error:?}");
+        }
     }
     assert_eq!(home.admin("SELECT count(*) FROM other").await.trim(), "1");
-    let written = database.write(&writing("UPDATE t SET a = t.b RETURNING t.a"), &[], patiently()).await.unwrap();
+    // Columns of tables are columns, whatever functions there are; PostgreSQL's own can be asked for.
+    for sql in [
+        "SELECT t.name, t.a FROM t WHERE t.b - 1 > 0",
+        "SELECT pg_catalog.lower(name), 1 OPERATOR(pg_catalog.+) 1 FROM t WHERE a OPERATOR(pg_catalog.=) 1",
+        "SELECT 1::small, '(1,2)'::text",
+        "SELECT upper(t.name) FROM t WHERE t.name LIKE 'x%'",
+    ] {
+        executed(&database, &guarded(sql), &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+    executed(&database, &calling(&["public.same"], "SELECT a FROM t WHERE a = 1"), &[]).await.unwrap();
+    let refused = executed(&database, &calling(&["wipe"], "SELECT t.wipe FROM t"), &[]).await.unwrap_err();
+    assert!(matches!(refused, Error::ReadOnly(_)), "{refused:?}");
+    home.run_as(READ_WRITE, "DROP OPERATOR = (int, text);").await;
+    let write = writing("UPDATE t SET a = t.b RETURNING t.a");
+    let written = database.write(&write, &[], patiently()).await.unwrap();
     assert_eq!((written.affected_rows, written.returned.rows), (1, vec![vec![Value::Int64(2)]]));
 }

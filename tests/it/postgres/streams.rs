@@ -39,9 +39,9 @@ async fn a_slow_reader_of_a_million_rows() {
     let mut stream = database.stream(guarded(MILLION), Vec::new(), without_limits()).await.unwrap();
     let (mut rows, mut batches, mut largest) = (0, 0, 0);
     while let Some(batch) = stream.next().await {
-        rows += batch.len();
+        rows += batch.row_count();
         batches += 1;
-        largest = largest.max(batch.iter().flatten().map(Value::size_bytes).sum());
+        largest = largest.max(batch.to_rows().iter().flatten().map(Value::size_bytes).sum());
         // The reader is slower than the server.
         tokio::time::sleep(Duration::from_millis(2)).await;
         most = most.max(resident_kib());
@@ -92,10 +92,10 @@ async fn the_first_rows_come_before_the_last_are_made() {
     let database = opened(&home, one_connection());
     let sql = guarded("SELECT n, 100 / (500000 - n) AS q FROM (SELECT generate_series(1, 600000) AS n) AS s");
     let mut stream = database.stream(sql, Vec::new(), without_limits()).await.unwrap();
-    assert_eq!(stream.next().await.unwrap()[0], [Value::Int64(1), Value::Int64(0)]);
+    assert_eq!(stream.next().await.unwrap().to_rows()[0], [Value::Int64(1), Value::Int64(0)]);
     let mut rows = 0;
     while let Some(batch) = stream.next().await {
-        rows += batch.len();
+        rows += batch.row_count();
     }
     assert!(rows > 400_000, "{rows}");
     let Err(Error::Statement(error)) = stream.finish().await else { panic!("the division by zero is told") };
@@ -126,7 +126,7 @@ async fn results_are_cut_exactly_where_they_should_be() {
                 let mut stream = database.stream(sql, Vec::new(), limits).await.unwrap();
                 let mut streamed = 0;
                 while let Some(batch) = stream.next().await {
-                    streamed += batch.len() as u64;
+                    streamed += batch.row_count() as u64;
                 }
                 let summary = stream.finish().await.unwrap();
                 assert_eq!((streamed, summary.row_count, summary.truncated), (expected, expected, truncated));

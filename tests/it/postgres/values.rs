@@ -616,7 +616,7 @@ async fn parameters_that_do_not_fit_are_named() {
         assert_eq!(streamed(&database, &sql, &given).await, count);
         assert!(matches!(database.explain(&sql, &given).await, Err(Error::ParameterCount { .. })));
     }
-    let plan = database.explain(&sql, &[Value::Int64(1), Value::Int64(2)]).await.unwrap();
+    let plan = database.explain(&sql, &[Value::Int64(1), Value::Int64(2)]).await.unwrap().text;
     assert!(plan.contains("Result"), "{plan}");
     let result = database.execute(&sql, &[Value::Int64(1), Value::Int64(2)], Limits::default()).await.unwrap();
     assert_eq!(result.rows, [[Value::Int64(3)]]);
