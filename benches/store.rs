@@ -230,6 +230,17 @@ impl Server {
         let child = Command::new(PROGRAM)
             .args(["serve", "--demo", "--listen", &address.to_string(), "--openai-base-url", &model_url, "--data-dir"])
             .arg(data_dir)
+            // A model that never answers is waited for.
+            .args([
+                "--step-timeout",
+                "1h",
+                "--workflow-timeout",
+                "1h",
+                "--llm-timeout",
+                "1h",
+                "--llm-total-timeout",
+                "1h",
+            ])
             .args(flags)
             .env_clear()
             .current_dir(data_dir)
