@@ -8,15 +8,16 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{Config, ModelConfig};
+use crate::config::{Config, ModelConfig, StoreConfig};
 use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
 use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, SystemClock};
 use crate::engines;
 use crate::knowledge::Library;
 use crate::lifecycle::Lifecycle;
 use crate::llm;
-use crate::store::embedded::Embedded;
-use crate::store::{self, Store};
+use crate::store::embedded::{self, Embedded};
+use crate::store::redis::{self, Redis};
+use crate::store::{Error as StoreError, Store};
 use crate::workflow::{self, Engine, Handle, Teams};
 use crate::{agents, api, demo, queries, sql};
 
@@ -29,7 +30,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A composed server that does not listen yet.
 pub struct App {
     config: Config,
-    store: Arc<Embedded>,
+    store: Arc<dyn Store>,
     directory: Directory,
     queries: queries::Service,
     workflows: Handle,
@@ -51,12 +52,7 @@ impl App {
 
         create_folder(&config.data_dir, "PULSE_DATA_DIR")?;
         create_folder(&config.sqlite_dir, "PULSE_SQLITE_DIR")?;
-        let options = store::embedded::Options { clock: clock.clone(), ..store::embedded::Options::default() };
-        let embedded = Embedded::open(config.data_dir.join("pulse.db"), options).await;
-        let embedded = embedded.map_err(|error| Error(format!("PULSE_DATA_DIR: {}", with_causes(&error))));
-        let embedded = Arc::new(embedded?);
-        let store: Arc<dyn Store> = embedded.clone();
-
+        let store = open_store(&config, clock.clone()).await?;
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config)?);
         let queries = queries::Service::new(directory.clone(), store.clone(), query_options(&config));
@@ -76,9 +72,10 @@ impl App {
 
         let soft = lifecycle.soft.clone();
         lifecycle.tasks.spawn(async move { engine.run(soft).await });
-        let ready = watch_readiness(store, lifecycle);
+        let ready = watch_readiness(store.clone(), lifecycle).await;
         tidy_now_and_then(directory.clone(), lifecycle);
-        Ok(Self { config, store: embedded, directory, queries, workflows, keys, ready })
+        expire_now_and_then(store.clone(), &config, lifecycle);
+        Ok(Self { config, store, directory, queries, workflows, keys, ready })
     }
 
     /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
@@ -128,7 +125,7 @@ impl App {
         lifecycle.ended().await;
         // Takes leave of database servers; one that does not answer is not waited for.
         let _ = tokio::time::timeout(LEAVE_TIMEOUT, self.directory.close()).await;
-        // Releases the folder before anybody is told that the server has ended.
+        // Lets go of the store before anybody is told that the server has ended.
         self.store.close().await;
         served
     }
@@ -160,6 +157,25 @@ fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
         ..engines::openai::Options::default()
     };
     Ok(engines::openai::team(Arc::new(chat), options))
+}
+
+/// The one place where it is decided where records live.
+async fn open_store(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn Store>, Error> {
+    match &config.store {
+        StoreConfig::Embedded => {
+            let options = embedded::Options { clock, ..embedded::Options::default() };
+            let opened = Embedded::open(config.data_dir.join("pulse.db"), options).await;
+            let refused = |error: StoreError| Error(format!("PULSE_DATA_DIR: {}", with_causes(&error)));
+            Ok(Arc::new(opened.map_err(refused)?))
+        }
+        StoreConfig::Redis { setting, url } => {
+            let settings = redis::Settings::parse(url.expose_secret());
+            let settings = settings.map_err(|problem| Error(format!("{setting}: {problem}")))?;
+            let options = redis::Options { clock, lease: config.lease, ..redis::Options::default() };
+            let opened = Redis::open(settings, options).await;
+            Ok(Arc::new(opened.map_err(|error| Error(format!("{setting}: {}", with_causes(&error))))?))
+        }
+    }
 }
 
 /// An error and what is behind it, on one line.
@@ -205,8 +221,11 @@ fn directory_options(config: &Config) -> Result<connections::Options, Error> {
         hosts,
         database,
         schema_max_age: databases.schema_max_age,
-        // The embedded store belongs to this process alone.
-        record_max_age: Duration::MAX,
+        record_max_age: match config.store {
+            // It belongs to this process alone.
+            StoreConfig::Embedded => Duration::MAX,
+            StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
+        },
         ..connections::Options::default()
     })
 }
@@ -247,10 +266,33 @@ fn tidy_now_and_then(directory: Directory, lifecycle: &Lifecycle) {
     });
 }
 
+/// Removes what is older or more than is to be kept. Where processes share the store, each of them does, to no harm.
+fn expire_now_and_then(store: Arc<dyn Store>, config: &Config, lifecycle: &Lifecycle) {
+    const INTERVAL: Duration = Duration::from_mins(10);
+    const KEEP_REQUEST_IDS: Duration = Duration::from_hours(24);
+    let (keep_for, keep) = (config.keep_for, config.keep_workflows as usize);
+    let soft = lifecycle.soft.clone();
+    lifecycle.tasks.spawn(async move {
+        loop {
+            let now = SystemClock.now();
+            // Before time began there is nothing to remove.
+            let before = |span: Duration| now.checked_sub(span).unwrap_or(jiff::Timestamp::MIN);
+            match store.expire(before(keep_for), keep, before(KEEP_REQUEST_IDS)).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "workflows that ended long ago are removed"),
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "old workflows cannot be removed");
+                }
+            }
+            tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => break }
+        }
+    });
+}
+
 /// Readiness follows the store: false while it does not answer.
-fn watch_readiness(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
+async fn watch_readiness(store: Arc<dyn Store>, lifecycle: &Lifecycle) -> watch::Receiver<bool> {
     const INTERVAL: Duration = Duration::from_secs(1);
-    let (ready, receiver) = watch::channel(true);
+    let (ready, receiver) = watch::channel(store.ping().await.is_ok());
     let soft = lifecycle.soft.clone();
     lifecycle.tasks.spawn(async move {
         loop {

@@ -30,9 +30,27 @@ pub struct Settings {
     #[arg(long, env = "PULSE_SQLITE_DIR", value_name = "DIR")]
     pub sqlite_dir: Option<PathBuf>,
 
-    /// Where records live; `embedded` keeps them in DATA_DIR
-    #[arg(long, env = "PULSE_STORE", default_value = "embedded", value_name = "URL")]
-    pub store: String,
+    /// Where records live: `embedded` keeps them in DATA_DIR; redis://, rediss:// (TLS), redis-sentinel:// and
+    /// redis-cluster:// `[[USER]:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=NAME]` share them between replicas
+    /// [default: REDIS_URL, else embedded]
+    #[arg(long, env = "PULSE_STORE", value_name = "URL", hide_env_values = true)]
+    pub store: Option<String>,
+
+    /// The Redis of PULSE_STORE, under the name that many platforms give it
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// How long a replica holds a workflow without a sign of life; then another one goes on with it
+    #[arg(long, env = "PULSE_LEASE", default_value = "15s", value_parser = duration, value_name = "TIME")]
+    pub lease: Duration,
+
+    /// How long workflows that ended are kept
+    #[arg(long, env = "PULSE_KEEP_FOR", default_value = "720h", value_parser = duration, value_name = "TIME")]
+    pub keep_for: Duration,
+
+    /// How many workflows that ended are kept of each tenant, the newest ones
+    #[arg(long, env = "PULSE_KEEP_WORKFLOWS", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..), value_name = "COUNT")]
+    pub keep_workflows: u32,
 
     /// Keys that seal saved passwords, 32 bytes in base64 or hex, comma-separated: the first seals, all open
     /// [default: generated into DATA_DIR/encryption.key]
@@ -208,7 +226,15 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Folder that SQLite connections may open files from.
     pub sqlite_dir: PathBuf,
-    /// Key-encryption keys as configured; `None` uses the generated file.
+    /// Where records live.
+    pub store: StoreConfig,
+    /// How long a worker holds a workflow without a sign of life, where processes share the store.
+    pub lease: Duration,
+    /// How long workflows that ended are kept.
+    pub keep_for: Duration,
+    /// How many of a tenant's workflows that ended are kept.
+    pub keep_workflows: u32,
+    /// Key-encryption keys as configured; `None` uses the generated file, which a shared store does not allow.
     pub encryption_key: Option<SecretString>,
     /// Text of the API keys file.
     pub api_keys: Option<String>,
@@ -230,6 +256,20 @@ pub struct Config {
     pub telemetry: telemetry::Options,
     /// The language model, when one is configured.
     pub model: Option<ModelConfig>,
+}
+
+/// Where records live.
+#[derive(Debug, Clone)]
+pub enum StoreConfig {
+    /// In a file in the data folder.
+    Embedded,
+    /// In the Redis of this URL, which may hold a password.
+    Redis {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The URL.
+        url: SecretString,
+    },
 }
 
 /// Bounds of the databases that connections lead to.
@@ -303,9 +343,15 @@ pub struct Error {
 impl Settings {
     /// Checks every setting against the others.
     pub fn check(self) -> Result<Config, Error> {
-        if self.store != "embedded" {
-            let problem = "only `embedded` is there in this version; leave it unset".to_owned();
-            return Err(Error { setting: "PULSE_STORE", problem });
+        let encryption_key = named(self.encryption_key).map(SecretString::from);
+        let store = check_store(named(self.store), named(self.redis_url))?;
+        if matches!(store, StoreConfig::Redis { .. }) && encryption_key.is_none() {
+            let problem = "is required with Redis, the same for every replica: `openssl rand -base64 32` makes one";
+            return Err(Error { setting: "PULSE_ENCRYPTION_KEY", problem: problem.to_owned() });
+        }
+        let lease = self.lease;
+        if !(Duration::from_secs(1)..=Duration::from_mins(10)).contains(&lease) {
+            return Err(Error { setting: "PULSE_LEASE", problem: "must be from 1s to 10m".to_owned() });
         }
         if !self.listen.ip().is_loopback() && self.api_keys_file.is_none() && !self.insecure {
             let problem = format!(
@@ -328,7 +374,11 @@ impl Settings {
             listen: self.listen,
             sqlite_dir: self.sqlite_dir.unwrap_or_else(|| data_dir.join("databases")),
             data_dir,
-            encryption_key: self.encryption_key.filter(|key| !key.trim().is_empty()).map(SecretString::from),
+            store,
+            lease,
+            keep_for: self.keep_for,
+            keep_workflows: self.keep_workflows,
+            encryption_key,
             api_keys,
             cors_origins,
             step_timeout: at_least_a_millisecond("PULSE_STEP_TIMEOUT", self.step_timeout)?,
@@ -383,7 +433,6 @@ impl DatabaseSettings {
 impl ModelSettings {
     /// The model's settings when a key or an endpoint is configured. Empty variables count as unset.
     fn check(self) -> Result<Option<ModelConfig>, Error> {
-        let named = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let api_key = named(self.openai_api_key);
         let base_url = named(self.openai_base_url);
         if api_key.is_none() && base_url.is_none() {
@@ -454,6 +503,32 @@ fn entries(list: Option<&str>) -> impl Iterator<Item = &str> {
     list.unwrap_or_default().split(',').map(str::trim).filter(|entry| !entry.is_empty())
 }
 
+/// An empty variable counts as unset.
+fn named(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+/// `PULSE_STORE` wins over `REDIS_URL`.
+fn check_store(store: Option<String>, redis_url: Option<String>) -> Result<StoreConfig, Error> {
+    let (setting, url) = match (store, redis_url) {
+        (Some(store), _) => ("PULSE_STORE", store),
+        (None, Some(url)) => ("REDIS_URL", url),
+        (None, None) => return Ok(StoreConfig::Embedded),
+    };
+    if setting == "PULSE_STORE" && url == "embedded" {
+        return Ok(StoreConfig::Embedded);
+    }
+    let scheme = url.split("://").next().unwrap_or_default();
+    let kind = scheme.strip_prefix("rediss").or_else(|| scheme.strip_prefix("redis"));
+    if scheme.len() == url.len() || !matches!(kind, Some("" | "-sentinel" | "-cluster")) {
+        // The URL may hold a password: it is not repeated.
+        let problem = "neither `embedded` nor a URL that begins with redis://, rediss://, redis-sentinel:// or \
+                       redis-cluster://";
+        return Err(Error { setting, problem: problem.to_owned() });
+    }
+    Ok(StoreConfig::Redis { setting, url: SecretString::from(url) })
+}
+
 fn at_least_a_millisecond(setting: &'static str, span: Duration) -> Result<Duration, Error> {
     if span < Duration::from_millis(1) {
         return Err(Error { setting, problem: "must be at least 1ms".to_owned() });
@@ -514,7 +589,16 @@ mod tests {
         check(&["--listen", "0.0.0.0:50051"], Err("PULSE_API_KEYS_FILE, or give --insecure"));
         check(&["--listen", "0.0.0.0:50051", "--insecure"], Ok(()));
         check(&["--listen", "nowhere"], Err("--listen"));
-        check(&["--store", "redis://127.0.0.1"], Err("PULSE_STORE"));
+        check(&["--store", "redis://127.0.0.1"], Err("PULSE_ENCRYPTION_KEY: is required with Redis"));
+        check(&["--redis-url", "redis://127.0.0.1"], Err("PULSE_ENCRYPTION_KEY: is required with Redis"));
+        check(&["--store", "embedded", "--redis-url", "redis://127.0.0.1"], Ok(()));
+        for store in ["redis://h", "rediss://:p@h/1", "redis-sentinel://h", "rediss-cluster://h"] {
+            check(&["--store", store, "--encryption-key", "k"], Ok(()));
+        }
+        for store in ["redis", "sqlite://x", "redis-quorum://h", ""] {
+            let expected = if store.is_empty() { Ok(()) } else { Err("PULSE_STORE: neither `embedded` nor a URL") };
+            check(&["--store", store], expected);
+        }
         check(&["--step-timeout", "0s"], Err("PULSE_STEP_TIMEOUT: must be at least 1ms"));
         check(&["--step-timeout", "soon"], Err("such as 500ms, 30s or 5m"));
         check(&["--openai-base-url", "models"], Err("OPENAI_BASE_URL"));
@@ -529,6 +613,8 @@ mod tests {
         check(&["--statement-timeout", "11m"], Err("PULSE_STATEMENT_TIMEOUT: is longer than PULSE_MAX_STATEMENT_TIME"));
         check(&["--statement-timeout", "11m", "--max-statement-timeout", "1h"], Ok(()));
         check(&["--pool-size", "0"], Err("--pool-size"));
+        check(&["--lease", "10ms"], Err("PULSE_LEASE: must be from 1s to 10m"));
+        check(&["--keep-workflows", "0"], Err("--keep-workflows"));
         check(&["--max-rows", "10001"], Err("--max-rows"));
         check(&["--max-bytes", "4MiB"], Err("PULSE_MAX_BYTES: must be at most 3MiB"));
         check(&["--max-bytes", "3 MB"], Err("such as 64KiB, 3MiB or 1GiB"));

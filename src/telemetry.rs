@@ -33,7 +33,8 @@ pub struct Error(#[from] tracing_subscriber::filter::ParseError);
 
 /// Installs the subscriber. A second call in one process changes nothing.
 pub fn init(options: &Options) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&options.filter)?;
+    // The store tells of its troubles itself, once each; its client would at every attempt.
+    let filter = EnvFilter::try_new(format!("fred=off,{}", options.filter))?;
     let colours = std::io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // The only failure is that a subscriber is there already, which is what the caller wants.

@@ -5,7 +5,7 @@
 //! ratio is what counts: machines are shared and noisy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on ends")]
-#![allow(missing_docs, dead_code, reason = "a program that shares the tests' servers")]
+#![allow(missing_docs, dead_code, unused_imports, reason = "a program that shares the tests' servers")]
 
 mod bare;
 #[path = "../../tests/it/support/servers/mod.rs"]

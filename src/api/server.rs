@@ -80,7 +80,7 @@ impl Default for Options {
             heartbeat: Duration::from_secs(15),
             loopback: true,
             workflow_timeout: Duration::from_mins(5),
-            max_watchers: 1_000,
+            max_watchers: 10_000,
             limits: Limits::default(),
         }
     }

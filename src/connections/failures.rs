@@ -34,9 +34,10 @@ pub(super) fn from_store(error: &store::Error) -> Failure {
         }
         store::Error::Full => Failure::new(Reason::StoreFull, "the store has no room"),
         store::Error::Corrupt(_) => Failure::new(Reason::StoreDataLost, "a stored record cannot be read"),
-        store::Error::NameTaken | store::Error::EtagMismatch | store::Error::OutOfSequence { .. } => {
-            Failure::new(Reason::Internal, "the store refused what it should not refuse")
-        }
+        store::Error::NameTaken
+        | store::Error::EtagMismatch
+        | store::Error::OutOfSequence { .. }
+        | store::Error::LeaseLost => Failure::new(Reason::Internal, "the store refused what it should not refuse"),
     }
 }
 

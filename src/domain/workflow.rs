@@ -32,6 +32,18 @@ pub enum WorkflowStatus {
 }
 
 impl WorkflowStatus {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Running,
+        Self::Retrying,
+        Self::AwaitingInput,
+        Self::AwaitingApproval,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
     /// The name as in the contract.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -45,6 +57,12 @@ impl WorkflowStatus {
             Self::Failed => "FAILED",
             Self::Cancelled => "CANCELLED",
         }
+    }
+
+    /// The status of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
     }
 
     /// Whether nothing can change any more.

@@ -1,8 +1,9 @@
-//! Stored shapes: JSON with the version of the oldest reader that understands it.
+//! Stored shapes: JSON with the version of the oldest reader that understands it. Every store keeps these texts.
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Connection;
+use super::Error;
+use crate::domain::{Connection, Event, WorkflowId};
 
 /// A connection as stored, its secrets sealed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,10 +20,43 @@ pub struct ConnectionRecord {
 impl ConnectionRecord {
     /// The version this build writes and reads.
     pub const VERSION: u32 = 1;
+
+    /// The stored text.
+    pub(super) fn to_text(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|error| unreadable("a connection", &error))
+    }
+
+    /// Reads a stored text.
+    pub(super) fn from_text(text: &str) -> Result<Self, Error> {
+        let version = Version::of(text).map_err(|error| unreadable("a connection", &error))?;
+        if version.min_reader > Self::VERSION {
+            return Err(Error::Corrupt("a connection was written by a newer Pulse".to_owned()));
+        }
+        serde_json::from_str(text).map_err(|error| unreadable("a connection", &error))
+    }
 }
 
 /// The version of events that this build writes and reads.
 pub const EVENT_VERSION: i64 = 1;
+
+/// The stored text of an event; its version is stored beside it.
+pub(super) fn event_text(event: &Event) -> Result<String, Error> {
+    serde_json::to_string(event).map_err(|error| unreadable("an event", &error))
+}
+
+/// Reads the stored text of an event.
+pub(super) fn event(workflow: WorkflowId, sequence: u64, min_reader: i64, text: &str) -> Result<Event, Error> {
+    let place = || format!("event {sequence} of {workflow}");
+    if min_reader > EVENT_VERSION {
+        return Err(Error::Corrupt(format!("{} was written by a newer Pulse", place())));
+    }
+    serde_json::from_str(text).map_err(|error| unreadable(&place(), &error))
+}
+
+/// A stored text that does not parse. Says where, never what: records may hold private text.
+fn unreadable(what: &str, error: &serde_json::Error) -> Error {
+    Error::Corrupt(format!("{what}: {:?} at column {}", error.classify(), error.column()))
+}
 
 /// Just the version of a stored text, readable whatever the rest has become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -1,5 +1,7 @@
 //! The store's contract. `contract.rs` holds the tests that every implementation passes.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -60,13 +62,27 @@ pub trait Store: Send + Sync {
     async fn answer(&self, tenant: &TenantId, rpc: &str, request_id: &str) -> Result<Option<String>, Error>;
 
     /// Appends events to a workflow's log. The first must have sequence `expected_last + 1`, the rest follow without a
-    /// gap; [`Error::OutOfSequence`] when the log's last sequence is not `expected_last`. All or none are stored.
+    /// gap; [`Error::OutOfSequence`] when the log's last sequence is not `expected_last`. All or none are stored. A log
+    /// that begins waits for a worker from then on, until it ends.
     async fn append(
         &self,
         tenant: &TenantId,
         workflow: WorkflowId,
         expected_last: u64,
         events: &[Event],
+    ) -> Result<(), Error> {
+        self.append_on(tenant, workflow, expected_last, events, None).await
+    }
+
+    /// The same for a worker: [`Error::LeaseLost`] when it does not hold the workflow (any more). A log that begins is
+    /// held from then on; an append prolongs the lease, and a terminal event ends it.
+    async fn append_on(
+        &self,
+        tenant: &TenantId,
+        workflow: WorkflowId,
+        expected_last: u64,
+        events: &[Event],
+        lease: Option<Lease>,
     ) -> Result<(), Error>;
 
     /// Up to `limit` events after `after_sequence`, in order. Empty when there are none, or no such workflow.
@@ -81,8 +97,9 @@ pub trait Store: Send + Sync {
     /// Sequence of the last event; `None` when this tenant has no such workflow.
     async fn last_sequence(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<u64>, Error>;
 
-    /// Follows a log: the receiver's value is the last stored sequence and changes after each append. One tail per
-    /// workflow and process, however many callers.
+    /// Follows a log: the receiver's value is the last stored sequence and changes after each append. It closes when the
+    /// log is gone, and when it may have changed otherwise than by growing: whoever follows it asks for another and
+    /// compares. One tail per workflow and process, however many callers.
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error>;
 
     /// Workflows of a tenant, newest first.
@@ -93,8 +110,27 @@ pub trait Store: Send + Sync {
         page: PageRequest<WorkflowId>,
     ) -> Result<Page<StoredWorkflow, WorkflowId>, Error>;
 
-    /// Workflows of all tenants that are not terminal, oldest first: what a process takes up when it starts.
-    async fn unfinished(&self) -> Result<Vec<StoredWorkflow>, Error>;
+    /// Takes the next workflow that has not ended and that nobody holds, fairly between tenants; `None` when nothing
+    /// waits. What an earlier process left, or a worker that was lost, waits like the rest.
+    async fn take(&self) -> Result<Option<Work>, Error>;
+
+    /// Returns when something may wait for a worker: at once, or when a notice comes or a lease may have run out.
+    async fn more_work(&self);
+
+    /// How many workflows wait for a worker.
+    async fn waiting(&self) -> Result<usize, Error>;
+
+    /// Prolongs leases; returns those that are lost.
+    async fn renew(&self, leases: &[(TenantId, Lease)]) -> Result<Vec<Lease>, Error>;
+
+    /// Gives a workflow back: the next worker takes it at once. Nothing happens when the lease is lost.
+    async fn release(&self, tenant: &TenantId, lease: Lease) -> Result<(), Error>;
+
+    /// Whether a worker holds the workflow.
+    async fn is_held(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error>;
+
+    /// How long a lease lasts that is not prolonged.
+    fn lease_time(&self) -> Duration;
 
     /// Removes a workflow with its log; `Ok(false)` when it does not exist.
     async fn delete_workflow(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error>;
@@ -108,11 +144,45 @@ pub trait Store: Send + Sync {
         request_ids_older_than: jiff::Timestamp,
     ) -> Result<u64, Error>;
 
-    /// Whether the store answers; for readiness.
-    async fn ping(&self) -> Result<(), Error>;
+    /// Whether the store answers, and which one it is: another number than before means that what it held is gone.
+    async fn ping(&self) -> Result<u64, Error>;
 
-    /// Number that grows with every start of a writer on this store; part of each event's cursor.
+    /// Number that grows with every start of a writer on this store, and whenever what it acknowledged may be lost;
+    /// part of each event's cursor.
     fn epoch(&self) -> u64;
+
+    /// Finishes what waits and lets go of the store. Every later call is refused.
+    async fn close(&self);
+}
+
+/// The right to work on a workflow. Whoever has lost it cannot append on it any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Which workflow.
+    pub workflow: WorkflowId,
+    /// Names this very taking of it.
+    pub token: u64,
+}
+
+impl Lease {
+    /// A lease that nobody had before, for a log that begins.
+    #[must_use]
+    pub fn new(workflow: WorkflowId) -> Self {
+        // Of an id that is made anew, what its time does not determine.
+        let (_, token) = uuid::Uuid::now_v7().as_u64_pair();
+        Self { workflow, token }
+    }
+}
+
+/// A workflow that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The right to work on it.
+    pub lease: Lease,
+    /// How many workers in a row were lost before they appended anything.
+    pub lost: u32,
 }
 
 /// What a request id stands for.
@@ -165,6 +235,9 @@ pub enum Error {
         /// The log's last sequence; 0 when there is no log.
         last: u64,
     },
+    /// Another worker holds the workflow by now, or none.
+    #[error("another worker took the workflow over")]
+    LeaseLost,
     /// The store cannot be reached in time.
     #[error("the store cannot be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

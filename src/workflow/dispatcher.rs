@@ -20,7 +20,7 @@ use crate::domain::{EventKind, Failure, Question, Reason, Workflow};
 use crate::store::Error;
 
 /// How often a step is started before its workflow is held to kill its worker.
-const MAX_DELIVERIES: usize = 5;
+pub(super) const MAX_DELIVERIES: usize = 5;
 
 /// What every workflow of an engine is held to.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +57,24 @@ pub(super) struct Dispatcher {
     question: Arc<Question>,
     facts: Arc<FactsCell>,
     steps: JoinSet<EventKind>,
+    /// Whether the lease is sure enough to begin something on it.
+    holds: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Steps that would have begun ahead of the store; they begin when their start is stored.
+    deferred: Vec<Start>,
 }
 
 impl Dispatcher {
-    pub(super) fn new(plan: Arc<Plan>, limits: Limits, journal: Journal, databases: Arc<dyn Databases>) -> Self {
+    pub(super) fn new(
+        plan: Arc<Plan>,
+        limits: Limits,
+        journal: Journal,
+        databases: Arc<dyn Databases>,
+        holds: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         let question = Arc::new(journal.workflow().started.question.clone());
         let facts = Arc::new(FactsCell::new(databases));
-        Self { plan, limits, journal, question, facts, steps: JoinSet::new() }
+        let (steps, holds, deferred) = (JoinSet::new(), Box::new(holds), Vec::new());
+        Self { plan, limits, journal, question, facts, steps, holds, deferred }
     }
 
     /// Runs the workflow to its terminal event, or until the shutdown: then its steps are dropped, nothing is written,
@@ -118,7 +129,7 @@ impl Dispatcher {
                 Some(step) = self.steps.join_next(), if !ended => {
                     self.record(vec![step.unwrap_or_else(|error| lost(&error))]);
                 }
-                Ok(()) = tail.changed() => {}
+                changed = tail.changed() => if changed.is_err() { tail = self.journal.follow().await? },
                 () = &mut deadline, if !ended => self.record(vec![EventKind::Failed(timed_out(&self.question))]),
             }
         }
@@ -148,8 +159,10 @@ impl Dispatcher {
     fn record(&mut self, happened: Vec<EventKind>) {
         let plan = &self.plan;
         let starts = self.journal.record(happened, |workflow| next(plan, workflow));
-        if self.limits.pace == Pace::Ahead {
-            self.start_all(starts);
+        match self.limits.pace {
+            Pace::Ahead if (self.holds)() => self.start_all(starts),
+            Pace::Ahead => self.deferred.extend(starts),
+            Pace::Stored => {}
         }
     }
 
@@ -161,9 +174,12 @@ impl Dispatcher {
                 (self.journal.rebase(events, |workflow| next(plan, workflow)).await?, Pace::Ahead)
             }
         };
+        // What is stored was written on a lease that holds.
+        let mut ready = std::mem::take(&mut self.deferred);
         if self.limits.pace == pace {
-            self.start_all(starts);
+            ready.extend(starts);
         }
+        self.start_all(ready);
         Ok(())
     }
 
@@ -201,11 +217,15 @@ impl Dispatcher {
 /// Interrupted steps are started again with the same attempt, unless they were too often.
 fn again(interrupted: Vec<(EventKind, usize)>) -> Vec<EventKind> {
     if interrupted.iter().any(|(_, times)| *times >= MAX_DELIVERIES) {
-        let message = format!("its worker ended {MAX_DELIVERIES} times while the same step ran");
-        let failure = Failure::new(Reason::WorkerLost, message).with("deliveries", MAX_DELIVERIES);
-        return vec![EventKind::Failed(failure)];
+        return vec![EventKind::Failed(worker_lost())];
     }
     interrupted.into_iter().map(|(start, _)| start).collect()
+}
+
+/// Why a workflow ends that its workers do not survive.
+pub(super) fn worker_lost() -> Failure {
+    let message = format!("its worker ended {MAX_DELIVERIES} times without getting any further");
+    Failure::new(Reason::WorkerLost, message).with("deliveries", MAX_DELIVERIES)
 }
 
 fn lost(error: &tokio::task::JoinError) -> EventKind {

@@ -1,27 +1,30 @@
-//! The engine: takes up what an earlier process left, then runs what the handle starts.
+//! The engine: runs what the handle starts, and whatever else waits in the store, each on a lease.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::crew::{Crews, Teams};
 use super::databases::Databases;
-use super::dispatcher::{Dispatcher, Limits, Origin};
+use super::dispatcher::{Dispatcher, Limits, MAX_DELIVERIES, Origin, worker_lost};
 use super::handle::Handle;
 use super::journal::{self, Backoff, Journal};
 use super::live::Live;
 use super::plan;
-use super::running::{Running, Taken};
+use super::running::Running;
 use super::steps::{MAX_KEPT_BYTES, MAX_KEPT_ROWS};
 use crate::connections::Directory;
-use crate::domain::{Clock, EventKind, RunLimits, TenantId, Workflow, WorkflowId};
+use crate::domain::{Clock, EventKind, RunLimits, TenantId, Workflow};
 use crate::knowledge::Library;
 use crate::queries;
-use crate::store::{Error, Store, StoredWorkflow};
+use crate::store::{Error, Lease, Store, Work};
+
+/// How old a count of the workflows that wait may be.
+const COUNT_AGE: Duration = Duration::from_millis(100);
 
 /// Limits of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +91,7 @@ pub struct Parts {
 /// Runs workflows. There is one per process; [`Handle`] is what everybody else uses.
 pub struct Engine {
     shared: Arc<Shared>,
-    queue: mpsc::Receiver<Job>,
+    begun: mpsc::Receiver<Job>,
 }
 
 impl Engine {
@@ -107,78 +110,113 @@ impl Engine {
         options: Options,
     ) -> Result<(Self, Handle), plan::Error> {
         let crews = Crews::new(teams, &databases)?;
-        let (sender, queue) = mpsc::channel(options.max_waiting);
+        let (hand_over, begun) = mpsc::channel(options.max_running);
+        let slots = Arc::new(Semaphore::new(options.max_running));
         let running = Running::default();
-        let shared = Arc::new(Shared { store, databases, clock, options, crews, running, queue: sender });
-        Ok((Self { shared: shared.clone(), queue }, Handle::new(shared)))
+        let waiting = Mutex::default();
+        let shared = Arc::new(Shared { store, databases, clock, options, running, slots, hand_over, crews, waiting });
+        Ok((Self { shared: shared.clone(), begun }, Handle::new(shared)))
     }
 
-    /// Takes up unfinished workflows, then runs new ones, until the shutdown. Running steps are dropped then and
-    /// nothing terminal is written, so that the next process goes on; returns when every task has ended.
+    /// Runs workflows until the shutdown. Running steps are dropped then, nothing terminal is written and every lease is
+    /// given back, so that the next process goes on at once; returns when every task has ended.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
+        let serve = async {
+            let begun = begun(&mut self.begun, &self.shared, &tasks, &shutdown);
+            tokio::join!(begun, waiting(&self.shared, &tasks, &shutdown), renew(&self.shared));
+        };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
-            () = self.serve(&tasks, &shutdown) => {}
+            () = serve => {}
         }
-        self.queue.close();
+        self.begun.close();
+        // What is handed over in the last moment is given back like the rest.
+        while let Some(job) = self.begun.recv().await {
+            run(&self.shared, job, &tasks, &shutdown);
+        }
         tasks.close();
         tasks.wait().await;
     }
+}
 
-    async fn serve(&mut self, tasks: &TaskTracker, shutdown: &CancellationToken) {
-        let slots = Arc::new(Semaphore::new(self.shared.options.max_running));
-        let mut backlog = self.unfinished().await;
-        loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else { return };
-            let next = match backlog.pop_front() {
-                Some(job) => Some(job),
-                None => self.queue.recv().await,
-            };
-            let Some(job) = next else { return };
-            let (shared, shutdown) = (self.shared.clone(), shutdown.clone());
-            tasks.spawn(async move {
-                let id = job.id;
-                if let Err(error) = work(&shared, job, &shutdown).await {
-                    tracing::error!(workflow = %id, error = &error as &dyn std::error::Error, "a workflow was left");
-                }
-                drop(slot);
-            });
-        }
+/// Runs what the handle has begun; each comes with its slot.
+async fn begun(
+    begun: &mut mpsc::Receiver<Job>,
+    shared: &Arc<Shared>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) {
+    while let Some(job) = begun.recv().await {
+        run(shared, job, tasks, shutdown);
     }
+}
 
-    async fn unfinished(&self) -> VecDeque<Job> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.shared.store.unfinished().await {
-                Ok(stored) => {
-                    // What this process has started meanwhile comes through the queue.
-                    let job = |one: StoredWorkflow| {
-                        let taken = Some(self.shared.running.take(one.id)?);
-                        Some(Job { tenant: one.tenant, id: one.id, workflow: None, taken })
-                    };
-                    return stored.into_iter().filter_map(job).collect();
-                }
-                Err(error) => {
-                    if let Err(error) = backoff.after(error).await {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::error!(error, "unfinished workflows cannot be read; they are left as they are");
-                        return VecDeque::new();
-                    }
+/// Takes what waits in the store, as long as there is room for it.
+async fn waiting(shared: &Arc<Shared>, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let mut backoff = Backoff::default();
+    loop {
+        shared.store.more_work().await;
+        let Ok(slot) = shared.slots.clone().acquire_owned().await else { return };
+        match shared.store.take().await {
+            Ok(None) => {}
+            Ok(Some(Work { tenant, lease, lost })) => {
+                backoff = Backoff::default();
+                let job = Job { tenant, lease, lost, workflow: None, slot };
+                run(shared, job, tasks, shutdown);
+            }
+            Err(error) => {
+                if let Err(error) = backoff.after(error).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a workflow that waits cannot be taken");
                 }
             }
         }
     }
 }
 
-/// Runs one workflow to its end. Nothing is done for one that runs already, has ended or does not exist.
-async fn work(shared: &Shared, mut job: Job, shutdown: &CancellationToken) -> Result<(), Error> {
-    let Some(taken) = job.taken.take().or_else(|| shared.running.take(job.id)) else { return Ok(()) };
-    taken.runs();
+/// Prolongs the leases while their work is done.
+async fn renew(shared: &Shared) {
+    let interval = shared.store.lease_time() / 3;
+    loop {
+        tokio::time::sleep(interval).await;
+        match shared.store.renew(&shared.running.leases()).await {
+            Ok(lost) => shared.running.renewed(&lost),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "leases cannot be prolonged");
+            }
+        }
+    }
+}
+
+fn run(shared: &Arc<Shared>, job: Job, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let (shared, shutdown) = (shared.clone(), shutdown.clone());
+    tasks.spawn(async move {
+        let (tenant, lease) = (job.tenant.clone(), job.lease);
+        let stop = shutdown.child_token();
+        let in_hand = shared.running.take(tenant.clone(), lease, stop.clone());
+        let id = lease.workflow;
+        match work(&shared, job, &stop).await {
+            Ok(()) => {}
+            Err(Error::LeaseLost) => tracing::info!(workflow = %id, "another worker has taken the workflow over"),
+            Err(error) => {
+                tracing::error!(workflow = %id, error = &error as &dyn std::error::Error, "a workflow was left");
+            }
+        }
+        drop(in_hand);
+        if shutdown.is_cancelled() {
+            // Best effort: a lease that is not given back runs out.
+            let _ = shared.store.release(&tenant, lease).await;
+        }
+    });
+}
+
+/// Runs one workflow to its end, or until it is stopped. Nothing is done for one that has ended or does not exist.
+async fn work(shared: &Shared, job: Job, stop: &CancellationToken) -> Result<(), Error> {
+    let Job { tenant, lease, lost, workflow, slot: _slot } = job;
     let (tail, opened) = tokio::select! {
-        () = shutdown.cancelled() => return Ok(()),
-        opened = open(shared, job) => opened?,
+        () = stop.cancelled() => return Ok(()),
+        opened = open(shared, &tenant, lease, workflow) => opened?,
     };
     let Some((workflow, origin)) = opened else { return Ok(()) };
     if workflow.status.is_terminal() {
@@ -190,15 +228,20 @@ async fn work(shared: &Shared, mut job: Job, shutdown: &CancellationToken) -> Re
     let left = workflow.started.question.options.workflow_timeout.saturating_sub(age);
     let crew = shared.crews.of(workflow.started.engine);
     let plan = crew.map(|crew| (crew.plan(&workflow.started.question), crew.pace()));
-    let mut journal = Journal::new(shared.store.clone(), shared.clock.clone(), workflow);
+    let mut journal = Journal::new(shared.store.clone(), shared.clock.clone(), workflow, lease);
+    if lost as usize >= MAX_DELIVERIES {
+        return journal.end(EventKind::Failed(worker_lost())).await;
+    }
     let (plan, pace) = match plan {
         Ok(plan) => plan,
         Err(failure) => return journal.end(EventKind::Failed(failure)).await,
     };
     let Options { step_timeout, max_model_calls, .. } = shared.options;
     let limits = Limits { step_timeout, max_model_calls, pace };
-    let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone());
-    if let Some(ended) = dispatcher.run(origin, tail, left, shutdown).await? {
+    let (running, longest) = (shared.running.clone(), shared.store.lease_time() / 3 * 2);
+    let holds = move || running.last_renewal().elapsed() < longest;
+    let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone(), holds);
+    if let Some(ended) = dispatcher.run(origin, tail, left, stop).await? {
         let (status, reason) = (ended.status, ended.failure.as_ref().map(|failure| failure.reason));
         tracing::info!(workflow = %id, ?status, ?reason, "workflow ended");
     }
@@ -206,16 +249,20 @@ async fn work(shared: &Shared, mut job: Job, shutdown: &CancellationToken) -> Re
 }
 
 /// Follows and then reads the log, so that nothing falls between.
-async fn open(shared: &Shared, job: Job) -> Result<(watch::Receiver<u64>, Option<(Workflow, Origin)>), Error> {
-    let Job { tenant, id, mut workflow, .. } = job;
+async fn open(
+    shared: &Shared,
+    tenant: &TenantId,
+    lease: Lease,
+    mut workflow: Option<Workflow>,
+) -> Result<(watch::Receiver<u64>, Option<(Workflow, Origin)>), Error> {
     let mut backoff = Backoff::default();
     loop {
         let opened = async {
-            let tail = shared.store.tail(&tenant, id).await?;
+            let tail = shared.store.tail(tenant, lease.workflow).await?;
             if let Some(workflow) = workflow.take() {
                 return Ok((tail, Some((workflow, Origin::Fresh))));
             }
-            let log = journal::load(&*shared.store, &tenant, id).await?;
+            let log = journal::load(&*shared.store, tenant, lease.workflow).await?;
             Ok((tail, log.map(|log| (log.workflow, Origin::Log(log.interrupted)))))
         };
         match opened.await {
@@ -232,23 +279,47 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: Options,
     pub(super) running: Running,
-    pub(super) queue: mpsc::Sender<Job>,
+    /// A place for each workflow that may run at the same time.
+    pub(super) slots: Arc<Semaphore>,
+    /// Workflows that the handle has begun.
+    pub(super) hand_over: mpsc::Sender<Job>,
     pub(super) crews: Crews,
+    /// How many wait in the store, and when that was counted.
+    waiting: Mutex<Option<(Instant, usize)>>,
 }
 
 impl Shared {
-    /// Whether a workflow that is started now runs at once.
-    pub(super) fn is_free(&self) -> bool {
-        self.queue.capacity() == self.queue.max_capacity() && self.running.count() < self.options.max_running
+    /// Whether one more workflow may wait for a worker, by a count of a moment ago and what this process added since.
+    pub(super) async fn may_wait(&self) -> Result<bool, Error> {
+        let waiting = self.waiting().await?;
+        let free = waiting < self.options.max_waiting;
+        if free && let Some((_, count)) = &mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+            *count += 1;
+        }
+        Ok(free)
+    }
+
+    async fn waiting(&self) -> Result<usize, Error> {
+        let counted = *self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, count)) = counted
+            && when.elapsed() < COUNT_AGE
+        {
+            return Ok(count);
+        }
+        let count = self.store.waiting().await?;
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), count));
+        Ok(count)
     }
 }
 
-/// A workflow that waits for its turn.
+/// A workflow to run.
 pub(super) struct Job {
     pub(super) tenant: TenantId,
-    pub(super) id: WorkflowId,
+    pub(super) lease: Lease,
+    /// Workers that were lost over it since it last got somewhere.
+    pub(super) lost: u32,
     /// Where its log stands; `None` reads it from the store.
     pub(super) workflow: Option<Workflow>,
-    /// Keeps it in hand while it waits.
-    pub(super) taken: Option<Taken>,
+    /// Its place among those that run.
+    pub(super) slot: OwnedSemaphorePermit,
 }

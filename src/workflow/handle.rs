@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::engine::{Job, Shared};
@@ -17,7 +16,7 @@ use crate::domain::{
     Reason, RequestKey, RunOptions, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
 };
 use crate::queries::Statement;
-use crate::store::{Claim, Error, ListFilter};
+use crate::store::{Claim, Error, Lease, ListFilter};
 
 /// How a workflow is started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -154,6 +153,8 @@ impl Handle {
     /// Asks to cancel; the running steps stop and `cancelled` is written soon after. Repeating it changes nothing;
     /// `WORKFLOW_FINISHED` when it has ended otherwise.
     pub async fn cancel(&self, who: &Principal, id: WorkflowId, reason: String) -> Result<Workflow, Failure> {
+        // Where no worker is, its end is written here. One that comes meanwhile is overtaken, or finds the request.
+        let held = self.shared.store.is_held(&who.tenant, id).await.map_err(|error| journal::failure(&error))?;
         self.append(who, id, |workflow| {
             if workflow.status == WorkflowStatus::Cancelled {
                 return Ok(Vec::new());
@@ -166,7 +167,7 @@ impl Handle {
             if workflow.cancel_requested.is_none() {
                 kinds.push(EventKind::CancelRequested { by: who.clone(), reason: reason.clone() });
             }
-            if !self.shared.running.contains(id) {
+            if !held {
                 let reason = workflow.cancel_requested.as_deref().unwrap_or(&reason);
                 kinds.push(EventKind::Cancelled(cancelled(reason)));
             }
@@ -213,8 +214,9 @@ impl Handle {
         }
     }
 
-    /// Stores the first event, with the starts of the first steps when they run at once, and queues the workflow. A caller that leaves meanwhile does not part the two, and a
-    /// store that answers badly may have stored it all the same: the worker looks.
+    /// Stores the first event. Where this process has room, it takes the workflow with the same write, which then holds
+    /// the starts of the first steps as well; else it waits in the store for whoever has. A caller that leaves meanwhile
+    /// does not part the two, and what a store that answers badly may have stored all the same, a worker finds.
     async fn store_new(
         &self,
         who: &Principal,
@@ -222,23 +224,34 @@ impl Handle {
         mut workflow: Workflow,
         first: Event,
     ) -> Result<Workflow, Failure> {
-        let starts = if self.shared.is_free() { next(plan, &workflow) } else { Vec::new() };
-        let place = self.shared.queue.clone().try_reserve_owned().map_err(|error| refused(&error))?;
+        let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
         let (time, epoch) = (first.time, first.epoch);
         let mut events = vec![first];
-        events.extend(journal::apply(&mut workflow, starts, time, epoch));
-        let (shared, tenant, id) = (self.shared.clone(), who.tenant.clone(), workflow.id);
-        let taken = shared.running.take(id);
+        let place = match (shared.slots.clone().try_acquire_owned(), shared.hand_over.clone().try_reserve_owned()) {
+            (_, Err(TrySendError::Closed(_))) => return Err(draining()),
+            (Ok(slot), Ok(place)) => Some((slot, place, Lease::new(id))),
+            _ => None,
+        };
+        if place.is_some() {
+            let starts = next(plan, &workflow);
+            events.extend(journal::apply(&mut workflow, starts, time, epoch));
+        } else if !shared.may_wait().await.map_err(|error| journal::failure(&error))? {
+            return Err(overloaded());
+        }
         let stored = tokio::spawn(async move {
-            let result = shared.store.append(&tenant, id, 0, &events).await;
-            let known = result.is_ok().then(|| workflow.clone());
-            place.send(Job { tenant, id, workflow: known, taken });
+            let lease = place.as_ref().map(|(_, _, lease)| *lease);
+            let result = shared.store.append_on(&tenant, id, 0, &events, lease).await;
+            let elsewhere = matches!(result, Err(Error::OutOfSequence { .. } | Error::LeaseLost));
+            if let Some((slot, place, lease)) = place.filter(|_| !elsewhere) {
+                let known = result.is_ok().then(|| workflow.clone());
+                place.send(Job { tenant, lease, lost: 0, workflow: known, slot });
+            }
             result.map(|()| workflow)
         });
         match stored.await {
             Ok(Ok(workflow)) => Ok(workflow),
             // A repeat of the same request got there first.
-            Ok(Err(Error::OutOfSequence { .. })) => self.get(who, id).await,
+            Ok(Err(Error::OutOfSequence { .. } | Error::LeaseLost)) => self.get(who, id).await,
             Ok(Err(error)) => Err(journal::failure(&error)),
             Err(error) => Err(internal(&format!("a workflow could not be stored: {error}"))),
         }
@@ -283,7 +296,8 @@ pub(super) fn cancelled(reason: &str) -> Failure {
 }
 
 pub(super) fn not_found(id: WorkflowId) -> Failure {
-    Failure::new(Reason::WorkflowNotFound, format!("there is no workflow {id}")).with("workflow_id", id)
+    let message = format!("there is no workflow {id}; those that ended long ago are removed");
+    Failure::new(Reason::WorkflowNotFound, message).with("workflow_id", id)
 }
 
 fn not_finished(id: WorkflowId, status: WorkflowStatus, remedy: &str) -> Failure {
@@ -297,14 +311,12 @@ fn reused(id: &str) -> Failure {
     Failure::new(Reason::RequestIdReused, message).with("request_id", id)
 }
 
-fn refused(error: &TrySendError<mpsc::Sender<Job>>) -> Failure {
-    let wait = Duration::from_secs(1);
-    match error {
-        TrySendError::Full(_) => {
-            Failure::new(Reason::Overloaded, "too many workflows wait for their turn").retry_after(wait)
-        }
-        TrySendError::Closed(_) => Failure::new(Reason::Draining, "the server is stopping").retry_after(wait),
-    }
+fn overloaded() -> Failure {
+    Failure::new(Reason::Overloaded, "too many workflows wait for their turn").retry_after(Duration::from_secs(1))
+}
+
+fn draining() -> Failure {
+    Failure::new(Reason::Draining, "the server is stopping").retry_after(Duration::from_secs(1))
 }
 
 fn internal(message: &str) -> Failure {

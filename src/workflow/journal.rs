@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::domain::{Clock, Event, EventKind, Failure, Reason, StepStatus, TenantId, Workflow, WorkflowId};
-use crate::store::{Error, Store};
+use crate::store::{Error, Lease, Store};
 
 /// Events read from the store at once.
 pub(super) const PAGE: usize = 256;
@@ -18,15 +19,16 @@ pub(super) struct Journal {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     tenant: TenantId,
+    lease: Lease,
     workflow: Arc<Workflow>,
     unsent: Vec<Event>,
 }
 
 impl Journal {
-    /// Takes up a log where `workflow` stands.
-    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, workflow: Workflow) -> Self {
+    /// Takes up a log where `workflow` stands. Once the lease is lost, every write fails.
+    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, workflow: Workflow, lease: Lease) -> Self {
         let tenant = workflow.started.principal.tenant.clone();
-        Self { store, clock, tenant, workflow: Arc::new(workflow), unsent: Vec::new() }
+        Self { store, clock, tenant, lease, workflow: Arc::new(workflow), unsent: Vec::new() }
     }
 
     /// The workflow as its events tell it.
@@ -54,8 +56,8 @@ impl Journal {
     /// What waits to be written, as one write. The caller makes one write at a time.
     pub(super) fn write(&mut self) -> Option<Write> {
         let events = std::mem::take(&mut self.unsent);
-        let (store, tenant, id) = (self.store.clone(), self.tenant.clone(), self.workflow.id);
-        (!events.is_empty()).then_some(Write { store, tenant, id, events })
+        let (store, tenant, lease) = (self.store.clone(), self.tenant.clone(), self.lease);
+        (!events.is_empty()).then_some(Write { store, tenant, lease, events })
     }
 
     /// After a write that somebody else's came before: reads theirs, notes once more what was written and what waited,
@@ -92,6 +94,17 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Follows the log anew, after its tail has closed.
+    pub(super) async fn follow(&self) -> Result<watch::Receiver<u64>, Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.store.tail(&self.tenant, self.workflow.id).await {
+                Ok(tail) => return Ok(tail),
+                Err(error) => backoff.after(error).await?,
+            }
+        }
     }
 
     /// Reads on when nothing waits and the log is longer than the fold.
@@ -134,7 +147,7 @@ pub(super) fn starts(events: &[Event]) -> Vec<Start> {
 pub(super) struct Write {
     store: Arc<dyn Store>,
     tenant: TenantId,
-    id: WorkflowId,
+    lease: Lease,
     events: Vec<Event>,
 }
 
@@ -149,15 +162,19 @@ pub(super) enum Written {
 impl Write {
     /// A store that fails in passing is tried again until it answers: an answer that was paid for is not lost.
     pub(super) async fn run(self) -> Result<Written, Error> {
-        let Self { store, tenant, id, events } = self;
+        let Self { store, tenant, lease, events } = self;
+        let id = lease.workflow;
         let last = events.first().map_or(0, |event| event.sequence - 1);
-        let mut backoff = Backoff::default();
+        let (mut backoff, mut tried) = (Backoff::default(), false);
         loop {
-            match store.append(&tenant, id, last, &events).await {
+            match store.append_on(&tenant, id, last, &events, Some(lease)).await {
                 Ok(()) => return Ok(Written::Stored(events)),
                 Err(Error::OutOfSequence { .. }) => break,
+                // A terminal event ends the lease: an earlier try may have been it.
+                Err(Error::LeaseLost) if tried && ends(&events) => break,
                 Err(error) => backoff.after(error).await?,
             }
+            tried = true;
         }
         // An earlier try may have been stored although its answer was lost.
         loop {
@@ -170,6 +187,10 @@ impl Write {
             }
         }
     }
+}
+
+fn ends(events: &[Event]) -> bool {
+    events.last().is_some_and(|event| event.kind.is_terminal())
 }
 
 /// Numbers what happened from where the workflow stands, and moves it on.
@@ -232,7 +253,7 @@ pub(super) fn failure(error: &Error) -> Failure {
         }
         Error::Full => Failure::new(Reason::StoreFull, "the store has no room").retry_after(wait),
         Error::Corrupt(_) => Failure::new(Reason::StoreDataLost, "a stored record cannot be read"),
-        Error::NameTaken | Error::EtagMismatch | Error::OutOfSequence { .. } => {
+        Error::NameTaken | Error::EtagMismatch | Error::OutOfSequence { .. } | Error::LeaseLost => {
             Failure::new(Reason::Internal, error.to_string())
         }
     }
@@ -255,7 +276,8 @@ impl Backoff {
         if !matches!(error, Error::Unavailable(_) | Error::Full) {
             return Err(error);
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, "the store does not answer; trying again");
+        // The store tells of its troubles itself.
+        tracing::debug!(error = &error as &dyn std::error::Error, "the store does not answer; trying again");
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 2).min(Self::LONGEST);
         Ok(())

@@ -1,59 +1,70 @@
-//! The workflows that this process has in hand: each once, whether it waits for its turn or runs.
+//! The workflows that this process works on, each with the lease that allows it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::WorkflowId;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-/// Workflow → whether it runs.
-type Hands = Mutex<HashMap<WorkflowId, bool>>;
+use crate::domain::TenantId;
+use crate::store::Lease;
 
-/// The set. Cheap to share.
-#[derive(Default)]
-pub(super) struct Running(Arc<Hands>);
+/// The set. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Running(Arc<Mutex<State>>);
+
+struct State {
+    hands: HashMap<Lease, (TenantId, CancellationToken)>,
+    /// When the store last said which leases hold.
+    renewed: Instant,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State { hands: HashMap::new(), renewed: Instant::now() })))
+    }
+}
 
 impl Running {
-    /// Takes a workflow in hand; `None` when it is already.
-    pub(super) fn take(&self, id: WorkflowId) -> Option<Taken> {
-        let mut hands = lock(&self.0);
-        if hands.contains_key(&id) {
-            return None;
+    /// Notes a workflow that is worked on from now on. `stop` is cancelled when its lease is lost.
+    pub(super) fn take(&self, tenant: TenantId, lease: Lease, stop: CancellationToken) -> InHand {
+        self.lock().hands.insert(lease, (tenant, stop));
+        InHand { running: self.clone(), lease }
+    }
+
+    /// The leases to prolong.
+    pub(super) fn leases(&self) -> Vec<(TenantId, Lease)> {
+        self.lock().hands.iter().map(|(lease, (tenant, _))| (tenant.clone(), *lease)).collect()
+    }
+
+    /// What the store said of the leases: these are lost, and work on them stops; the others hold.
+    pub(super) fn renewed(&self, lost: &[Lease]) {
+        let mut state = self.lock();
+        state.renewed = Instant::now();
+        for (_, stop) in lost.iter().filter_map(|lease| state.hands.get(lease)) {
+            stop.cancel();
         }
-        hands.insert(id, false);
-        Some(Taken { hands: self.0.clone(), id })
     }
 
-    /// Whether it runs.
-    pub(super) fn contains(&self, id: WorkflowId) -> bool {
-        lock(&self.0).get(&id).copied().unwrap_or_default()
+    /// When the store last said which leases hold.
+    pub(super) fn last_renewal(&self) -> Instant {
+        self.lock().renewed
     }
 
-    /// How many run.
-    pub(super) fn count(&self) -> usize {
-        lock(&self.0).values().filter(|runs| **runs).count()
+    /// A panic while the lock was held cannot leave the map half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A workflow in hand; dropping it lets go.
-pub(super) struct Taken {
-    hands: Arc<Hands>,
-    id: WorkflowId,
+pub(super) struct InHand {
+    running: Running,
+    lease: Lease,
 }
 
-impl Taken {
-    /// Its turn has come.
-    pub(super) fn runs(&self) {
-        lock(&self.hands).insert(self.id, true);
-    }
-}
-
-impl Drop for Taken {
+impl Drop for InHand {
     fn drop(&mut self) {
-        lock(&self.hands).remove(&self.id);
+        self.running.lock().hands.remove(&self.lease);
     }
-}
-
-/// A panic while the lock was held cannot leave the map half changed.
-fn lock(hands: &Hands) -> MutexGuard<'_, HashMap<WorkflowId, bool>> {
-    hands.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,7 +22,7 @@ use crate::domain::{
     TenantId, Tls, Value, ValueIndex, Workflow, WorkflowId,
 };
 use crate::store::record::ConnectionRecord;
-use crate::store::{Claim, Error, ListFilter, Store, StoredWorkflow};
+use crate::store::{Claim, Error, Lease, ListFilter, Queue, Store, StoredWorkflow, Work};
 
 type Play = Box<dyn Fn(&Task) -> StepOutput + Send + Sync>;
 
@@ -331,6 +331,7 @@ pub(super) fn short(event: &Event) -> String {
 pub(super) struct MemoryStore {
     logs: Mutex<BTreeMap<WorkflowId, MemoryLog>>,
     claims: Mutex<HashMap<String, (uuid::Uuid, [u8; 32])>>,
+    queue: Queue,
     /// So many appends fail before one succeeds.
     pub(super) failing_appends: AtomicU32,
     /// So many appends are stored and reported as failed.
@@ -360,10 +361,18 @@ fn unavailable() -> Error {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn append(&self, tenant: &TenantId, id: WorkflowId, expected: u64, events: &[Event]) -> Result<(), Error> {
+    async fn append_on(
+        &self,
+        tenant: &TenantId,
+        id: WorkflowId,
+        expected: u64,
+        events: &[Event],
+        lease: Option<Lease>,
+    ) -> Result<(), Error> {
         if taken(&self.failing_appends) {
             return Err(unavailable());
         }
+        self.queue.check(id, expected == 0, lease)?;
         let mut logs = self.logs.lock().unwrap();
         let fresh = || MemoryLog { tenant: tenant.clone(), events: Vec::new(), tail: watch::Sender::new(0) };
         let log = logs.entry(id).or_insert_with(fresh);
@@ -373,6 +382,8 @@ impl Store for MemoryStore {
         }
         log.events.extend_from_slice(events);
         log.tail.send_replace(log.events.len() as u64);
+        let ended = events.last().is_some_and(|event| event.kind.is_terminal());
+        self.queue.appended(tenant, id, expected == 0, ended, lease);
         if taken(&self.lost_answers) { Err(unavailable()) } else { Ok(()) }
     }
 
@@ -411,10 +422,33 @@ impl Store for MemoryStore {
         Ok(Page { items, next })
     }
 
-    async fn unfinished(&self) -> Result<Vec<StoredWorkflow>, Error> {
-        let mut stored = stored(&self.logs.lock().unwrap());
-        stored.retain(|one| !one.status.is_terminal());
-        Ok(stored)
+    async fn take(&self) -> Result<Option<Work>, Error> {
+        Ok(self.queue.take())
+    }
+
+    async fn more_work(&self) {
+        self.queue.more().await;
+    }
+
+    async fn waiting(&self) -> Result<usize, Error> {
+        Ok(self.queue.waiting())
+    }
+
+    async fn renew(&self, leases: &[(TenantId, Lease)]) -> Result<Vec<Lease>, Error> {
+        Ok(self.queue.lost(leases))
+    }
+
+    async fn release(&self, tenant: &TenantId, lease: Lease) -> Result<(), Error> {
+        self.queue.release(tenant, lease);
+        Ok(())
+    }
+
+    async fn is_held(&self, _: &TenantId, id: WorkflowId) -> Result<bool, Error> {
+        Ok(self.queue.is_held(id))
+    }
+
+    fn lease_time(&self) -> Duration {
+        Duration::MAX
     }
 
     async fn delete_workflow(&self, tenant: &TenantId, id: WorkflowId) -> Result<bool, Error> {
@@ -462,9 +496,11 @@ impl Store for MemoryStore {
         1
     }
 
-    async fn ping(&self) -> Result<(), Error> {
-        Ok(())
+    async fn ping(&self) -> Result<u64, Error> {
+        Ok(0)
     }
+
+    async fn close(&self) {}
 
     async fn expire(&self, _: jiff::Timestamp, _: usize, _: jiff::Timestamp) -> Result<u64, Error> {
         Ok(0)

@@ -15,6 +15,7 @@ use crate::domain::{
     StepStatus, TenantId, WorkflowStatus,
 };
 use crate::store;
+use crate::store::Store;
 use crate::store::embedded::Embedded;
 
 const STEPS: [&str; 6] = [LOAD_SCHEMA, PLANNER, MAPPER, COMPOSER, VALIDATOR, EXECUTION];

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Stream, stream};
 use tokio::sync::watch::Receiver;
@@ -15,6 +16,9 @@ use crate::store::Store;
 /// Events a watcher holds at once.
 const PAGE: usize = 64;
 
+/// Between two looks at a store that does not answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
 pub(super) fn watch(
     store: Arc<dyn Store>,
     tenant: TenantId,
@@ -22,7 +26,7 @@ pub(super) fn watch(
     after: u64,
     cursor: Option<Cursor>,
 ) -> impl Stream<Item = Result<Event, Failure>> + Send + 'static {
-    let watch = Watch { store, tenant, id, after, cursor, tail: None, page: VecDeque::new() };
+    let watch = Watch { store, tenant, id, after, cursor, opened: None, tail: None, page: VecDeque::new() };
     stream::unfold(Some(watch), |watch| async move {
         let mut watch = watch?;
         match watch.next().await {
@@ -42,21 +46,39 @@ struct Watch {
     id: WorkflowId,
     /// Sequence of the last event that the watcher has.
     after: u64,
-    /// An event that it says to have seen.
+    /// An event that the watcher has, or says to have.
     cursor: Option<Cursor>,
+    /// Which store the log was found in.
+    opened: Option<u64>,
     tail: Option<Receiver<u64>>,
     page: VecDeque<Event>,
 }
 
 impl Watch {
+    /// The next event; `None` after the last one. A store that does not answer is waited for once the log was found.
     async fn next(&mut self) -> Result<Option<Event>, Failure> {
-        if self.tail.is_none() && self.open().await? {
-            return Ok(None);
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.try_next().await {
+                Err(failure) if failure.reason == Reason::StoreUnavailable && self.opened.is_some() => {
+                    self.tail = None;
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                outcome => return outcome,
+            }
         }
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Event>, Failure> {
         loop {
             if let Some(event) = self.page.pop_front() {
                 self.after = event.sequence;
+                self.cursor = Some(event.cursor());
                 return Ok(Some(event));
+            }
+            if self.tail.is_none() && self.open().await? {
+                return Ok(None);
             }
             // Marked as seen before the read: an append after it wakes the wait below.
             let known = self.tail.as_mut().map_or(0, |tail| *tail.borrow_and_update());
@@ -69,7 +91,8 @@ impl Watch {
             }
             let Some(tail) = &mut self.tail else { continue };
             if tail.changed().await.is_err() {
-                return Err(self.rewound().await);
+                // The log may have changed otherwise than by growing: look again.
+                self.tail = None;
             }
         }
     }
@@ -79,7 +102,10 @@ impl Watch {
         let tail = self.store.tail(&self.tenant, self.id).await;
         self.tail = Some(tail.map_err(|error| journal::failure(&error))?);
         if self.last().await?.is_none() {
-            return Err(not_found(self.id));
+            return Err(self.gone().await);
+        }
+        if self.opened.is_none() {
+            self.opened = Some(self.ping().await?);
         }
         if let Some(cursor) = self.cursor.filter(|cursor| cursor.sequence > 0)
             && self.at(cursor.sequence).await?.map(|event| event.cursor()) != Some(cursor)
@@ -113,11 +139,28 @@ impl Watch {
     async fn rewound(&self) -> Failure {
         match self.last().await {
             Err(failure) => failure,
-            Ok(None) => not_found(self.id),
+            Ok(None) => self.gone().await,
             Ok(Some(last)) => {
                 let message = format!("the log ends at {last} and no longer holds what was seen; read it again");
                 Failure::new(Reason::LogRewound, message).with("last_sequence", last)
             }
         }
+    }
+
+    /// Why there is no log: a workflow that ended may be removed, and a store may lose everything.
+    async fn gone(&self) -> Failure {
+        match (self.opened, self.ping().await) {
+            (None, _) => not_found(self.id),
+            (_, Err(failure)) => failure,
+            (Some(before), Ok(now)) if before != now => {
+                let message = format!("the store has lost workflow {} with everything it held", self.id);
+                Failure::new(Reason::StoreDataLost, message).with("record", "workflow log")
+            }
+            _ => not_found(self.id),
+        }
+    }
+
+    async fn ping(&self) -> Result<u64, Failure> {
+        self.store.ping().await.map_err(|error| journal::failure(&error))
     }
 }

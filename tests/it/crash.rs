@@ -196,8 +196,7 @@ async fn a_soft_stop_leaves_the_rest_to_the_next_process() {
     let mut follower = Follower::new(&mut client, &id, 0).await;
     follower.until("step_started mapper").await;
     model.arrived(2).await;
-    let told = tokio::process::Command::new("kill").args(["-TERM", &process.id().to_string()]).status().await.unwrap();
-    assert!(told.success());
+    process.signal("TERM").await;
     assert_eq!(process.ended().await.code(), Some(0));
 
     let (_process, mut client) = serve(folder.path(), &model).await;

@@ -5,9 +5,11 @@
 pub(crate) mod events;
 mod logs;
 mod records;
+mod work;
 
 pub(crate) use logs::*;
 pub(crate) use records::*;
+pub(crate) use work::*;
 
 /// Tests of all functions of the contract, on stores that `$open` gives: a future of a store and of what must live as
 /// long as it.
@@ -16,11 +18,13 @@ macro_rules! contract {
         $crate::store::contract::contract! { @each $open =>
             appends_are_ordered, a_refused_append_leaves_nothing, a_batch_is_one, one_of_many_writers_wins,
             many_logs_grow_at_once, tails_see_every_append, a_tail_has_no_foreign_log, status_follows_the_events,
-            lists_are_pages_newest_first, lists_are_filtered, unfinished_are_of_all_tenants, deleted_logs_are_gone,
+            lists_are_pages_newest_first, lists_are_filtered, deleted_logs_are_gone,
             old_logs_expire, logs_are_of_one_tenant, connections_live, names_are_unique_ignoring_case,
             stale_changes_are_refused, connections_are_pages, connections_are_of_one_tenant,
             request_ids_are_claimed_once, request_ids_expire, request_ids_are_released_by_who_claimed_them,
             answers_go_with_their_claim,
+            what_waits_is_taken_once, only_the_holder_appends_on_a_lease, who_starts_may_hold,
+            what_is_given_back_is_taken_at_once, what_has_ended_needs_no_worker, tenants_take_turns,
         }
     };
     (@each $open:expr => $($name:ident),* $(,)?) => {

@@ -2,7 +2,6 @@
 
 use sqlx::SqliteConnection;
 
-use super::error::unreadable;
 use crate::domain::{ConnectionId, Page, PageRequest, TenantId};
 use crate::store::Error;
 use crate::store::record::ConnectionRecord;
@@ -35,7 +34,7 @@ pub(super) async fn get(
         .bind(id.to_string())
         .fetch_optional(database)
         .await?;
-    text.map(|text| parse(&text)).transpose()
+    text.map(|text| ConnectionRecord::from_text(&text)).transpose()
 }
 
 /// One page in id order.
@@ -53,7 +52,8 @@ pub(super) async fn list(
             .fetch_all(database)
             .await?;
     let more = texts.len() > page.limit;
-    let items = texts.iter().take(page.limit).map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let items =
+        texts.iter().take(page.limit).map(|text| ConnectionRecord::from_text(text)).collect::<Result<Vec<_>, _>>()?;
     let next = if more { items.last().map(|record| record.connection.id) } else { None };
     Ok(Page { items, next })
 }
@@ -111,7 +111,7 @@ impl Row {
             id: connection.id.to_string(),
             name_key: connection.name.to_lowercase(),
             etag: connection.etag.clone(),
-            record: serde_json::to_string(record).map_err(|error| unreadable("a connection", &error))?,
+            record: record.to_text()?,
         })
     }
 }
@@ -136,12 +136,4 @@ async fn name_is_taken(database: &mut SqliteConnection, row: &Row) -> Result<boo
             .fetch_optional(database)
             .await?;
     Ok(found.is_some())
-}
-
-fn parse(text: &str) -> Result<ConnectionRecord, Error> {
-    let version = crate::store::record::Version::of(text).map_err(|error| unreadable("a connection", &error))?;
-    if version.min_reader > ConnectionRecord::VERSION {
-        return Err(Error::Corrupt("a connection was written by a newer Pulse".to_owned()));
-    }
-    serde_json::from_str(text).map_err(|error| unreadable("a connection", &error))
 }

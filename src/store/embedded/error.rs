@@ -55,11 +55,6 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// A stored text that does not parse. Says where, never what: records may hold private text.
-pub(super) fn unreadable(what: &str, error: &serde_json::Error) -> Error {
-    Error::Corrupt(format!("{what}: {:?} at column {}", error.classify(), error.column()))
-}
-
 /// An error of the whole transaction, once more for each write that was in it.
 pub(super) fn repeated(error: &Error) -> Error {
     match error {

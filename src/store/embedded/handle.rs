@@ -11,12 +11,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::watch;
 
-use super::tails::Tails;
 use super::writer::Writer;
 use super::{connections, file, migrations, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
+use crate::store::append::Append;
+use crate::store::queue::Queue;
 use crate::store::record::ConnectionRecord;
-use crate::store::{Claim, Error, ListFilter, Store, StoredWorkflow};
+use crate::store::tails::Tails;
+use crate::store::{Claim, Error, Lease, ListFilter, Store, StoredWorkflow, Work};
 
 /// Workflows that one transaction of [`Store::expire`] removes, so that appends do not wait long for it.
 const EXPIRE_AT_ONCE: usize = 100;
@@ -38,13 +40,14 @@ impl Default for Options {
     }
 }
 
-/// A store in one SQLite file, or in memory for tests. Dropping it closes the file soon after; [`Embedded::close`]
+/// A store in one SQLite file, or in memory for tests. Dropping it closes the file soon after; [`Store::close`]
 /// waits for it.
 pub struct Embedded {
     writer: Writer,
     /// Absent in memory, where a second connection would see another database: the writer reads as well.
     readers: Option<SqlitePool>,
     tails: Arc<Tails>,
+    queue: Arc<Queue>,
     epoch: u64,
     options: Options,
 }
@@ -59,13 +62,17 @@ impl Embedded {
         let settings = settings().filename(path).journal_mode(SqliteJournalMode::Wal);
         let mut connection = settings.clone().connect().await?;
         let epoch = migrations::run(&mut connection, path).await?;
+        let queue = Queue::default();
+        for left in workflows::unfinished(&mut connection).await? {
+            queue.add(&left.tenant, left.id);
+        }
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers)
             .acquire_timeout(options.timeout)
             .test_before_acquire(false)
             .connect_lazy_with(settings.pragma("query_only", "on"));
         let writer = Writer::start(connection, Some(lock));
-        Ok(Self { writer, readers: Some(readers), tails: Arc::default(), epoch, options })
+        Ok(Self { writer, readers: Some(readers), tails: Arc::default(), queue: Arc::new(queue), epoch, options })
     }
 
     /// A store that is gone when dropped.
@@ -73,15 +80,14 @@ impl Embedded {
         let mut connection = settings().in_memory(true).connect().await?;
         let epoch = migrations::run(&mut connection, Path::new(":memory:")).await?;
         let writer = Writer::start(connection, None);
-        Ok(Self { writer, readers: None, tails: Arc::default(), epoch, options: Options::default() })
-    }
-
-    /// Finishes what waits, closes the file and releases its lock. Every later call is refused.
-    pub async fn close(&self) {
-        if let Some(readers) = &self.readers {
-            readers.close().await;
-        }
-        self.writer.close().await;
+        Ok(Self {
+            writer,
+            readers: None,
+            tails: Arc::default(),
+            queue: Arc::default(),
+            epoch,
+            options: Options::default(),
+        })
     }
 
     async fn write<T, W>(&self, work: W) -> Result<T, Error>
@@ -198,16 +204,22 @@ impl Store for Embedded {
         self.read_with(|database| Box::pin(requests::answer(database, request))).await
     }
 
-    async fn append(
+    async fn append_on(
         &self,
         tenant: &TenantId,
         workflow: WorkflowId,
         expected_last: u64,
         events: &[Event],
+        lease: Option<Lease>,
     ) -> Result<(), Error> {
-        let Some(append) = workflows::Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
-        let (tails, tenant) = (Arc::clone(&self.tails), tenant.clone());
-        let tell = move |last: &u64| tails.advance(&tenant, workflow, *last);
+        let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
+        let (begins, ends) = (append.begins.is_some(), append.ends());
+        self.queue.check(workflow, begins, lease)?;
+        let (tails, queue, tenant) = (Arc::clone(&self.tails), Arc::clone(&self.queue), tenant.clone());
+        let tell = move |last: &u64| {
+            queue.appended(&tenant, workflow, begins, ends, lease);
+            tails.advance(&tenant, workflow, *last);
+        };
         self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await.map(|_| ())
     }
 
@@ -247,14 +259,42 @@ impl Store for Embedded {
         self.read_with(move |database| Box::pin(workflows::list(database, tenant, filter, page))).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<StoredWorkflow>, Error> {
-        self.read_with(|database| Box::pin(workflows::unfinished(database))).await
+    async fn take(&self) -> Result<Option<Work>, Error> {
+        Ok(self.queue.take())
+    }
+
+    async fn more_work(&self) {
+        self.queue.more().await;
+    }
+
+    async fn waiting(&self) -> Result<usize, Error> {
+        Ok(self.queue.waiting())
+    }
+
+    async fn renew(&self, leases: &[(TenantId, Lease)]) -> Result<Vec<Lease>, Error> {
+        Ok(self.queue.lost(leases))
+    }
+
+    async fn release(&self, tenant: &TenantId, lease: Lease) -> Result<(), Error> {
+        self.queue.release(tenant, lease);
+        Ok(())
+    }
+
+    async fn is_held(&self, _: &TenantId, workflow: WorkflowId) -> Result<bool, Error> {
+        Ok(self.queue.is_held(workflow))
+    }
+
+    /// Workers live and die with the process that has the file.
+    fn lease_time(&self) -> Duration {
+        Duration::MAX
     }
 
     async fn delete_workflow(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<bool, Error> {
-        let (tails, owner, tenant) = (Arc::clone(&self.tails), tenant.clone(), tenant.clone());
+        let (tails, queue) = (Arc::clone(&self.tails), Arc::clone(&self.queue));
+        let (owner, tenant) = (tenant.clone(), tenant.clone());
         let end = move |deleted: &bool| {
             if *deleted {
+                queue.appended(&owner, workflow, false, true, None);
                 tails.end(&owner, workflow);
             }
         };
@@ -282,11 +322,12 @@ impl Store for Embedded {
         }
     }
 
-    async fn ping(&self) -> Result<(), Error> {
+    async fn ping(&self) -> Result<u64, Error> {
         self.read_with(|database| {
             Box::pin(async move {
                 sqlx::query("SELECT value FROM meta").fetch_one(database).await?;
-                Ok(())
+                // The file is this process's alone, and is what it was.
+                Ok(0)
             })
         })
         .await
@@ -294,5 +335,13 @@ impl Store for Embedded {
 
     fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Closes the file and releases its lock.
+    async fn close(&self) {
+        if let Some(readers) = &self.readers {
+            readers.close().await;
+        }
+        self.writer.close().await;
     }
 }

@@ -10,7 +10,6 @@ mod file;
 mod handle;
 mod migrations;
 mod requests;
-mod tails;
 #[cfg(test)]
 mod tests;
 mod workflows;

@@ -57,7 +57,7 @@ async fn everything_is_there_after_opening_again() {
 
     let store = open(&path).await;
     assert_eq!(store.read(&tenant, id, 0, 100).await.unwrap(), log(5));
-    assert_eq!(store.unfinished().await.unwrap().len(), 1);
+    assert_eq!(store.waiting().await.unwrap(), 1);
     assert!(store.epoch() > epoch);
     store.append(&tenant, id, 5, &[step(6)]).await.unwrap();
     store.ping().await.unwrap();

@@ -3,87 +3,11 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::error::unreadable;
 use super::handle::one_more;
-use crate::domain::{Event, EventKind, Page, PageRequest, Source, TenantId, WorkflowId, WorkflowStatus};
-use crate::store::record::EVENT_VERSION;
+use crate::domain::{Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
+use crate::store::append::Append;
+use crate::store::record::{self, EVENT_VERSION};
 use crate::store::{Error, ListFilter, StoredWorkflow};
-
-/// Events on their way into a log, turned into rows before the writer is asked, so that its transaction stays short.
-pub(super) struct Append {
-    tenant: TenantId,
-    workflow: WorkflowId,
-    expected_last: u64,
-    rows: Vec<(u64, String)>,
-    /// What the events make of the status; `None` leaves it.
-    status: Option<WorkflowStatus>,
-    /// Set when the log begins here: the connection and the user's label.
-    begins: Option<(Option<String>, String)>,
-    first_time: Timestamp,
-    last_time: Timestamp,
-}
-
-impl Append {
-    /// `None` when there is nothing to append.
-    pub(super) fn new(
-        tenant: &TenantId,
-        workflow: WorkflowId,
-        expected_last: u64,
-        events: &[Event],
-    ) -> Result<Option<Self>, Error> {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
-        let begins = match &first.kind {
-            EventKind::WorkflowStarted(started) => {
-                let connection = match &started.question.source {
-                    Source::Connection(id) => Some(id.to_string()),
-                    Source::InlineSchema(_) => None,
-                };
-                Some((connection, started.question.options.user_id.clone()))
-            }
-            _ => None,
-        };
-        let row = |event: &Event| {
-            let text = serde_json::to_string(event).map_err(|error| unreadable("an event", &error))?;
-            Ok((event.sequence, text))
-        };
-        Ok(Some(Self {
-            tenant: tenant.clone(),
-            workflow,
-            expected_last,
-            rows: events.iter().map(row).collect::<Result<_, Error>>()?,
-            status: events.iter().rev().find_map(|event| status_set_by(&event.kind)),
-            begins,
-            first_time: first.time,
-            last_time: last.time,
-        }))
-    }
-
-    fn is_gapless(&self) -> bool {
-        self.rows.iter().zip(1..).all(|((sequence, _), step)| *sequence == self.expected_last + step)
-    }
-
-    fn last_sequence(&self) -> u64 {
-        self.expected_last + self.rows.len() as u64
-    }
-}
-
-/// What an event makes of its workflow's status, as [`crate::domain::Workflow::apply`] says; a test compares the two.
-fn status_set_by(kind: &EventKind) -> Option<WorkflowStatus> {
-    match kind {
-        EventKind::WorkflowStarted(_) => Some(WorkflowStatus::Pending),
-        EventKind::StepStarted { .. } | EventKind::Resumed { .. } => Some(WorkflowStatus::Running),
-        EventKind::Retrying { .. } => Some(WorkflowStatus::Retrying),
-        EventKind::Awaiting { clarification: Some(_) } => Some(WorkflowStatus::AwaitingInput),
-        EventKind::Awaiting { clarification: None } => Some(WorkflowStatus::AwaitingApproval),
-        EventKind::Completed => Some(WorkflowStatus::Completed),
-        EventKind::Failed(_) => Some(WorkflowStatus::Failed),
-        EventKind::Cancelled(_) => Some(WorkflowStatus::Cancelled),
-        EventKind::StepCompleted { .. }
-        | EventKind::StepFailed { .. }
-        | EventKind::CancelRequested { .. }
-        | EventKind::Result(_) => None,
-    }
-}
 
 /// Appends when the log ends where the writer expects; returns the log's new last sequence.
 pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> Result<u64, Error> {
@@ -119,7 +43,7 @@ pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> R
     sqlx::query("UPDATE workflows SET last_sequence = ?, update_time = ?, status = coalesce(?, status) WHERE id = ?")
         .bind(append.last_sequence().cast_signed())
         .bind(append.last_time.as_microsecond())
-        .bind(append.status.map(status_text))
+        .bind(append.status.map(WorkflowStatus::as_str))
         .bind(&id)
         .execute(database)
         .await?;
@@ -168,10 +92,7 @@ pub(super) async fn read(
     .fetch_all(database)
     .await?;
     let event = |(sequence, min_reader, text): (i64, i64, String)| {
-        if min_reader > EVENT_VERSION {
-            return Err(Error::Corrupt(format!("event {sequence} of {workflow} was written by a newer Pulse")));
-        }
-        serde_json::from_str(&text).map_err(|error| unreadable(&format!("event {sequence} of {workflow}"), &error))
+        record::event(workflow, sequence.unsigned_abs(), min_reader, &text)
     };
     rows.into_iter().map(event).collect()
 }
@@ -197,7 +118,7 @@ pub(super) async fn list(
     filter: ListFilter,
     page: PageRequest<WorkflowId>,
 ) -> Result<Page<StoredWorkflow, WorkflowId>, Error> {
-    let statuses: Vec<&str> = filter.statuses.iter().copied().map(status_text).collect();
+    let statuses: Vec<&str> = filter.statuses.iter().copied().map(WorkflowStatus::as_str).collect();
     let statuses = (!statuses.is_empty()).then(|| serde_json::Value::from(statuses).to_string());
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, tenant, status, last_sequence FROM workflows
@@ -275,51 +196,7 @@ pub(super) async fn expired(
 type Row = (String, String, String, i64);
 
 fn stored_workflow((id, tenant, status, last): Row) -> Result<StoredWorkflow, Error> {
-    let parsed = || {
-        let status = STATUSES.into_iter().find(|known| status_text(*known) == status)?;
-        Some((id.parse().ok()?, TenantId::parse(&tenant)?, status))
-    };
+    let parsed = || Some((id.parse().ok()?, TenantId::parse(&tenant)?, WorkflowStatus::parse(&status)?));
     let (id, tenant, status) = parsed().ok_or_else(|| Error::Corrupt("a row of the list of workflows".to_owned()))?;
     Ok(StoredWorkflow { tenant, id, status, last_sequence: last.unsigned_abs() })
-}
-
-const STATUSES: [WorkflowStatus; 8] = [
-    WorkflowStatus::Pending,
-    WorkflowStatus::Running,
-    WorkflowStatus::Retrying,
-    WorkflowStatus::AwaitingInput,
-    WorkflowStatus::AwaitingApproval,
-    WorkflowStatus::Completed,
-    WorkflowStatus::Failed,
-    WorkflowStatus::Cancelled,
-];
-
-fn status_text(status: WorkflowStatus) -> &'static str {
-    match status {
-        WorkflowStatus::Pending => "PENDING",
-        WorkflowStatus::Running => "RUNNING",
-        WorkflowStatus::Retrying => "RETRYING",
-        WorkflowStatus::AwaitingInput => "AWAITING_INPUT",
-        WorkflowStatus::AwaitingApproval => "AWAITING_APPROVAL",
-        WorkflowStatus::Completed => "COMPLETED",
-        WorkflowStatus::Failed => "FAILED",
-        WorkflowStatus::Cancelled => "CANCELLED",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Workflow;
-    use crate::store::contract::events;
-
-    #[test]
-    fn the_listed_status_is_the_folded_one() {
-        let log = events::one_of_each_kind();
-        for end in 1..=log.len() {
-            let folded = Workflow::fold(WorkflowId::generate(), &log[..end]).unwrap().status;
-            let listed = log[..end].iter().rev().find_map(|event| status_set_by(&event.kind));
-            assert_eq!(listed, Some(folded), "after {:?}", log[end - 1].kind);
-        }
-    }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use pulse::pb::v1::workflow_event::Event;
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
 use pulse::pb::v1::{Failure, WatchWorkflowRequest, WatchWorkflowResponse, Workflow, WorkflowEvent};
-use tonic::Streaming;
 use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 
 use super::calls::{kind, step};
 
@@ -47,13 +47,29 @@ impl Follower {
         self.seen
     }
 
+    /// Reads on to the error that ends the stream.
+    pub async fn error(mut self) -> Status {
+        loop {
+            match self.try_next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ended well: {:?}", names(&self.seen)),
+                Err(status) => return status,
+            }
+        }
+    }
+
     async fn next(&mut self) -> Option<WorkflowEvent> {
+        self.try_next().await.unwrap()
+    }
+
+    async fn try_next(&mut self) -> Result<Option<WorkflowEvent>, Status> {
         loop {
             let response = tokio::time::timeout(PATIENCE, self.stream.message()).await.expect("an event in time");
-            let event = response.unwrap()?.event.unwrap();
+            let Some(response) = response? else { return Ok(None) };
+            let event = response.event.unwrap();
             if !matches!(event.event, Some(Event::Heartbeat(_))) {
                 self.seen.push(event.clone());
-                return Some(event);
+                return Ok(Some(event));
             }
         }
     }

@@ -103,6 +103,8 @@ struct State {
     released: watch::Sender<Vec<String>>,
     /// Calls that their caller gave up before an answer.
     abandoned: watch::Sender<usize>,
+    /// How long every answer takes.
+    delay: Mutex<Duration>,
 }
 
 impl ModelServer {
@@ -115,6 +117,7 @@ impl ModelServer {
             requests: watch::Sender::default(),
             released: watch::Sender::default(),
             abandoned: watch::Sender::default(),
+            delay: Mutex::default(),
         });
         let serving = tokio::spawn(serve(listener, state.clone()));
         Self { url, state, serving }
@@ -139,6 +142,11 @@ impl ModelServer {
     /// Gives every stalled call of an agent, now and later, the reply scripted after the stall.
     pub fn release(&self, agent: &str) {
         self.state.released.send_modify(|agents| agents.push(agent.to_owned()));
+    }
+
+    /// From now on every answer takes so long.
+    pub fn delay(&self, delay: Duration) {
+        *self.state.delay.lock().unwrap() = delay;
     }
 
     /// Every request so far, in the order of arrival.
@@ -196,6 +204,10 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     let agent = agent_of(&body);
     let recorded = Recorded { agent: agent.clone(), path: parts.uri.path().to_owned(), headers: parts.headers, body };
     state.requests.send_modify(|requests| requests.push(recorded));
+    let delay = *state.delay.lock().unwrap();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
     let reply = match next_reply(&state, &agent) {
         Reply::Stall => {
             let unanswered = Unanswered(&state);

@@ -61,6 +61,12 @@ impl Process {
         self.child.kill().await.unwrap();
     }
 
+    /// Sends it a signal, such as `TERM`, `STOP` or `CONT`.
+    pub async fn signal(&self, signal: &str) {
+        let told = Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status().await.unwrap();
+        assert!(told.success());
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id().unwrap()
     }

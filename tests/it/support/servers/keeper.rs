@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ while read -r order signal; do
     start) "$@" >>"$folder/log" 2>&1 </dev/null & server=$! ;;
     alive) [ -e "/proc/$server/exe" ] || answer=dead ;;
     stop) kill -"$signal" "$server"; wait "$server"; server= ;;
+    signal) kill -"$signal" "$server" ;;
     kill)
       family="$server $(cat "/proc/$server/task/$server/children")"
       kill -KILL $family; wait "$server"; server=
@@ -115,6 +117,11 @@ impl Keeper {
         self.order(&format!("stop {signal}")).await;
     }
 
+    /// Sends the server a signal that it lives on with.
+    pub async fn signal(&self, signal: &str) {
+        self.order(&format!("signal {signal}")).await;
+    }
+
     /// kill -9 for the server and its processes; waits until they are gone.
     pub async fn kill(&self) {
         self.order("kill").await;
@@ -200,4 +207,17 @@ pub async fn run(mut command: Command, input: &str) -> Result<String, String> {
     let output = output.unwrap();
     let [printed, complaint] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     if output.status.success() { Ok(printed) } else { Err(format!("{:?}: {complaint}{printed}", command.as_std())) }
+}
+
+/// A free port below those that connections get for themselves: nobody takes it while its server is down, and who
+/// tries to connect does not end up connected to himself.
+pub fn free_port() -> u16 {
+    loop {
+        let mut random = [0; 2];
+        getrandom::fill(&mut random).unwrap();
+        let port = 10_000 + u16::from_ne_bytes(random) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

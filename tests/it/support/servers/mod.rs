@@ -11,8 +11,9 @@ mod certificates;
 mod keeper;
 mod mariadb;
 mod postgres;
+mod redis;
+mod redis_ha;
 
-use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ use tokio::sync::OnceCell;
 
 pub use certificates::CERTIFICATES;
 use keeper::Keeper;
+pub use keeper::free_port;
+pub use redis::RedisServer;
+pub use redis_ha::{Cluster, Sentinels};
 
 /// Where every server listens. Certificates are for this name and not for 127.0.0.1, where it leads.
 pub const HOST: &str = "localhost";
@@ -311,17 +315,4 @@ async fn run(client: Command, sql: &str) -> String {
 
 async fn pause() {
     tokio::time::sleep(Duration::from_millis(20)).await;
-}
-
-/// A free port below those that connections get for themselves: nobody takes it while its server is down, and who
-/// tries to connect does not end up connected to himself.
-pub fn free_port() -> u16 {
-    loop {
-        let mut random = [0; 2];
-        getrandom::fill(&mut random).unwrap();
-        let port = 10_000 + u16::from_ne_bytes(random) % 20_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -55,6 +55,11 @@ impl Tails {
         self.lock().senders.remove(&(tenant.clone(), workflow));
     }
 
+    /// Ends every tail: whoever listens looks again.
+    pub(super) fn end_all(&self) {
+        self.lock().senders.clear();
+    }
+
     /// A panic while the lock was held cannot leave the map half changed, so a poisoned lock is still good.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,130 @@
+//! Workflows that wait for a worker, and who holds the others, for a store of one process.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{Error, Lease, Work};
+use crate::domain::{TenantId, WorkflowId};
+
+/// The queue of a process. What it holds is gone with the process, and so are its workers: the next one begins anew.
+#[derive(Default)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    more: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: BTreeMap<TenantId, VecDeque<WorkflowId>>,
+    /// Whose turn it was last.
+    served: Option<TenantId>,
+    holders: HashMap<WorkflowId, Lease>,
+}
+
+impl Queue {
+    /// Notes what an append makes of a workflow: one that begins is held by who began it, or waits; one that has ended
+    /// does neither.
+    pub(crate) fn appended(&self, tenant: &TenantId, id: WorkflowId, begins: bool, ended: bool, lease: Option<Lease>) {
+        let mut state = self.lock();
+        if ended {
+            state.forget(tenant, id);
+        } else if begins {
+            match lease {
+                Some(lease) => {
+                    state.holders.insert(id, lease);
+                }
+                None => state.add(tenant, id),
+            }
+        }
+        drop(state);
+        self.more.notify_one();
+    }
+
+    /// Whether an append on this lease is allowed.
+    pub(crate) fn check(&self, id: WorkflowId, begins: bool, lease: Option<Lease>) -> Result<(), Error> {
+        match lease {
+            Some(lease) if !begins && self.lock().holders.get(&id) != Some(&lease) => Err(Error::LeaseLost),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next workflow, of the tenant after the one served last.
+    pub(crate) fn take(&self) -> Option<Work> {
+        let mut state = self.lock();
+        let next = match &state.served {
+            Some(served) => state.waiting.keys().find(|tenant| *tenant > served),
+            None => None,
+        };
+        let tenant = next.or_else(|| state.waiting.keys().next())?.clone();
+        let queue = state.waiting.get_mut(&tenant)?;
+        let id = queue.pop_front();
+        if queue.is_empty() {
+            state.waiting.remove(&tenant);
+        }
+        state.served = Some(tenant.clone());
+        let lease = Lease::new(id?);
+        state.holders.insert(lease.workflow, lease);
+        Some(Work { tenant, lease, lost: 0 })
+    }
+
+    /// Gives a workflow back; it is the next of its tenant.
+    pub(crate) fn release(&self, tenant: &TenantId, lease: Lease) {
+        let mut state = self.lock();
+        if state.holders.get(&lease.workflow) == Some(&lease) {
+            state.holders.remove(&lease.workflow);
+            state.waiting.entry(tenant.clone()).or_default().push_front(lease.workflow);
+        }
+        drop(state);
+        self.more.notify_one();
+    }
+
+    /// A workflow that an earlier process left.
+    pub(crate) fn add(&self, tenant: &TenantId, id: WorkflowId) {
+        self.lock().add(tenant, id);
+    }
+
+    /// Those of the leases that are lost.
+    pub(crate) fn lost(&self, leases: &[(TenantId, Lease)]) -> Vec<Lease> {
+        let state = self.lock();
+        let lost = |lease: &&Lease| state.holders.get(&lease.workflow) != Some(*lease);
+        leases.iter().map(|(_, lease)| lease).filter(lost).copied().collect()
+    }
+
+    pub(crate) fn is_held(&self, id: WorkflowId) -> bool {
+        self.lock().holders.contains_key(&id)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting.values().map(VecDeque::len).sum()
+    }
+
+    /// Returns when something waits.
+    pub(crate) async fn more(&self) {
+        while self.waiting() == 0 {
+            self.more.notified().await;
+        }
+    }
+
+    /// A panic while the lock was held cannot leave the maps half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, tenant: &TenantId, id: WorkflowId) {
+        self.waiting.entry(tenant.clone()).or_default().push_back(id);
+    }
+
+    fn forget(&mut self, tenant: &TenantId, id: WorkflowId) {
+        self.holders.remove(&id);
+        if let Some(queue) = self.waiting.get_mut(tenant) {
+            queue.retain(|waiting| *waiting != id);
+            if queue.is_empty() {
+                self.waiting.remove(tenant);
+            }
+        }
+    }
+}

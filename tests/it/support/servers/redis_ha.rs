@@ -1,0 +1,145 @@
+//! Several Redis servers that stand in for each other: a master and a replica that three sentinels watch, and a Cluster of
+//! three nodes. Gone when dropped.
+
+use std::time::{Duration, Instant};
+
+use super::keeper::{Keeper, free_port, program};
+use super::redis::RedisServer;
+
+/// A fail-over, and the making of a Cluster, are done long before this.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A master, a replica, and three sentinels.
+pub struct Sentinels {
+    pub servers: [RedisServer; 2],
+    sentinels: Vec<(u16, Keeper)>,
+}
+
+impl Sentinels {
+    /// All of them, up and aware of each other.
+    pub async fn start() -> Self {
+        let durable = ["--appendonly", "yes"];
+        let master = RedisServer::start(&durable).await;
+        let replica =
+            RedisServer::start(&[&durable[..], &["--replicaof", "127.0.0.1", &master.port.to_string()]].concat()).await;
+        let mut sentinels = Vec::new();
+        for _ in 0..3 {
+            let port = free_port();
+            let command = |folder: &std::path::Path| {
+                let file = folder.join("sentinel.conf").to_str().unwrap().to_owned();
+                vec![program("redis-server").to_str().unwrap().to_owned(), file, "--sentinel".to_owned()]
+            };
+            let keeper = Keeper::new("redis", "KILL", command).await;
+            let settings = format!(
+                "bind 127.0.0.1\nport {port}\nsentinel monitor pulse 127.0.0.1 {} 2\n\
+                 sentinel down-after-milliseconds pulse 1000\nsentinel failover-timeout pulse 4000\n",
+                master.port
+            );
+            keeper.write("sentinel.conf", &settings);
+            keeper.start().await;
+            sentinels.push((port, keeper));
+        }
+        let all = Self { servers: [master, replica], sentinels };
+        all.until("the sentinels know each other and the replica", async || {
+            for (port, _) in &all.sentinels {
+                let said = RedisServer::ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
+                let words: Vec<&str> = said.lines().map(str::trim).collect();
+                let told = |name: &str| words.iter().position(|word| *word == name).map(|at| words[at + 1]);
+                if told("num-other-sentinels") != Some("2") || told("num-slaves") != Some("1") {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+        all
+    }
+
+    pub fn url(&self) -> String {
+        let [first, rest @ ..] = self.sentinels.as_slice() else { unreachable!("there are three") };
+        let nodes: Vec<String> = rest.iter().map(|(port, _)| format!("&node=127.0.0.1:{port}")).collect();
+        format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=pulse{}", first.0, nodes.concat())
+    }
+
+    /// kill -9 for the master; returns when the other one has taken over and the old one follows it.
+    pub async fn fail_over(&self) {
+        let before = self.master().await;
+        let index = self.servers.iter().position(|server| server.port == before).unwrap();
+        self.servers[index].kill().await;
+        self.until("the replica is promoted", async || self.master().await != before).await;
+        self.servers[index].restart().await;
+        let other = &self.servers[1 - index];
+        self.until("the old master follows", async || {
+            other.cli(&["INFO", "replication"]).await.contains("state=online")
+        })
+        .await;
+    }
+
+    async fn master(&self) -> u16 {
+        let said =
+            RedisServer::ask(self.sentinels[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
+        said.lines().nth(1).unwrap().trim().parse().unwrap()
+    }
+
+    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        until(what, holds).await;
+    }
+}
+
+/// Three nodes that share the slots.
+pub struct Cluster {
+    pub nodes: Vec<RedisServer>,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        let settings = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "1000",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+        ];
+        let mut nodes = Vec::new();
+        for _ in 0..3 {
+            nodes.push(RedisServer::start(&settings).await);
+        }
+        let places: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let mut words = vec!["--cluster", "create"];
+        words.extend(places.iter().map(String::as_str));
+        words.push("--cluster-yes");
+        nodes[0].cli(&words).await;
+        let cluster = Self { nodes };
+        cluster.is_whole().await;
+        cluster
+    }
+
+    pub fn url(&self) -> String {
+        let [first, second, third] = [0, 1, 2].map(|node| self.nodes[node].port);
+        format!("redis-cluster://127.0.0.1:{first}?node=127.0.0.1:{second}&node=127.0.0.1:{third}")
+    }
+
+    /// Waits until every node says that the Cluster is whole.
+    pub async fn is_whole(&self) {
+        until("the Cluster is whole", async || {
+            for node in &self.nodes {
+                if !node.cli(&["CLUSTER", "INFO"]).await.contains("cluster_state:ok") {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
+    }
+}
+
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < PATIENCE, "{what} in time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
