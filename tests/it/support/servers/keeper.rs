@@ -209,6 +209,18 @@ pub async fn run(mut command: Command, input: &str) -> Result<String, String> {
     if output.status.success() { Ok(printed) } else { Err(format!("{:?}: {complaint}{printed}", command.as_std())) }
 }
 
+/// A free port whose ten-thousandth next one is free too, and none that the system gives to clients.
+pub fn free_pair() -> u16 {
+    const FIRST_OF_CLIENTS: u16 = 32_768;
+    loop {
+        let port = free_port();
+        let second = port + 10_000;
+        if second < FIRST_OF_CLIENTS && TcpListener::bind(("127.0.0.1", second)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A free port below those that connections get for themselves: nobody takes it while its server is down, and who
 /// tries to connect does not end up connected to himself.
 pub fn free_port() -> u16 {

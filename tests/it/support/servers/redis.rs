@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
-use super::keeper::{self, Keeper, free_port, program};
+use super::keeper::{self, Keeper, free_pair, free_port, program};
 
 /// It is up, or has a reason not to be, long before this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,7 +24,8 @@ impl RedisServer {
 
     /// One that does not run yet.
     pub async fn down(settings: &[&str]) -> Self {
-        let port = free_port();
+        // A node of a Cluster has a second port for the others.
+        let port = if settings.contains(&"--cluster-enabled") { free_pair() } else { free_port() };
         let command = |folder: &std::path::Path| {
             let own = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"].map(str::to_owned);
             [
