@@ -1,6 +1,7 @@
 //! Work: who may append, who takes what waits, and in which order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::events::{event, log, step};
 use crate::domain::{EventKind, TenantId, WorkflowId};
@@ -17,8 +18,17 @@ async fn waiting(store: &dyn Store, tenant: &TenantId) -> WorkflowId {
     id
 }
 
+/// What waits, once the store has heard of it.
 async fn take(store: &dyn Store) -> Work {
-    store.take().await.unwrap().expect("something waits")
+    let taken = async {
+        loop {
+            store.more_work().await;
+            if let Some(work) = store.take().await.unwrap() {
+                return work;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), taken).await.expect("something waits")
 }
 
 pub(crate) async fn what_waits_is_taken_once(store: Arc<dyn Store>) {
