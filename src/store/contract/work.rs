@@ -28,7 +28,7 @@ async fn take(store: &dyn Store) -> Work {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), taken).await.expect("something waits")
+    tokio::time::timeout(Duration::from_mins(1), taken).await.expect("something waits")
 }
 
 pub(crate) async fn what_waits_is_taken_once(store: Arc<dyn Store>) {
