@@ -76,7 +76,7 @@ enum Slot {
     Int64(i64),
     Uint64(u64),
     Double(f64),
-    /// From there to where the text of the next cell starts.
+    /// A part of the text of all cells.
     Text(TextKind, Span),
     Bytes(Span),
     Array(Box<Vec<Value>>),
