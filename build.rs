@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Rows that are encoded already are sent as they are.
         .extern_path(".pulse.v1.Row", "crate::pb::Row")
         .extern_path(".pulse.v1.RowBatch", "crate::pb::RowBatch")
+        .codec_path("crate::pb::Codec")
         // Cells and Arrow pieces are shared, not copied.
         .bytes(".pulse.v1")
         .compile_fds(compiler.file_descriptor_set())?;

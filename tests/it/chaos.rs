@@ -3,14 +3,14 @@
 //!
 //! `PULSE_TEST_SEED` repeats a run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pulse::pb::v1::workflow_event::Event;
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
-use pulse::pb::v1::{StartWorkflowRequest, WatchWorkflowRequest, WorkflowEvent};
+use pulse::pb::v1::{ListWorkflowsRequest, StartWorkflowRequest, WatchWorkflowRequest, WorkflowEvent};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -162,12 +162,17 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
     let logs: Vec<(String, Vec<WorkflowEvent>)> =
         done.expect("every workflow ends").into_iter().map(Result::unwrap).collect();
     let mut client = WorkflowServiceClient::new(replicas[0].channel().await);
-    let mut calls: HashMap<(usize, String), usize> = HashMap::new();
+    // A start that was repeated has made no second workflow.
+    let list = ListWorkflowsRequest { page_size: 500, ..ListWorkflowsRequest::default() };
+    let listed = client.list_workflows(list).await.unwrap().into_inner().workflows;
+    let told: BTreeSet<&str> = logs.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(listed.iter().map(|workflow| workflow.id.as_str()).collect::<BTreeSet<_>>(), told);
+    let mut calls: HashMap<(usize, String), Vec<Duration>> = HashMap::new();
     for request in model.requests() {
         let prompt = request.prompt();
         let (_, rest) = prompt.split_once("in run ").expect("the question is in every prompt");
         let number = rest.split(|one: char| !one.is_ascii_digit()).next().unwrap().parse().unwrap();
-        *calls.entry((number, request.agent)).or_default() += 1;
+        calls.entry((number, request.agent)).or_default().push(since_1970(request.time));
     }
     let mut repeated = 0;
     for (number, (id, seen)) in logs.iter().enumerate() {
@@ -179,16 +184,21 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
             assert_eq!(told("step_completed"), 1, "{:?}", names(seen));
             // Each call belongs to a start in the log: more than one means that a worker was lost in between. A fault may
             // also break a call on its way, which its worker then repeats.
-            let made = calls.get(&(number, agent.to_owned())).copied().unwrap_or(0);
-            assert!(made > 0, "{agent}: no call, {:?}", names(seen));
-            let excess = made.saturating_sub(told("step_started"));
+            let made = calls.remove(&(number, agent.to_owned())).unwrap_or_default();
+            assert!(!made.is_empty(), "{agent}: no call, {:?}", names(seen));
+            let excess = made.len().saturating_sub(told("step_started"));
             if excess > 0 {
-                println!("run {number}: {agent} was asked {made} times, {:?}", names(seen));
+                let times: Vec<_> = seen.iter().map(|event| (&event.cursor, event.create_time)).collect();
+                println!("run {number}: {agent} was asked at {made:?}; {:?}; {times:?}", names(seen));
             }
             repeated += excess;
         }
     }
     assert!(repeated <= rounds, "{repeated} calls were repeated in {rounds} rounds");
+}
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
 type Addresses = Arc<Mutex<Vec<SocketAddr>>>;
