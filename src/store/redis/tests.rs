@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::RedisServer;
-use redis_ha::Cluster;
+use redis_ha::{Cluster, Sentinels};
 use tokio::sync::OnceCell;
 
 use super::link::Health;
@@ -33,6 +33,37 @@ mod contract {
     }
 
     crate::store::contract::contract!(open());
+}
+
+/// The oldest Redis that works.
+mod contract_on_redis_6 {
+    use super::*;
+
+    async fn open() -> ((), Arc<dyn Store>) {
+        static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
+        ((), open_on(SERVER.get_or_init(|| RedisServer::start_as("redis-server-6.2", &[])).await).await)
+    }
+
+    crate::store::contract::contract!(open());
+}
+
+mod contract_on_valkey {
+    use super::*;
+
+    async fn open() -> ((), Arc<dyn Store>) {
+        static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
+        ((), open_on(SERVER.get_or_init(|| RedisServer::start_as("valkey-server", &[])).await).await)
+    }
+
+    crate::store::contract::contract!(open());
+}
+
+/// A store of its own on a server of several tests.
+async fn open_on(server: &RedisServer) -> Arc<dyn Store> {
+    let url = format!("{}?prefix={}", server.url(), WorkflowId::generate().uuid().simple());
+    let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+    answers(&store).await;
+    Arc::new(store)
 }
 
 mod contract_on_a_cluster {
@@ -255,6 +286,26 @@ async fn a_wrong_password_is_told_without_it() {
     assert!(why.contains("WRONGPASS") && !why.contains("s3cret"), "{why}");
     server.cli(&["-a", "right", "CONFIG", "SET", "requirepass", "wrong-s3cret"]).await;
     answers(&store).await;
+}
+
+#[tokio::test]
+async fn a_user_and_a_database_of_ones_own_will_do() {
+    let server = RedisServer::start(&[]).await;
+    server.cli(&["ACL", "SETUSER", "pulse", "on", ">p:a/s@s", "~{pulse*", "&{pulse*", "+@all", "-@admin"]).await;
+    let url = server.url().replace("://", "://pulse:p%3Aa%2Fs%40s@") + "/3";
+    let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+    started(&store).await;
+    assert_ne!(server.cli(&["-n", "3", "DBSIZE"]).await.trim(), "0");
+    assert_eq!(server.cli(&["-n", "0", "DBSIZE"]).await.trim(), "0");
+}
+
+#[tokio::test]
+async fn sentinels_and_their_servers_may_have_passwords() {
+    let servers = Sentinels::start_with_passwords("of-sentinels", "of-servers").await;
+    let url = servers.url().replace("://", "://:of-servers@") + "&sentinelPassword=of-sentinels";
+    let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+    answers(&store).await;
+    started(&store).await;
 }
 
 #[tokio::test]

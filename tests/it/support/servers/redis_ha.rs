@@ -13,15 +13,22 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub struct Sentinels {
     pub servers: [RedisServer; 2],
     sentinels: Vec<(u16, Keeper)>,
+    /// Of the sentinels; empty for none.
+    password: String,
 }
 
 impl Sentinels {
     /// All of them, up and aware of each other.
     pub async fn start() -> Self {
-        let durable = ["--appendonly", "yes"];
-        let master = RedisServer::start(&durable).await;
-        let replica =
-            RedisServer::start(&[&durable[..], &["--replicaof", "127.0.0.1", &master.port.to_string()]].concat()).await;
+        Self::start_with_passwords("", "").await
+    }
+
+    /// The same where the sentinels and the servers ask for a password; empty for none.
+    pub async fn start_with_passwords(of_sentinels: &str, of_servers: &str) -> Self {
+        let settings = ["--appendonly", "yes", "--requirepass", of_servers, "--masterauth", of_servers];
+        let master = RedisServer::start(&settings).await;
+        let follows = ["--replicaof", "127.0.0.1", &master.port.to_string()];
+        let replica = RedisServer::start(&[&settings[..], &follows].concat()).await;
         let mut sentinels = Vec::new();
         for _ in 0..3 {
             let port = free_port();
@@ -32,17 +39,19 @@ impl Sentinels {
             let keeper = Keeper::new("redis", "KILL", command).await;
             let settings = format!(
                 "bind 127.0.0.1\nport {port}\nsentinel monitor pulse 127.0.0.1 {} 2\n\
-                 sentinel down-after-milliseconds pulse 1000\nsentinel failover-timeout pulse 4000\n",
+                 sentinel down-after-milliseconds pulse 1000\nsentinel failover-timeout pulse 4000\n\
+                 requirepass \"{of_sentinels}\"\nsentinel sentinel-pass \"{of_sentinels}\"\n\
+                 sentinel auth-pass pulse \"{of_servers}\"\n",
                 master.port
             );
             keeper.write("sentinel.conf", &settings);
             keeper.start().await;
             sentinels.push((port, keeper));
         }
-        let all = Self { servers: [master, replica], sentinels };
+        let all = Self { servers: [master, replica], sentinels, password: of_sentinels.to_owned() };
         all.until("the sentinels know each other and the replica", async || {
             for (port, _) in &all.sentinels {
-                let said = RedisServer::ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
+                let said = all.ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
                 let words: Vec<&str> = said.lines().map(str::trim).collect();
                 let told = |name: &str| words.iter().position(|word| *word == name).map(|at| words[at + 1]);
                 if told("num-other-sentinels") != Some("2") || told("num-slaves") != Some("1") {
@@ -76,9 +85,13 @@ impl Sentinels {
     }
 
     async fn master(&self) -> u16 {
-        let said =
-            RedisServer::ask(self.sentinels[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
+        let said = self.ask(self.sentinels[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
         said.lines().nth(1).unwrap().trim().parse().unwrap()
+    }
+
+    async fn ask(&self, port: u16, words: &[&str]) -> Result<String, String> {
+        let password = ["--no-auth-warning", "-a", &self.password];
+        RedisServer::ask(port, &[if self.password.is_empty() { &[] } else { &password[..] }, words].concat()).await
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
