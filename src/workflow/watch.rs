@@ -123,18 +123,19 @@ impl Watch {
                 self.cursor = Some(event.cursor());
                 return Ok(Some(event));
             }
-            if self.tail.is_none() && self.open().await? {
+            if self.tail.is_none() && Box::pin(self.open()).await? {
                 return Ok(None);
             }
             // Marked as seen before the read: an append after it wakes the wait below.
             let known = self.tail.as_mut().map_or(0, |tail| *tail.borrow_and_update());
-            let page = self.pages.read(&self.tenant, self.id, self.after, known).await?;
+            // Apart, so that a watcher that waits does not hold the room for it.
+            let page = Box::pin(self.pages.read(&self.tenant, self.id, self.after, known)).await?;
             self.page = page.iter().cloned().collect();
             if !self.page.is_empty() {
                 continue;
             }
             if known > self.after {
-                return Err(self.rewound().await);
+                return Err(Box::pin(self.rewound()).await);
             }
             let Some(tail) = &mut self.tail else { continue };
             if tail.changed().await.is_err() {

@@ -399,6 +399,38 @@ async fn what_a_lost_worker_held_is_taken_by_another() {
 }
 
 #[tokio::test]
+async fn after_an_outage_holders_prolong_before_others_take_over() {
+    let server = RedisServer::start(&[]).await;
+    // Long enough for a slow machine to be within the time that holders have.
+    let options = Options { lease: Duration::from_mins(1), ..Options::default() };
+    let [one, other] =
+        [options.clone(), options].map(|options| Redis::open(Settings::parse(&server.url()).unwrap(), options));
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    let lease = Lease::new(WorkflowId::generate());
+    one.append_on(&tenant(), lease.workflow, 0, &log(2), Some(lease)).await.unwrap();
+    server.freeze().await;
+    tokio::join!(is_down(&one), is_down(&other));
+    server.thaw().await;
+    tokio::join!(answers(&one), answers(&other));
+    // As if the outage had taken longer than the lease.
+    let due = format!("{}:due:{}", one.link.keys.of_workflow(lease.workflow), tenant());
+    server.cli(&["ZADD", &due, "XX", "1", &lease.workflow.to_string()]).await;
+    assert!(other.take().await.unwrap().is_none(), "its holder lives");
+    let free = started(&one).await;
+    let work = in_time("what nobody held is given out", async {
+        loop {
+            other.more_work().await;
+            if let Some(work) = other.take().await.unwrap() {
+                return work;
+            }
+        }
+    })
+    .await;
+    assert_eq!(work.lease.workflow, free);
+    assert_eq!(one.renew(&[(tenant(), lease)]).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_lease_that_is_prolonged_is_not_lost() {
     let server = RedisServer::start(&[]).await;
     let store = open(&server).await;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use super::keeper::{Keeper, free_port, program};
 use super::redis::RedisServer;
 
-/// A fail-over, and the making of a Cluster, are done long before this.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// A fail-over, and the making of a Cluster, are done long before this. Sentinels that are late for two seconds do nothing
+/// for thirty.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A master, a replica, and three sentinels.
 pub struct Sentinels {
@@ -76,8 +77,10 @@ impl Sentinels {
         let index = self.servers.iter().position(|server| server.port == before).unwrap();
         self.servers[index].kill().await;
         self.until("the replica is promoted", async || self.master().await != before).await;
-        self.servers[index].restart().await;
-        let other = &self.servers[1 - index];
+        let (old, other) = (&self.servers[index], &self.servers[1 - index]);
+        old.restart().await;
+        // The sentinels would do this as well, in their time.
+        old.cli(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]).await;
         self.until("the old master follows", async || {
             other.cli(&["INFO", "replication"]).await.contains("state=online")
         })
