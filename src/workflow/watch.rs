@@ -12,7 +12,7 @@ use tokio::sync::watch::Receiver;
 use super::handle::not_found;
 use super::{Cursor, journal};
 use crate::domain::{Event, Failure, Reason, TenantId, WorkflowId};
-use crate::store::{Error, Store};
+use crate::store::{Error, Events, Store};
 
 /// Events a watcher holds at once.
 const PAGE: usize = 64;
@@ -26,14 +26,12 @@ const SHARED_FOR: Duration = Duration::from_secs(1);
 /// Between two looks at a store that does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// Events of one log, in order.
-type Page = Arc<[Arc<Event>]>;
-
-/// The store as watchers read it: those that an append wakes at the same place get the page that the first of them reads.
+/// The store as watchers read it: what this process has just appended is at hand, and of those that another's append wakes
+/// at the same place one reads for all.
 #[derive(Clone)]
 pub(super) struct Pages {
     store: Arc<dyn Store>,
-    shared: Cache<Place, Page>,
+    shared: Cache<Place, Events>,
 }
 
 /// Where a watcher stands, and up to where it knows the log to go. What was read by one who knew as much holds what
@@ -52,10 +50,13 @@ impl Pages {
         Self { store, shared: Cache::builder().max_capacity(SHARED_PAGES).time_to_live(SHARED_FOR).build() }
     }
 
-    async fn read(&self, tenant: &TenantId, id: WorkflowId, after: u64, known: u64) -> Result<Page, Failure> {
+    async fn read(&self, tenant: &TenantId, id: WorkflowId, after: u64, known: u64) -> Result<Events, Failure> {
+        if let Some(events) = self.store.newest(tenant, id, after) {
+            return Ok(events);
+        }
         let read = async {
             let events = self.store.read(tenant, id, after, PAGE).await?;
-            Ok::<Page, Error>(events.into_iter().map(Arc::new).collect())
+            Ok::<Events, Error>(events.into_iter().map(Arc::new).collect())
         };
         if known <= after {
             return read.await.map_err(|error| journal::failure(&error));
@@ -148,8 +149,10 @@ impl Watch {
     /// Starts to follow, and checks that the log holds what the watcher has. `true` when nothing can follow.
     async fn open(&mut self) -> Result<bool, Failure> {
         let tail = self.store().tail(&self.tenant, self.id).await;
-        self.tail = Some(tail.map_err(|error| journal::failure(&error))?);
-        if self.last().await?.is_none() {
+        let tail = tail.map_err(|error| journal::failure(&error))?;
+        let known = *tail.borrow() > 0;
+        self.tail = Some(tail);
+        if !known && self.last().await?.is_none() {
             return Err(self.gone().await);
         }
         if self.opened.is_none() {
