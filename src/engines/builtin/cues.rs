@@ -814,9 +814,11 @@ pub(crate) fn at(tokens: &[Token], at: usize) -> Option<(Cue, usize)> {
     candidates.iter().find(|(words, _)| fits(words)).map(|(words, cue)| (*cue, words.len()))
 }
 
+type Phrase = (Vec<&'static str>, Cue);
+
 /// The phrases that begin with a word, each as its words: longer ones first, and as they are listed.
-static BY_FIRST_WORD: LazyLock<HashMap<&str, Vec<(Vec<&str>, Cue)>>> = LazyLock::new(|| {
-    let mut by_first_word: HashMap<&str, Vec<(Vec<&str>, Cue)>> = HashMap::new();
+static BY_FIRST_WORD: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
+    let mut by_first_word: HashMap<&str, Vec<Phrase>> = HashMap::new();
     for (phrase, cue) in PHRASES {
         let words: Vec<&str> = phrase.split(' ').collect();
         by_first_word.entry(words[0]).or_default().push((words, *cue));

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// A master, a replica, and three sentinels.
 pub struct Sentinels {
     pub servers: [RedisServer; 2],
-    sentinels: Vec<(u16, Keeper)>,
+    watchers: Vec<(u16, Keeper)>,
     /// Of the sentinels; empty for none.
     password: String,
 }
@@ -49,9 +49,9 @@ impl Sentinels {
             keeper.start().await;
             sentinels.push((port, keeper));
         }
-        let all = Self { servers: [master, replica], sentinels, password: of_sentinels.to_owned() };
+        let all = Self { servers: [master, replica], watchers: sentinels, password: of_sentinels.to_owned() };
         all.until("the sentinels know each other and the replica", async || {
-            for (port, _) in &all.sentinels {
+            for (port, _) in &all.watchers {
                 let said = all.ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
                 let words: Vec<&str> = said.lines().map(str::trim).collect();
                 let told = |name: &str| words.iter().position(|word| *word == name).map(|at| words[at + 1]);
@@ -66,7 +66,7 @@ impl Sentinels {
     }
 
     pub fn url(&self) -> String {
-        let [first, rest @ ..] = self.sentinels.as_slice() else { unreachable!("there are three") };
+        let [first, rest @ ..] = self.watchers.as_slice() else { unreachable!("there are three") };
         let nodes: Vec<String> = rest.iter().map(|(port, _)| format!("&node=127.0.0.1:{port}")).collect();
         format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=pulse{}", first.0, nodes.concat())
     }
@@ -88,7 +88,7 @@ impl Sentinels {
     }
 
     async fn master(&self) -> u16 {
-        let said = self.ask(self.sentinels[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
+        let said = self.ask(self.watchers[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
         said.lines().nth(1).unwrap().trim().parse().unwrap()
     }
 
