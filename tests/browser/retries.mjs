@@ -14,5 +14,6 @@ await inBrowser({}, async (page) => {
   assert.match(await second.innerText(), /Tried again: .*nickname[^]*attempt 2/);
   await card(page, "validator", "rejected").getByRole("button").click();
   await sees(page, "Tables and columns exist: failed");
-  await sees(page, "Composed");
+  await page.getByText("How this was answered").click();
+  await sees(page, "2 times");
 });

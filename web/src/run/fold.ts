@@ -126,6 +126,12 @@ export function tablesOf(run: Run): string[] {
   return [...new Set((found.length > 0 ? found : meant).map(tableName))];
 }
 
+/** The SQL that an attempt was about: what the composer proposed in the same attempt, else the latest. */
+export function sqlOf(run: Run, { attempt }: Step): string {
+  const composer = run.steps.findLast(({ name, attempt: other }) => name === "composer" && other === attempt);
+  return composer?.output.case === "composer" ? composer.output.value.sql : run.sql;
+}
+
 function latest<T>(run: Run, output: (step: Step) => T | undefined): T | undefined {
   return run.steps.map(output).filter((one) => one !== undefined).at(-1);
 }

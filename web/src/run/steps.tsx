@@ -5,7 +5,7 @@ import { problemOfFailure } from "../api/problem.ts";
 import { span } from "../lib/format.ts";
 import { ProblemBox } from "../parts/problem.tsx";
 import { Elapsed } from "../parts/small.tsx";
-import { keyOf, type Run } from "./fold.ts";
+import { keyOf, type Run, sqlOf } from "./fold.ts";
 import { Output } from "./outputs.tsx";
 import { titleOf } from "./words.ts";
 
@@ -57,7 +57,7 @@ function Card({ step, run }: { step: Step; run: Run }) {
       </button>
       {open && (
         <div id={id} className="step-body">
-          {step.failure && <ProblemBox problem={problemOfFailure(step.failure)} sql={run.sql} />}
+          {step.failure && <ProblemBox problem={problemOfFailure(step.failure)} sql={sqlOf(run, step)} />}
           <Output step={step} />
         </div>
       )}
