@@ -91,7 +91,8 @@ fn npm(web: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Result<
         Err(error) => return Err(format!("npm cannot be run: {error}").into()),
     };
     let said = [String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)].concat();
-    println!("{said}");
+    // Not to cargo, which would take lines of it for its own.
+    eprintln!("{said}");
     if output.status.success() {
         return Ok(());
     }

@@ -17,7 +17,8 @@ struct Asset {
 /// The files; none in a build without npm.
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web_assets.rs"));
 
-/// Addresses within the UI. Each answers with its one document, which shows the page that the address names.
+/// Addresses within the UI, as `web/src/app.tsx` knows them. Each answers with its one document, which shows the page that
+/// the address names.
 const PAGES: [&str; 7] = ["/", "/history", "/runs/{id}", "/connections", "/connections/{id}", "/sql", "/status"];
 
 /// What a page may do: run, show and call what comes from this server, and nothing else. Text never becomes HTML.

@@ -30,18 +30,28 @@ export function useChosen(all: Connection[] | undefined): [Connection | undefine
   }];
 }
 
-/** The tables of a connection with their columns and keys. */
+/** As many tables as completion and examples are made from. */
+const ENOUGH_TABLES = 1_000;
+/** As many as the explorer shows. */
+const MOST_TABLES = 20_000;
+
+/** Tables of a connection with their columns and keys, as many as completion and examples need. */
 export function useSchema(id: string | undefined): Loaded<Table[]> {
-  return useLoad((signal) => (id ? readSchema(id, signal) : Promise.resolve([])), [id]);
+  return useLoad((signal) => (id ? readSchema(id, signal, { most: ENOUGH_TABLES }) : Promise.resolve([])), [id]);
+}
+
+/** The same, all of them. */
+export function useWholeSchema(id: string): Loaded<Table[]> {
+  return useLoad((signal) => readSchema(id, signal), [id]);
 }
 
 /** Reads them; `refresh` reads the database's catalog again. */
-export function readSchema(id: string, signal: AbortSignal, refresh = false): Promise<Table[]> {
+export function readSchema(id: string, signal: AbortSignal, { most = MOST_TABLES, refresh = false } = {}): Promise<Table[]> {
   return allPages(async (pageToken) => {
     const request = { id, pageToken, pageSize: 1000, view: SchemaView.FULL, refresh: refresh && !pageToken };
     const { tables: items, nextPageToken } = await connections.getSchema(request, { signal });
     return { items, nextPageToken };
-  });
+  }, most);
 }
 
 export const KINDS: Record<DatabaseKind, string> = {

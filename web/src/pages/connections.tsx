@@ -3,7 +3,7 @@ import { AccessMode, type Connection } from "../../gen/pulse/v1/connection_pb.ts
 import type { TestConnectionResponse } from "../../gen/pulse/v1/connection_service_pb.ts";
 import { connections } from "../api/client.ts";
 import { type Problem, problemOf } from "../api/problem.ts";
-import { addressOf, KINDS, readSchema, useConnections, useSchema } from "../connections/directory.ts";
+import { addressOf, KINDS, readSchema, useConnections, useWholeSchema } from "../connections/directory.ts";
 import { Explorer } from "../connections/explorer.tsx";
 import { ConnectionForm, TestOutcome, Warnings } from "../connections/form.tsx";
 import { word } from "../lib/format.ts";
@@ -70,7 +70,7 @@ export function ConnectionPage({ id }: { id: string }) {
   const { value: connection, problem, reload, set } = useLoad(
     async (signal) => (await connections.getConnection({ id }, { signal })).connection, [id],
   );
-  const schema = useSchema(id);
+  const schema = useWholeSchema(id);
   const [editing, setEditing] = useState(false);
   const [warnings, setWarnings] = useState<string[]>([]);
   useEffect(() => {
@@ -119,7 +119,7 @@ function Refresh({ id, onRead }: { id: string; onRead: (tables: Awaited<ReturnTy
     setBusy(true);
     setProblem(undefined);
     try {
-      onRead(await readSchema(id, new AbortController().signal, true));
+      onRead(await readSchema(id, new AbortController().signal, { refresh: true }));
     } catch (error) {
       setProblem(problemOf(error));
     } finally {
