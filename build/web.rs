@@ -102,8 +102,38 @@ fn npm(web: &Path, arguments: &[&str], environment: &[(&str, &Path)]) -> Result<
 }
 
 /// Changes with the names and the contents of these files and of all below these folders.
-fn fingerprint(mut paths: Vec<PathBuf>) -> Result<String> {
+fn fingerprint(paths: Vec<PathBuf>) -> Result<String> {
     let mut hasher = DefaultHasher::new();
+    for file in files(paths)? {
+        file.hash(&mut hasher);
+        fs::read(&file)?.hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// The Rust expression that embeds every file of the bundle.
+fn list(bundle: Option<&Path>) -> Result<String> {
+    let mut names = Vec::new();
+    if let Some(folder) = bundle {
+        for file in files(vec![folder.to_path_buf()])? {
+            let name = file.strip_prefix(folder)?.to_str().ok_or("the name of a file is not UTF-8")?;
+            names.push(name.replace('\\', "/"));
+        }
+    }
+    let include = |name: &str| format!("include_bytes!(concat!(env!(\"OUT_DIR\"), {:?}))", format!("/web/{name}"));
+    let mut text = "&[\n".to_owned();
+    for name in names.iter().filter(|name| Path::new(name).extension().is_none_or(|kind| kind != "gz")) {
+        let packed = format!("{name}.gz");
+        let gzip = if names.contains(&packed) { format!("Some({})", include(&packed)) } else { "None".to_owned() };
+        let path = format!("/{name}");
+        writeln!(text, "    Asset {{ path: {path:?}, bytes: {}, gzip: {gzip} }},", include(name))?;
+    }
+    text.push_str("]\n");
+    Ok(text)
+}
+
+/// These files and all below these folders, sorted; what does not exist is left out.
+fn files(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     while let Some(path) = paths.pop() {
         if path.is_dir() {
@@ -115,32 +145,5 @@ fn fingerprint(mut paths: Vec<PathBuf>) -> Result<String> {
         }
     }
     files.sort();
-    for file in files {
-        file.hash(&mut hasher);
-        fs::read(&file)?.hash(&mut hasher);
-    }
-    Ok(format!("{:016x}", hasher.finish()))
-}
-
-/// The Rust expression that embeds every file of the bundle.
-fn list(bundle: Option<&Path>) -> Result<String> {
-    let mut text = "&[\n".to_owned();
-    let mut folders: Vec<PathBuf> = bundle.map(Path::to_path_buf).into_iter().collect();
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    for file in files.iter().filter(|file| file.extension().is_none_or(|extension| extension != "gz")) {
-        let name = file.strip_prefix(bundle.ok_or("no bundle")?)?.to_str().ok_or("a name is not UTF-8")?;
-        let packed = PathBuf::from(format!("{}.gz", file.display()));
-        let gzip = if packed.exists() { format!("Some(include_bytes!({packed:?}))") } else { "None".to_owned() };
-        let path = format!("/{}", name.replace('\\', "/"));
-        writeln!(text, "    Asset {{ path: {path:?}, bytes: include_bytes!({file:?}), gzip: {gzip} }},")?;
-    }
-    text.push_str("]\n");
-    Ok(text)
+    Ok(files)
 }

@@ -92,3 +92,18 @@ fn guarded(mut response: Response) -> Response {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_build_without_the_ui_tells_how_to_get_it() {
+        let page = page_without_ui();
+        assert!(page.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        let body = page.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains("touch build.rs &amp;&amp; cargo build --release"));
+    }
+}

@@ -5,6 +5,8 @@ import { ask, base, card, downloaded, eventually, inBrowser, sees, write } from 
 
 await inBrowser({}, async (page) => {
   await page.goto(base);
+  const paint = await eventually(() => page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? false));
+  console.log(`measure: ${paint.toFixed(0)} ms to the first paint`);
   // The examples are made of this database's tables.
   const examples = page.getByRole("group", { name: "Examples that fit this database" }).getByRole("button");
   await examples.first().waitFor();

@@ -263,7 +263,8 @@ async fn pages_run_nothing_but_their_own_files() {
     }
     assert!(documents.iter().all(|document| document == &documents[0]), "one document for every page");
 
-    let script = documents[0].split('"').find(|text| text.starts_with("/assets/") && text.ends_with(".js")).unwrap();
+    let script =
+        documents[0].split('"').find(|text| text.starts_with("/assets/index-") && text.contains(".js")).unwrap();
     let plain = get(script, "identity").await;
     assert_eq!(said(&plain, header::CONTENT_TYPE), "text/javascript; charset=utf-8");
     assert_eq!(said(&plain, header::CACHE_CONTROL), "public, max-age=31536000, immutable");
