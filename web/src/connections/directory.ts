@@ -30,6 +30,9 @@ export function useChosen(all: Connection[] | undefined): [Connection | undefine
   }];
 }
 
+/** Until a schema is read. */
+export const NO_TABLES: Table[] = [];
+
 /** As many tables as completion and examples are made from. */
 const ENOUGH_TABLES = 1_000;
 /** As many as the explorer shows. */

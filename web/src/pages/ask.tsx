@@ -1,14 +1,14 @@
 import { useState } from "react";
-import { ConnectionPicker } from "../connections/picker.tsx";
-import { useChosen, useConnections, useSchema } from "../connections/directory.ts";
-import { Link, useLocation } from "../lib/router.tsx";
-import { Nothing, Waiting } from "../parts/small.tsx";
-import { ProblemBox } from "../parts/problem.tsx";
-import { DEFAULT_OPTIONS, ask } from "../run/ask.ts";
-import { examplesFor } from "../run/examples.ts";
-import { QuestionBox } from "../run/question.tsx";
-import { RunList } from "../run/list.tsx";
 import { type Problem, problemOf } from "../api/problem.ts";
+import { useChosen, useConnections, useSchema } from "../connections/directory.ts";
+import { ConnectionPicker } from "../connections/picker.tsx";
+import { Link, useLocation } from "../lib/router.tsx";
+import { ProblemBox } from "../parts/problem.tsx";
+import { Nothing, Waiting } from "../parts/small.tsx";
+import { ask, DEFAULT_OPTIONS } from "../run/ask.ts";
+import { examplesFor } from "../run/examples.ts";
+import { RunList } from "../run/list.tsx";
+import { QuestionBox } from "../run/question.tsx";
 
 /** Where questions are asked. */
 export function AskPage() {

@@ -1,15 +1,13 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { useEffect, useMemo, useState } from "react";
-import { WorkflowStatus, type Workflow } from "../../gen/pulse/v1/workflow_pb.ts";
-import { Engine } from "../../gen/pulse/v1/workflow_pb.ts";
+import { Engine, type Workflow, WorkflowStatus } from "../../gen/pulse/v1/workflow_pb.ts";
 import { workflows } from "../api/client.ts";
-import { problemOf, problemOfFailure, type Problem } from "../api/problem.ts";
-import { useSchema } from "../connections/directory.ts";
+import { type Problem, problemOf, problemOfFailure } from "../api/problem.ts";
+import { NO_TABLES, useSchema } from "../connections/directory.ts";
 import { percent, span } from "../lib/format.ts";
 import { grpcurl } from "../lib/grpcurl.ts";
 import { useLoad } from "../lib/load.ts";
 import { Link } from "../lib/router.tsx";
-import { durationMs } from "@bufbuild/protobuf/wkt";
 import { CopyButton } from "../parts/copy.tsx";
 import { ProblemBox } from "../parts/problem.tsx";
 import { Elapsed, Waiting } from "../parts/small.tsx";
@@ -30,7 +28,7 @@ import { Steps } from "../run/steps.tsx";
 export function RunPage({ id }: { id: string }) {
   const { run, lostSince, problem } = useRun(id);
   const schema = useSchema(run.connectionId || undefined);
-  const tables = schema.value ?? [];
+  const tables = schema.value ?? NO_TABLES;
   useEffect(() => {
     if (run.question) document.title = `${run.question} · Pulse`;
   }, [run.question]);
@@ -50,7 +48,7 @@ export function RunPage({ id }: { id: string }) {
           <Steps run={run} />
         </details>
       ) : <Steps run={run} />}
-      {run.sql && <SqlCard id={id} run={run} tables={tables} />}
+      {run.sql && <SqlCard run={run} tables={tables} />}
       {run.status === WorkflowStatus.COMPLETED && <Receipt run={run} />}
       {isOver(run) && run.connectionId && <FollowUp id={id} run={run} />}
     </article>

@@ -3,7 +3,7 @@ import { AccessMode } from "../../gen/pulse/v1/connection_pb.ts";
 import type { ValidateQueryResponse } from "../../gen/pulse/v1/query_service_pb.ts";
 import { queries, workflows } from "../api/client.ts";
 import { type Problem, problemOf } from "../api/problem.ts";
-import { useChosen, useConnections, useSchema } from "../connections/directory.ts";
+import { NO_TABLES, useChosen, useConnections, useSchema } from "../connections/directory.ts";
 import { ConnectionPicker } from "../connections/picker.tsx";
 import { SqlEditor } from "../editor/sql_editor.tsx";
 import { ago, counted } from "../lib/format.ts";
@@ -83,7 +83,7 @@ export function SqlPage() {
         <ConnectionPicker all={all} chosen={chosen.id} onChoose={choose} />
       </header>
       <section className="card sql-card" aria-label="Statement">
-        <SqlEditor text={sql} label="SQL statement" kind={chosen.kind} tables={schema.value ?? []} problem={statement.problem} onChange={setSql} onRun={run} />
+        <SqlEditor text={sql} label="SQL statement" kind={chosen.kind} tables={schema.value ?? NO_TABLES} problem={statement.problem} onChange={setSql} onRun={run} />
         <div className="actions">
           {statement.running
             ? <button type="button" className="danger" onClick={statement.cancel}>Stop</button>

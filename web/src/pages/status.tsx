@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
-import type { Connection } from "../../gen/pulse/v1/connection_pb.ts";
-import { type TestConnectionResponse } from "../../gen/pulse/v1/connection_service_pb.ts";
+import { type Connection, ConnectionFailureReason } from "../../gen/pulse/v1/connection_pb.ts";
+import type { TestConnectionResponse } from "../../gen/pulse/v1/connection_service_pb.ts";
 import { Engine } from "../../gen/pulse/v1/workflow_pb.ts";
 import { connections, workflows } from "../api/client.ts";
 import type { Problem } from "../api/problem.ts";
@@ -10,7 +10,6 @@ import { useLoad } from "../lib/load.ts";
 import { Link } from "../lib/router.tsx";
 import { Badge, Waiting } from "../parts/small.tsx";
 import { ProblemBox } from "../parts/problem.tsx";
-import { ConnectionFailureReason } from "../../gen/pulse/v1/connection_pb.ts";
 
 const REFRESH = 10_000;
 

@@ -24,13 +24,13 @@ export function QuestionBox({ connectionId, initial = "", previousId = "", label
   const sent = useRef(false);
   const ready = question.trim() !== "" && connectionId !== "";
 
-  async function send() {
+  async function send(previous = previousId) {
     if (!ready || sent.current) return;
     sent.current = true;
     setBusy(true);
     setProblem(undefined);
     try {
-      await ask(question.trim(), connectionId, options, previousId);
+      await ask(question.trim(), connectionId, options, previous);
     } catch (error) {
       setProblem(problemOf(error));
     } finally {
@@ -40,12 +40,10 @@ export function QuestionBox({ connectionId, initial = "", previousId = "", label
   }
 
   function keys(event: KeyboardEvent) {
-    if (event.key !== "Enter" || event.nativeEvent.isComposing) return;
-    // Enter alone asks as well; Shift+Enter is a new line.
-    if (!event.shiftKey) {
-      event.preventDefault();
-      void send();
-    }
+    // Enter asks, with Ctrl and without; with Shift it is a new line. While a word is being composed it is the input method's.
+    if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    void send();
   }
 
   return (
@@ -68,7 +66,7 @@ export function QuestionBox({ connectionId, initial = "", previousId = "", label
       {problem?.metadata["feature"]?.includes("previous_workflow_id") && (
         <p className="notice">
           This server cannot follow up questions yet.{" "}
-          <button type="button" className="quiet" onClick={() => void ask(question.trim(), connectionId, options)}>Ask it on its own</button>
+          <button type="button" className="quiet" onClick={() => void send("")}>Ask it on its own</button>
         </p>
       )}
     </form>

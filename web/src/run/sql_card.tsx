@@ -9,7 +9,7 @@ import { Progress, useStatement } from "../sql/statement.tsx";
 import { isOver, type Run } from "./fold.ts";
 
 /** The SQL of a run: to read, to change, and to run once more. */
-export function SqlCard({ run, tables }: { id: string; run: Run; tables: Table[] }) {
+export function SqlCard({ run, tables }: { run: Run; tables: Table[] }) {
   const [sql, setSql] = useState(run.sql);
   const [touched, setTouched] = useState(false);
   const statement = useStatement();
