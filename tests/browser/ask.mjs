@@ -74,6 +74,14 @@ await inBrowser({}, async (page) => {
   await page.waitForURL(address);
   await sees(page, "How this was answered");
 
+  // A result that was cut says so, and where all of it is.
+  await page.getByRole("link", { name: "Ask", exact: true }).click();
+  await ask(page, "Which customers have no orders?");
+  await sees(page, "Only the first 200 rows are shown");
+  await page.getByRole("link", { name: "Read all of them" }).click();
+  await sees(page, "637 rows");
+  await eventually(async () => /NOT|LEFT|EXCEPT/i.test(await page.getByLabel("SQL statement").innerText()));
+
   // A question that cannot be answered says why.
   await page.getByRole("link", { name: "Ask", exact: true }).click();
   await ask(page, "Blue yonder wherefore?");
