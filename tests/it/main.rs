@@ -5,6 +5,7 @@
 mod architecture;
 mod arrow;
 mod bad_input;
+mod browser;
 mod cancel;
 mod chaos;
 mod cli;
