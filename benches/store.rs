@@ -296,10 +296,11 @@ impl Server {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let model = TcpListener::bind("127.0.0.1:0").unwrap();
         let model_url = format!("http://{}/v1", model.local_addr().unwrap());
+        let own_model = [MODEL, &model_url];
         let child = Command::new(PROGRAM)
             .args(["serve", "--demo", "--listen", &address.to_string(), "--data-dir"])
             .arg(data_dir)
-            .args(if flags.contains(&MODEL) { &[][..] } else { &[MODEL, &model_url] })
+            .args(if flags.contains(&MODEL) { &[][..] } else { &own_model })
             // A model that never answers is waited for.
             .args([
                 "--step-timeout",
