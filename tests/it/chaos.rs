@@ -13,6 +13,7 @@ use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
 use pulse::pb::v1::{ListWorkflowsRequest, StartWorkflowRequest, WatchWorkflowRequest, WorkflowEvent};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::support::calls::{assert_whole_log, connection_id, kind, question, watch};
 use crate::support::follow::{assert_same, names};
@@ -33,6 +34,10 @@ trait Shaken {
     fn url(&self) -> String;
     /// Takes it away, and gives it back.
     async fn shake(&self, random: &mut Random);
+    /// Whether it may lose what it has just acknowledged, which watchers are then told.
+    fn forgets(&self) -> bool {
+        false
+    }
 }
 
 #[tokio::test]
@@ -75,6 +80,10 @@ impl Shaken for Sentinels {
 
     async fn shake(&self, _: &mut Random) {
         self.fail_over().await;
+    }
+
+    fn forgets(&self) -> bool {
+        true
     }
 }
 
@@ -128,7 +137,8 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
         // Every round has questions of its own, and its fault comes while they are answered.
         let before = model.requests().len();
         for number in asked.len()..workflows * (round + 1) / rounds {
-            let client = Asker { addresses: addresses.clone(), random: Random(seed ^ number as u64) };
+            let random = Random(seed ^ number as u64);
+            let client = Asker { addresses: addresses.clone(), random, forgets: store.forgets() };
             asked.push(tokio::spawn(client.ask_and_watch(demo.clone(), number)));
         }
         model.arrived(before + 1 + random.below(workflows / rounds)).await;
@@ -213,12 +223,19 @@ struct Call {
     at: SystemTime,
 }
 
+fn tells_of_loss(status: &Status) -> bool {
+    let told = status.get_details_error_info();
+    told.is_some_and(|info| ["LOG_REWOUND", "WORKFLOW_NOT_FOUND"].contains(&info.reason.as_str()))
+}
+
 type Addresses = Arc<Mutex<Vec<SocketAddr>>>;
 
 /// A client that goes on at another replica when one does not answer.
 struct Asker {
     addresses: Addresses,
     random: Random,
+    /// Whether the store may lose what it has just acknowledged.
+    forgets: bool,
 }
 
 impl Asker {
@@ -228,20 +245,29 @@ impl Asker {
             request_id: format!("run-{number}"),
             ..question(&connection, &format!("How many customers do we have in run {number}?"))
         };
-        let id = loop {
-            let Some(mut client) = self.client(Some(Duration::from_secs(5))).await else { continue };
-            match client.start_workflow(request.clone()).await {
-                Ok(answer) => break answer.into_inner().workflow.unwrap().id,
-                Err(status) => self.pause(&status).await,
-            }
-        };
+        let mut id = self.start(&request).await;
         let mut seen: Vec<WorkflowEvent> = Vec::new();
         loop {
             let Some(mut client) = self.client(None).await else { continue };
             let after_sequence = seen.last().map_or(0, |event| event.sequence);
-            let request = WatchWorkflowRequest { id: id.clone(), after_sequence, ..WatchWorkflowRequest::default() };
-            match Self::follow(&mut client, request, &mut seen).await {
+            let watched = WatchWorkflowRequest { id: id.clone(), after_sequence, ..WatchWorkflowRequest::default() };
+            match Self::follow(&mut client, watched, &mut seen).await {
                 Ok(()) => return (id, seen),
+                Err(status) if self.forgets && tells_of_loss(&status) => {
+                    seen.clear();
+                    id = self.start(&request).await;
+                }
+                Err(status) => self.pause(&status).await,
+            }
+        }
+    }
+
+    /// The workflow's id; however often it takes, it is started once.
+    async fn start(&mut self, request: &StartWorkflowRequest) -> String {
+        loop {
+            let Some(mut client) = self.client(Some(Duration::from_secs(5))).await else { continue };
+            match client.start_workflow(request.clone()).await {
+                Ok(answer) => return answer.into_inner().workflow.unwrap().id,
                 Err(status) => self.pause(&status).await,
             }
         }
