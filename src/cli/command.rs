@@ -37,7 +37,7 @@ enum Command {
     /// the rule, the reason and the position (a character counted from 1, 0 when unknown) with tabs between them. A line that
     /// is no JSON string is denied with the rule `input`. The exit code is 0 whatever the answers are.
     Guard(GuardArguments),
-    /// Print the contract as an encoded FileDescriptorSet
+    /// Print the contract as an encoded set of descriptors
     ///
     /// For gateways, `grpcurl -protoset`, and whatever else reads descriptors: every service and message of Pulse with its
     /// comments, and the messages that error details are made of.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod api_docs;
 mod architecture;
 mod arrow;
 mod bad_input;
@@ -14,6 +15,8 @@ mod crash;
 mod dialects;
 mod edge;
 mod feedback;
+mod gateway;
+mod grpc_web;
 mod guard;
 mod guard_on_servers;
 mod identity;
