@@ -27,6 +27,7 @@ FROM envoyproxy/envoy:v1.40.0 AS gateway
 COPY --from=build /out/pulse.binpb /opt/pulse/pulse.binpb
 COPY envoy /opt/pulse/envoy
 COPY scripts/gateway /opt/pulse/scripts/gateway
+# hadolint ignore=DL3066
 USER envoy
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["/bin/bash", "-c", \

@@ -396,7 +396,8 @@ async fn a_watcher_goes_on_at_another_replica() {
 #[tokio::test]
 async fn a_database_that_is_down_counts_against_no_server() {
     let server = Server::demo(&[]).await;
-    let gateway = Gateway::before(&[server.address], &[]).await;
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let gateway = Gateway::before(&[server.address], &["--admin", &admin.to_string()]).await;
     let channel = gateway.channel().await;
     let mut connections = ConnectionServiceClient::new(channel.clone());
     let down = ConnectionSpec {
@@ -418,11 +419,12 @@ async fn a_database_that_is_down_counts_against_no_server() {
             async move { queries.execute_query(request).await.unwrap_err() }
         });
         for status in join_all(calls).await {
-            // Its own words each time, and not the gateway's about a server that it has given up.
             assert_error(&status, Code::Unavailable, "TARGET_UNAVAILABLE", &[]);
         }
     }
-    connections.list_connections(ListConnectionsRequest::default()).await.unwrap();
+    let stats = http::client().get(http::url(admin, "/stats?filter=ejections_enforced")).send().await.unwrap();
+    let stats = stats.text().await.unwrap();
+    assert!(!stats.is_empty() && stats.lines().all(|line| line.ends_with(": 0")), "{stats}");
 }
 
 #[tokio::test]
