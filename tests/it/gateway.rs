@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -98,8 +99,8 @@ impl Rest {
         let (status, text) = self.text(binding, id, query, body).await;
         let error: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{binding}: {error}: {text}"));
         assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{text}");
-        let details = error["details"].as_array().into_iter().flatten();
-        let reason = details.filter_map(|detail| detail["reason"].as_str()).next();
+        let mut details = error["details"].as_array().into_iter().flatten();
+        let reason = details.find_map(|detail| detail["reason"].as_str());
         (status, error["code"].as_i64().unwrap(), reason.unwrap_or_default().to_owned())
     }
 }
@@ -366,7 +367,7 @@ async fn a_watcher_goes_on_at_another_replica() {
             Ok(stream) => stream.into_inner(),
             Err(status) => {
                 assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                tokio::time::sleep(Duration::from_millis(200)).await;
                 continue;
             }
         };
@@ -391,6 +392,44 @@ async fn a_watcher_goes_on_at_another_replica() {
     }
     assert_whole_log(&seen, 0);
     assert_eq!((broken, kind(seen.last().unwrap())), (1, "completed"), "{:?}", names(&seen));
+}
+
+#[tokio::test]
+async fn only_calls_that_read_are_sent_again_when_a_connection_breaks() {
+    let server = Server::start().await;
+    let way = Proxy::to(server.address.port()).await;
+    let admin = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let servers = [SocketAddr::from(([127, 0, 0, 1], way.port))];
+    let gateway = Gateway::before(&servers, &["--admin", &admin.to_string()]).await;
+    let read = http::client().get(http::url(gateway.address, "/api/v1/instances"));
+    let run = http::client().post(http::url(gateway.address, "/api/v1/query")).body("{}");
+    for (request, id, again) in [(read, "a-read", true), (run, "a-run", false)] {
+        way.set(Weather::Fair).await;
+        until(async || http::client().get(http::url(gateway.address, "/health")).send().await.unwrap().status() == 200)
+            .await;
+        way.set(Weather::BlackHole).await;
+        let call = tokio::spawn(request.header("x-request-id", id).send());
+        // On its way: nobody can tell any more whether it arrives.
+        until(async || {
+            let stats = http::client().get(http::url(admin, "/stats?filter=cluster.pulse.upstream_rq_active")).send();
+            stats.await.unwrap().text().await.unwrap().contains("upstream_rq_active: 1")
+        })
+        .await;
+        way.set(Weather::Refused).await;
+        assert_eq!(call.await.unwrap().unwrap().status().as_u16(), 503, "{id}");
+        let attempts = gateway.logged(id).await["attempts"].as_u64().unwrap();
+        assert_eq!(attempts > 1, again, "{id}: {attempts} attempts");
+    }
+}
+
+/// Waits until this is so.
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(Duration::from_mins(1), async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    waited.await.expect("it becomes so within a minute");
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn a_large_stream_arrives_whole() {
     let server = Server::demo(&[]).await;
     let demo = connection_id(&server.channel, "demo").await;
     let (_gateway, ways) = ways(&server).await;
-    let request: StreamQueryRequest = stream_of(&demo, &wide(10_000));
+    let request: StreamQueryRequest = stream_of(&demo, &wide(4_000));
     for (door, form, piece) in ways {
         let answer = WebCall::new(door, STREAM_QUERY, &request, form, piece).await.whole().await;
         assert_ok(&answer);
@@ -138,7 +138,7 @@ async fn a_large_stream_arrives_whole() {
                 rows += batch.rows.len();
             }
         }
-        assert_eq!(rows, 10_000);
+        assert_eq!(rows, 4_000);
     }
 }
 
