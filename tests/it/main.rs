@@ -10,6 +10,7 @@ mod cancel;
 mod chaos;
 mod cli;
 mod connections;
+mod containers;
 mod contract;
 mod crash;
 mod dialects;
