@@ -1,4 +1,7 @@
-//! Compiles the contract in `proto/` to Rust and to a descriptor set, without protoc.
+//! Compiles the contract in `proto/` to Rust and to a descriptor set, without protoc, and builds the web UI.
+
+#[path = "build/web.rs"]
+mod web;
 
 use std::{env, error::Error, fs, path::PathBuf};
 
@@ -16,6 +19,8 @@ const PROTOS: &[&str] = &[
 const IMPORTED: &[&str] = &["google/api/annotations.proto", "google/api/http.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=build");
     // tonic-prost-build prints none of these for descriptors that come from elsewhere.
     for proto in PROTOS.iter().chain(IMPORTED) {
         println!("cargo:rerun-if-changed=proto/{proto}");
@@ -26,8 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_imports(true).include_source_info(true).open_files(PROTOS)?;
 
     // Encoded by the compiler, because prost's own types drop the HTTP annotations.
-    let out = PathBuf::from(env::var("OUT_DIR")?).join("pulse.v1.bin");
-    fs::write(out, compiler.encode_file_descriptor_set())?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("pulse.v1.bin"), compiler.encode_file_descriptor_set())?;
+    web::embed(&out)?;
 
     tonic_prost_build::configure()
         // Maps keep the same order every time, so that stored requests hash alike.
@@ -35,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Rows that are encoded already are sent as they are.
         .extern_path(".pulse.v1.Row", "crate::pb::Row")
         .extern_path(".pulse.v1.RowBatch", "crate::pb::RowBatch")
+        .codec_path("crate::pb::Codec")
         // Cells and Arrow pieces are shared, not copied.
         .bytes(".pulse.v1")
         .compile_fds(compiler.file_descriptor_set())?;

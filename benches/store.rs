@@ -23,6 +23,7 @@ use pulse::pb::v1::{
 };
 use tempfile::TempDir;
 use tokio::sync::Barrier;
+use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_pulse");
@@ -35,6 +36,18 @@ const TOGETHER: usize = 3_000;
 const CONNECTIONS: usize = 100;
 const WATCHERS: usize = 10_000;
 const FANNED_OUT: usize = 5_000;
+const SLOW_QUESTIONS: usize = 200;
+const MODEL_TIME: Duration = Duration::from_millis(100);
+
+/// The model that answers the tests.
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/it/support"]
+mod support {
+    pub mod model_server;
+    pub mod script;
+    pub mod server;
+}
+use support::script;
 
 #[tokio::main]
 async fn main() {
@@ -43,6 +56,7 @@ async fn main() {
     {
         let server = Server::start(folder.path(), &[]).await;
         questions(&server, "embedded", 1.0, 800.0).await;
+        one_watcher(&server, "embedded").await;
         watchers(&server, "embedded").await;
     }
     let redis = Redis::start(folder.path());
@@ -50,8 +64,11 @@ async fn main() {
     let flags = ["--store", &url, "--encryption-key", KEY];
     let first = Server::start(folder.path(), &flags).await;
     questions(&first, "Redis", 2.0, 500.0).await;
+    one_watcher(&first, "Redis").await;
     let second = Server::start(folder.path(), &flags).await;
     across(&first, &second).await;
+    drop((first, second));
+    replicas(folder.path(), &url).await;
 }
 
 /// One after the other, then as many at once.
@@ -59,7 +76,7 @@ async fn questions(server: &Server, store: &str, step_target: f64, rate_target: 
     let mut client = WorkflowServiceClient::new(server.channel.clone());
     let mut overheads = Vec::new();
     for nth in 0..WARM_UP + ONE_BY_ONE {
-        let (took, statement, steps) = ask(&mut client, &server.demo).await;
+        let (took, statement, steps) = ask(&mut client, &server.demo, Engine::Builtin).await;
         if nth >= WARM_UP {
             overheads.push((took - statement) / steps as f64);
         }
@@ -71,7 +88,7 @@ async fn questions(server: &Server, store: &str, step_target: f64, rate_target: 
         let (mut client, demo, left) = (client.clone(), server.demo.clone(), left.clone());
         tokio::spawn(async move {
             while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                ask(&mut client, &demo).await;
+                ask(&mut client, &demo, Engine::Builtin).await;
             }
         })
     }))
@@ -81,11 +98,11 @@ async fn questions(server: &Server, store: &str, step_target: f64, rate_target: 
 }
 
 /// What it took, its statement, in milliseconds, and how many steps it had.
-async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str) -> (f64, f64, usize) {
+async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str, engine: Engine) -> (f64, f64, usize) {
     let request = RunWorkflowRequest {
         question: QUESTION.to_owned(),
         source: Some(RunSource::ConnectionId(demo.to_owned())),
-        engine: Engine::Builtin.into(),
+        engine: engine.into(),
         ..RunWorkflowRequest::default()
     };
     let began = Instant::now();
@@ -149,25 +166,54 @@ async fn watchers(server: &Server, store: &str) {
     at_most(&format!("{store}: an event reaches {FANNED_OUT} watchers in"), *delays.last().unwrap(), "ms", 100.0);
 }
 
+/// How long after it was made an event is with the only watcher.
+async fn one_watcher(server: &Server, store: &str) {
+    let mut delays = Vec::new();
+    for _ in 0..ONE_BY_ONE {
+        let stalled = Stalled::start(server).await;
+        let seen = stalled.watch(server).await;
+        stalled.cancel(server).await;
+        delays.push(seen.await.unwrap());
+    }
+    delays.sort_by(f64::total_cmp);
+    at_most(&format!("{store}: an event reaches a watcher in, p99"), delays[delays.len() * 99 / 100], "ms", 10.0);
+}
+
+/// Many questions at once, first for one replica and then for two that share a store; a replica works on so many as its
+/// limit says, and the model takes its time.
+async fn replicas(folder: &Path, url: &str) {
+    let model = script::model(script::ANSWER, None).await;
+    model.delay(MODEL_TIME);
+    let flags = script::flags(&model, &["--store", url, "--encryption-key", KEY, "--max-workflows", "8"]);
+    let first = Server::start(folder, &flags).await;
+    let alone = rate(&[&first]).await;
+    let second = Server::start(folder, &flags).await;
+    let both = rate(&[&first, &second]).await;
+    at_least("Redis: what two replicas do of one's work", both / alone, "x", 1.8);
+}
+
+/// Workflows a second.
+async fn rate(servers: &[&Server]) -> f64 {
+    let began = Instant::now();
+    let runs = (0..SLOW_QUESTIONS).map(|nth| {
+        let server = servers[nth % servers.len()];
+        let (mut client, demo) = (WorkflowServiceClient::new(server.channel.clone()), server.demo.clone());
+        tokio::spawn(async move { ask(&mut client, &demo, Engine::Openai).await })
+    });
+    for run in join_all(runs).await {
+        run.unwrap();
+    }
+    SLOW_QUESTIONS as f64 / began.elapsed().as_secs_f64()
+}
+
 /// How much later a watcher at another replica hears of an event.
 async fn across(first: &Server, second: &Server) {
     let mut delays = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..ONE_BY_ONE {
         let stalled = Stalled::start(first).await;
-        let mut waits = Vec::new();
-        for server in [first, second] {
-            let mut client = WorkflowServiceClient::new(server.channel.clone());
-            let request = WatchWorkflowRequest { id: stalled.id.clone(), ..WatchWorkflowRequest::default() };
-            let mut stream = client.watch_workflow(request).await.unwrap().into_inner();
-            waits.push(tokio::spawn(async move {
-                while name(&stream.message().await.unwrap().unwrap().event.unwrap()) != "cancel_requested" {}
-                Instant::now()
-            }));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let (here, there) = (stalled.watch(first).await, stalled.watch(second).await);
         stalled.cancel(first).await;
-        let [here, there] = [waits.remove(0).await.unwrap(), waits.remove(0).await.unwrap()];
-        delays.push(milliseconds(there.saturating_duration_since(here)));
+        delays.push(there.await.unwrap() - here.await.unwrap());
     }
     at_most("Redis: added delay to a watcher at another replica", median(&mut delays), "ms", 5.0);
 }
@@ -188,6 +234,27 @@ impl Stalled {
         };
         let id = client.start_workflow(request).await.unwrap().into_inner().workflow.unwrap().id;
         Self { id }
+    }
+
+    /// Follows it, and says how long after it was made the request to cancel has arrived, in milliseconds. Returns once
+    /// the watcher waits for it.
+    async fn watch(&self, server: &Server) -> JoinHandle<f64> {
+        let mut client = WorkflowServiceClient::new(server.channel.clone());
+        let request = WatchWorkflowRequest { id: self.id.clone(), ..WatchWorkflowRequest::default() };
+        let mut stream = client.watch_workflow(request).await.unwrap().into_inner();
+        // The planner starts last before the model is waited for.
+        let mut starts = 0;
+        while starts < 2 {
+            starts += usize::from(name(&stream.message().await.unwrap().unwrap().event.unwrap()) == "step_started");
+        }
+        tokio::spawn(async move {
+            loop {
+                let event = stream.message().await.unwrap().unwrap().event.unwrap();
+                if name(&event) == "cancel_requested" {
+                    return since(&event);
+                }
+            }
+        })
     }
 
     async fn cancel(&self, server: &Server) {
@@ -212,13 +279,15 @@ fn since(event: &WorkflowEvent) -> f64 {
 
 // --- The programs --------------------------------------------------------------------------------------------------
 
+const MODEL: &str = "--openai-base-url";
+
 /// A running `pulse serve --demo`; dropping it kills it.
 struct Server {
     child: Child,
     address: String,
     channel: Channel,
     demo: String,
-    /// Takes calls of the model and never answers.
+    /// Takes calls of a model and never answers, where the flags name no other.
     _model: TcpListener,
 }
 
@@ -227,9 +296,11 @@ impl Server {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let model = TcpListener::bind("127.0.0.1:0").unwrap();
         let model_url = format!("http://{}/v1", model.local_addr().unwrap());
+        let own_model = [MODEL, &model_url];
         let child = Command::new(PROGRAM)
-            .args(["serve", "--demo", "--listen", &address.to_string(), "--openai-base-url", &model_url, "--data-dir"])
+            .args(["serve", "--demo", "--listen", &address.to_string(), "--data-dir"])
             .arg(data_dir)
+            .args(if flags.contains(&MODEL) { &[][..] } else { &own_model })
             // A model that never answers is waited for.
             .args([
                 "--step-timeout",
@@ -333,5 +404,5 @@ fn at_most(what: &str, value: f64, unit: &str, limit: f64) {
 
 fn at_least(what: &str, value: f64, unit: &str, limit: f64) {
     let mark = if value < limit { "  UNDER" } else { "" };
-    println!("{what:<58} {:>12} {:>14}", format!("{value:.0} {unit}"), format!("≥ {limit} {unit}{mark}"));
+    println!("{what:<58} {:>12} {:>14}", format!("{value:.1} {unit}"), format!("≥ {limit} {unit}{mark}"));
 }

@@ -2,9 +2,13 @@
 //!
 //! Only the edges speak it (`api`, `cli`); inside, `domain` types take over.
 
+use std::marker::PhantomData;
+
 use prost::DecodeError;
 use prost::bytes::{Buf, BufMut, Bytes};
 use prost::encoding::{DecodeContext, WireType, message, skip_field};
+use tonic::codec::BufferSettings;
+use tonic_prost::ProstCodec;
 
 /// Messages, clients and servers of package `pulse.v1`.
 #[allow(
@@ -20,6 +24,39 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of the contract with everything it imports and all comments, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("pulse.v1");
+
+/// Protobuf as tonic speaks it, with a smaller buffer to begin with: a watcher that waits holds it all the time. It grows
+/// with the first message that needs more.
+#[derive(Debug)]
+pub struct Codec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for Codec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Bytes of a buffer before the first message; bytes that wait before they are sent.
+const BUFFER: (usize, usize) = (512, 32 * 1024);
+
+impl<T, U> tonic::codec::Codec for Codec<T, U>
+where
+    T: prost::Message + Send + 'static,
+    U: prost::Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = <ProstCodec<T, U> as tonic::codec::Codec>::Encoder;
+    type Decoder = <ProstCodec<T, U> as tonic::codec::Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER.0, BUFFER.1))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER.0, BUFFER.1))
+    }
+}
 
 /// A message with one repeated field, which a server may have in its encoded form already.
 macro_rules! encodable {

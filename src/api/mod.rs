@@ -10,6 +10,7 @@ mod identity;
 mod layers;
 mod listener;
 mod page_token;
+mod pages;
 mod query_service;
 mod server;
 mod status;

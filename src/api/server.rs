@@ -1,4 +1,4 @@
-//! What is served on the port: gRPC and gRPC-Web, `/health` for probes without gRPC, and a page for people.
+//! What is served on the port: gRPC and gRPC-Web, `/health` for probes without gRPC, and the web UI.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,6 +28,7 @@ use super::connection_service::ConnectionService;
 use super::identity::ApiKeys;
 use super::layers::{self, Gate};
 use super::listener::{self, Limits};
+use super::pages;
 use super::query_service::{Drain, QueryService};
 use super::workflow_service::WorkflowService;
 use crate::connections::Directory;
@@ -119,10 +120,7 @@ fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Fr
     let calls = Calls { gate, services: routes.into_axum_router().fallback(layers::no_such_service) };
     // Refusals are made inside gRPC-Web, so that it can translate them.
     let browser_calls = cors(options.cors_origins).layer(GrpcWebLayer::new().layer(calls.clone()));
-    let pages = Router::new()
-        .route("/", routing::get(page))
-        .route("/health", routing::get(health_json).with_state(ready))
-        .fallback(no_such_page);
+    let pages = pages::router().route("/health", routing::get(health_json).with_state(ready)).fallback(no_such_page);
     Ok(Front(Arc::new(Served { calls, browser_calls, pages })))
 }
 
@@ -278,13 +276,4 @@ async fn health_json(State(ready): State<watch::Receiver<bool>>) -> Response {
         if ready { (StatusCode::OK, "SERVING") } else { (StatusCode::SERVICE_UNAVAILABLE, "NOT_SERVING") };
     let body = serde_json::json!({ "status": status, "ready": ready, "version": env!("CARGO_PKG_VERSION") });
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
-}
-
-async fn page() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'self'"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, include_str!("page.html")).into_response()
 }

@@ -2,6 +2,7 @@
 //! stream drops its feed.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt};
@@ -14,7 +15,7 @@ use crate::domain::{Event, Failure, Workflow};
 use crate::pb::v1 as pb;
 
 /// Events as a use case hands them out.
-pub(super) type Feed = Pin<Box<dyn Stream<Item = Result<Event, Failure>> + Send>>;
+pub(super) type Feed = Pin<Box<dyn Stream<Item = Result<Arc<Event>, Failure>> + Send>>;
 
 /// Events as a client reads them.
 pub(super) type Events = Pin<Box<dyn Stream<Item = Result<pb::WorkflowEvent, Status>> + Send>>;
@@ -105,7 +106,6 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use tokio::sync::{Semaphore, mpsc};
@@ -117,11 +117,11 @@ mod tests {
     };
     use pb::workflow_event::Event as Kind;
 
-    fn event(sequence: u64, kind: EventKind) -> Event {
-        Event { sequence, time: "2026-11-23T12:00:00Z".parse().unwrap(), epoch: 1, kind }
+    fn event(sequence: u64, kind: EventKind) -> Arc<Event> {
+        Arc::new(Event { sequence, time: "2026-11-23T12:00:00Z".parse().unwrap(), epoch: 1, kind })
     }
 
-    fn started() -> Event {
+    fn started() -> Arc<Event> {
         let source = Source::Connection(ConnectionId::generate());
         let started = WorkflowStarted {
             question: Question { text: "how many?".into(), source, options: RunOptions::default() },
@@ -135,7 +135,7 @@ mod tests {
     }
 
     struct Bench {
-        feed: mpsc::UnboundedSender<Result<Event, Failure>>,
+        feed: mpsc::UnboundedSender<Result<Arc<Event>, Failure>>,
         soft: CancellationToken,
         left: Arc<AtomicBool>,
         places: Arc<Semaphore>,
@@ -144,7 +144,7 @@ mod tests {
 
     async fn watch(heartbeat: Duration) -> Bench {
         let (feed, receiver) = mpsc::unbounded_channel();
-        let workflow = Workflow::fold(WorkflowId::generate(), &[started()]).unwrap();
+        let workflow = Workflow::fold(WorkflowId::generate(), &[Arc::unwrap_or_clone(started())]).unwrap();
         let (soft, left) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let places = Arc::new(Semaphore::new(1));
         let flag = left.clone();

@@ -14,4 +14,4 @@ mod tails;
 
 #[cfg(test)]
 pub(crate) use queue::Queue;
-pub use store_trait::{Claim, Error, Lease, ListFilter, Store, StoredWorkflow, Work};
+pub use store_trait::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};

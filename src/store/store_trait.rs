@@ -1,5 +1,6 @@
 //! The store's contract. `contract.rs` holds the tests that every implementation passes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,6 +8,9 @@ use tokio::sync::watch;
 
 use super::record::ConnectionRecord;
 use crate::domain::{ConnectionId, Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
+
+/// Events of one log, in order, shared by those who follow it.
+pub type Events = Arc<[Arc<Event>]>;
 
 /// Keeps records durably. Everything is named by tenant: a record of another tenant does not exist.
 ///
@@ -101,6 +105,13 @@ pub trait Store: Send + Sync {
     /// log is gone, and when it may have changed otherwise than by growing: whoever follows it asks for another and
     /// compares. One tail per workflow and process, however many callers.
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error>;
+
+    /// The events that follow `after_sequence`, if this process has just appended them to a log that is followed: they are
+    /// stored, and need not be read. `None` says nothing of what is stored.
+    fn newest(&self, tenant: &TenantId, workflow: WorkflowId, after_sequence: u64) -> Option<Events> {
+        let _ = (tenant, workflow, after_sequence);
+        None
+    }
 
     /// Workflows of a tenant, newest first.
     async fn list_workflows(

@@ -17,6 +17,7 @@ use super::live::Live;
 use super::plan;
 use super::running::Running;
 use super::steps::{MAX_KEPT_BYTES, MAX_KEPT_ROWS};
+use super::watch::Pages;
 use crate::connections::Directory;
 use crate::domain::{Clock, EventKind, RunLimits, TenantId, Workflow};
 use crate::knowledge::Library;
@@ -113,8 +114,9 @@ impl Engine {
         let (hand_over, begun) = mpsc::channel(options.max_running);
         let slots = Arc::new(Semaphore::new(options.max_running));
         let running = Running::default();
-        let waiting = Mutex::default();
-        let shared = Arc::new(Shared { store, databases, clock, options, running, slots, hand_over, crews, waiting });
+        let (waiting, pages) = (Mutex::default(), Pages::new(store.clone()));
+        let shared =
+            Arc::new(Shared { store, pages, databases, clock, options, running, slots, hand_over, crews, waiting });
         Ok((Self { shared: shared.clone(), begun }, Handle::new(shared)))
     }
 
@@ -275,6 +277,7 @@ async fn open(
 /// What engine and handle have in common.
 pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
+    pub(super) pages: Pages,
     pub(super) databases: Arc<dyn Databases>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) options: Options,

@@ -146,8 +146,8 @@ impl Handle {
         id: WorkflowId,
         after_sequence: u64,
         after_cursor: Option<Cursor>,
-    ) -> impl Stream<Item = Result<Event, Failure>> + Send + 'static + use<> {
-        watch::watch(self.shared.store.clone(), who.tenant.clone(), id, after_sequence, after_cursor)
+    ) -> impl Stream<Item = Result<Arc<Event>, Failure>> + Send + 'static + use<> {
+        watch::watch(self.shared.pages.clone(), who.tenant.clone(), id, after_sequence, after_cursor)
     }
 
     /// Asks to cancel; the running steps stop and `cancelled` is written soon after. Repeating it changes nothing;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use jiff::civil::Date;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Databases, Engine, Handle, Options, Rows, StartOptions, Teams};
+use super::{Cursor, Databases, Engine, Handle, Options, Rows, StartOptions, Teams};
 use crate::agents::steps::{COMPOSER, EXECUTION, LOAD_SCHEMA, MAPPER, PLANNER, VALIDATOR};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team};
 use crate::domain::outputs::{ComposerOutput, Feedback, MapperOutput, PlannerOutput, StepOutput, ValidatorOutput};
@@ -275,10 +275,19 @@ impl Bench {
         self.handle.start(&self.who, question(options), StartOptions::default()).await.unwrap()
     }
 
+    /// The events of a workflow behind those that were seen.
+    pub(super) fn watch(
+        &self,
+        id: WorkflowId,
+        after: u64,
+        cursor: Option<Cursor>,
+    ) -> impl Stream<Item = Event> + Send + 'static + use<> {
+        self.handle.watch(&self.who, id, after, cursor).map(seen)
+    }
+
     /// All events of a workflow, once it has ended.
     pub(super) async fn events(&self, id: WorkflowId) -> Vec<Event> {
-        let events = self.handle.watch(&self.who, id, 0, None);
-        events.map(Result::unwrap).collect().await
+        self.watch(id, 0, None).collect().await
     }
 
     /// Asks and waits for the end.
@@ -287,6 +296,11 @@ impl Bench {
         let events = self.events(id).await;
         (Workflow::fold(id, &events).unwrap(), events)
     }
+}
+
+/// What a watcher was given.
+pub(super) fn seen(event: Result<Arc<Event>, Failure>) -> Event {
+    Arc::unwrap_or_clone(event.unwrap())
 }
 
 pub(super) fn spawn(
@@ -336,6 +350,8 @@ pub(super) struct MemoryStore {
     pub(super) failing_appends: AtomicU32,
     /// So many appends are stored and reported as failed.
     pub(super) lost_answers: AtomicU32,
+    /// Reads of logs so far.
+    pub(super) reads: AtomicU32,
 }
 
 struct MemoryLog {
@@ -388,6 +404,7 @@ impl Store for MemoryStore {
     }
 
     async fn read(&self, tenant: &TenantId, id: WorkflowId, after: u64, limit: usize) -> Result<Vec<Event>, Error> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
         let logs = self.logs.lock().unwrap();
         let log = logs.get(&id).filter(|log| log.tenant == *tenant);
         let after = usize::try_from(after).unwrap();

@@ -288,8 +288,8 @@ async fn independent_steps_run_at_the_same_time() {
     bench.script.begun("right", 1).await;
     bench.script.begun(EXECUTION, 1).await;
     let handle = &bench.handle;
-    let mut events = Box::pin(handle.watch(&bench.who, id, 0, None));
-    while short(&events.next().await.unwrap().unwrap()) != "completed(execution,1)" {}
+    let mut events = Box::pin(bench.watch(id, 0, None));
+    while short(&events.next().await.unwrap()) != "completed(execution,1)" {}
     let mut current: Vec<_> =
         handle.get(&bench.who, id).await.unwrap().current_steps().into_iter().map(str::to_owned).collect();
     current.sort_unstable();
@@ -303,14 +303,14 @@ async fn watchers_see_the_same_events_wherever_they_begin() {
     for bench in [Bench::new(), Bench::ahead()] {
         bench.script.verdicts.lock().unwrap().extend(vec![refusal(); 3]);
         let id = bench.ask(RunOptions::default()).await.id;
-        let watch = |after| bench.handle.watch(&bench.who, id, after, None).map(Result::unwrap).collect::<Vec<_>>();
+        let watch = |after| bench.watch(id, after, None).collect::<Vec<_>>();
         let (first, second, late) = tokio::join!(watch(0), watch(0), watch(1));
         assert_whole(&first);
         assert_eq!(first, second);
         assert_eq!(first[1..], late);
         for after in 1..=first.len() {
             let cursor = first[after - 1].cursor();
-            let rest = bench.handle.watch(&bench.who, id, after as u64, Some(cursor)).map(Result::unwrap);
+            let rest = bench.watch(id, after as u64, Some(cursor));
             assert_eq!(rest.collect::<Vec<_>>().await, first[after..]);
         }
     }
@@ -324,12 +324,42 @@ async fn a_watcher_that_keeps_leaving_misses_nothing_and_repeats_nothing() {
         let mut seen: Vec<Event> = Vec::new();
         while seen.last().is_none_or(|event| !event.kind.is_terminal()) {
             let after = seen.last().map_or(0, |event| event.sequence);
-            let few = bench.handle.watch(&bench.who, id, after, seen.last().map(Event::cursor)).take(3);
-            seen.extend(few.map(Result::unwrap).collect::<Vec<_>>().await);
+            let few = bench.watch(id, after, seen.last().map(Event::cursor)).take(3);
+            seen.extend(few.collect::<Vec<_>>().await);
         }
         assert_whole(&seen);
         assert_eq!(seen, bench.events(id).await);
     }
+}
+
+#[tokio::test]
+async fn of_many_watchers_one_reads_what_is_new() {
+    const WATCHERS: usize = 100;
+    let bench = Bench::new();
+    bench.script.on(PLANNER, Act::Stall);
+    let id = bench.ask(RunOptions::default()).await.id;
+    bench.script.begun(PLANNER, 1).await;
+    let known = bench.handle.get(&bench.who, id).await.unwrap().last_sequence;
+    let waiting = Arc::new(tokio::sync::Barrier::new(WATCHERS + 1));
+    let watchers: Vec<_> = (0..WATCHERS)
+        .map(|_| {
+            let (mut events, waiting) = (Box::pin(bench.watch(id, 0, None)), waiting.clone());
+            tokio::spawn(async move {
+                while events.next().await.unwrap().sequence < known {}
+                waiting.wait().await;
+                events.next().await.unwrap()
+            })
+        })
+        .collect();
+    waiting.wait().await;
+    let before = bench.store.reads.load(Ordering::SeqCst);
+    bench.handle.cancel(&bench.who, id, String::new()).await.unwrap();
+    for watcher in watchers {
+        assert_eq!(watcher.await.unwrap().sequence, known + 1);
+    }
+    // The worker and the canceller read as well.
+    let reads = bench.store.reads.load(Ordering::SeqCst) - before;
+    assert!(reads < 20, "{reads} reads for {WATCHERS} watchers");
 }
 
 #[tokio::test]
@@ -484,12 +514,12 @@ async fn the_embedded_store_carries_a_workflow_across_a_restart() {
     script.begun(COMPOSER, 1).await;
     shutdown.cancel();
     engine.await.unwrap();
-    let seen: Vec<_> = handle.watch(&who, id, 0, None).take(8).map(Result::unwrap).collect().await;
+    let seen: Vec<_> = handle.watch(&who, id, 0, None).take(8).map(testing::seen).collect().await;
     first.close().await;
 
     script.clear();
     let (handle, _, _) = spawn(open().await, team(&script), &script, Options::default());
-    let events: Vec<_> = handle.watch(&who, id, 0, None).map(Result::unwrap).collect().await;
+    let events: Vec<_> = handle.watch(&who, id, 0, None).map(testing::seen).collect().await;
     assert_whole(&events);
     assert_eq!(events[..8], seen, "what was seen stays as it was");
     assert_eq!(names(&events)[7..9], ["started(composer,1)", "started(composer,1)"]);

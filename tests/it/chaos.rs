@@ -3,14 +3,14 @@
 //!
 //! `PULSE_TEST_SEED` repeats a run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pulse::pb::v1::workflow_event::Event;
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
-use pulse::pb::v1::{StartWorkflowRequest, WatchWorkflowRequest, WorkflowEvent};
+use pulse::pb::v1::{ListWorkflowsRequest, StartWorkflowRequest, WatchWorkflowRequest, WorkflowEvent};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -108,10 +108,17 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
     model.delay(Duration::from_millis(30));
     let url = store.url();
     let own = ["--store", &url, "--encryption-key", KEY, "--lease", "2s", "--max-workflows", "16", "--demo"];
-    let flags = script::flags(&model, &own);
+    let mut started = 0;
+    // Each asks the model with a key of its own, which says who asked.
+    let mut serve = async || {
+        started += 1;
+        let key = format!("process-{started}");
+        let flags = ["--openai-base-url", model.url(), "--openai-api-key", &key];
+        Process::serve(folder.path(), &[&own[..], &flags].concat()).await
+    };
     let mut replicas = Vec::new();
     for _ in 0..REPLICAS {
-        replicas.push(Process::serve(folder.path(), &flags).await);
+        replicas.push(serve().await);
     }
     let addresses: Addresses = Arc::new(Mutex::new(replicas.iter().map(|replica| replica.address).collect()));
     let demo = connection_id(&replicas[0].channel().await, "demo").await;
@@ -131,7 +138,7 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
             0 => {
                 println!("round {round}: kill -9 replica {hit}");
                 replicas.remove(hit).kill().await;
-                let fresh = Process::serve(folder.path(), &flags).await;
+                let fresh = serve().await;
                 addresses.lock().unwrap()[hit] = fresh.address;
                 replicas.insert(hit, fresh);
             }
@@ -140,7 +147,7 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
                 let mut old = replicas.remove(hit);
                 old.signal("TERM").await;
                 assert_eq!(old.ended().await.code(), Some(0));
-                let fresh = Process::serve(folder.path(), &flags).await;
+                let fresh = serve().await;
                 addresses.lock().unwrap()[hit] = fresh.address;
                 replicas.insert(hit, fresh);
             }
@@ -162,12 +169,18 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
     let logs: Vec<(String, Vec<WorkflowEvent>)> =
         done.expect("every workflow ends").into_iter().map(Result::unwrap).collect();
     let mut client = WorkflowServiceClient::new(replicas[0].channel().await);
-    let mut calls: HashMap<(usize, String), usize> = HashMap::new();
+    // A start that was repeated has made no second workflow.
+    let list = ListWorkflowsRequest { page_size: 500, ..ListWorkflowsRequest::default() };
+    let listed = client.list_workflows(list).await.unwrap().into_inner().workflows;
+    let told: BTreeSet<&str> = logs.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(listed.iter().map(|workflow| workflow.id.as_str()).collect::<BTreeSet<_>>(), told);
+    let mut calls: HashMap<(usize, String), Vec<Call>> = HashMap::new();
     for request in model.requests() {
         let prompt = request.prompt();
         let (_, rest) = prompt.split_once("in run ").expect("the question is in every prompt");
         let number = rest.split(|one: char| !one.is_ascii_digit()).next().unwrap().parse().unwrap();
-        *calls.entry((number, request.agent)).or_default() += 1;
+        let by = request.headers["authorization"].to_str().unwrap().to_owned();
+        calls.entry((number, request.agent)).or_default().push(Call { by, at: request.time });
     }
     let mut repeated = 0;
     for (number, (id, seen)) in logs.iter().enumerate() {
@@ -179,16 +192,25 @@ async fn survive(store: &dyn Shaken, workflows: usize, rounds: usize) {
             assert_eq!(told("step_completed"), 1, "{:?}", names(seen));
             // Each call belongs to a start in the log: more than one means that a worker was lost in between. A fault may
             // also break a call on its way, which its worker then repeats.
-            let made = calls.get(&(number, agent.to_owned())).copied().unwrap_or(0);
-            assert!(made > 0, "{agent}: no call, {:?}", names(seen));
-            let excess = made.saturating_sub(told("step_started"));
+            let made = calls.remove(&(number, agent.to_owned())).unwrap_or_default();
+            assert!(!made.is_empty(), "{agent}: no call, {:?}", names(seen));
+            let excess = made.len().saturating_sub(told("step_started"));
             if excess > 0 {
-                println!("run {number}: {agent} was asked {made} times, {:?}", names(seen));
+                let times: Vec<_> = seen.iter().map(|event| (&event.cursor, event.create_time)).collect();
+                println!("run {number}: {agent} was asked at {made:?}; {:?}; {times:?}", names(seen));
             }
             repeated += excess;
         }
     }
     assert!(repeated <= rounds, "{repeated} calls were repeated in {rounds} rounds");
+}
+
+/// A call of the model: which process made it, and when.
+#[derive(Debug)]
+#[expect(dead_code, reason = "printed when there is one too many")]
+struct Call {
+    by: String,
+    at: SystemTime,
 }
 
 type Addresses = Arc<Mutex<Vec<SocketAddr>>>;

@@ -6,6 +6,7 @@ mod api_docs;
 mod architecture;
 mod arrow;
 mod bad_input;
+mod browser;
 mod cancel;
 mod chaos;
 mod cli;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
 use pulse::pb::v1::{ListConnectionsRequest, ListWorkflowsRequest};
 use tonic::Code;
@@ -15,7 +16,7 @@ use crate::support::follow::{Follower, assert_same, names};
 use crate::support::process::{Process, pulse};
 use crate::support::script::{self, ANSWER, QUESTION};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::RedisServer;
+use crate::support::servers::{CERTIFICATES, RedisServer};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -61,7 +62,12 @@ async fn a_server_starts_without_redis_and_becomes_ready_with_it() {
 
 #[tokio::test]
 async fn questions_are_answered() {
-    let redis = RedisServer::start(&[]).await;
+    for program in ["redis-server", "redis-server-6.2", "valkey-server"] {
+        questions_are_answered_on(&RedisServer::start_as(program, &[]).await).await;
+    }
+}
+
+async fn questions_are_answered_on(redis: &RedisServer) {
     let mut server = Server::demo(&flags(&redis.url(), &[])).await;
     let demo = connection_id(&server.channel, "demo").await;
     let (id, events) = run(&mut server.workflows, question(&demo, QUESTION)).await;
@@ -112,6 +118,26 @@ async fn an_emptied_redis_ends_watchers_with_data_loss() {
     assert_error(&gone, Code::NotFound, "WORKFLOW_NOT_FOUND", &[]);
     // And what comes next works.
     server.connections.list_connections(ListConnectionsRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_behind_tls_is_used_when_its_authority_is_known() {
+    let redis = RedisServer::start(&[]).await;
+    let port = redis.speak_tls(&CERTIFICATES.server, &CERTIFICATES.server_key).await;
+    let url = format!("rediss://localhost:{port}");
+    let folder = Folder::new();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, &CERTIFICATES.authority).unwrap();
+    let flags = flags(&url, &[]);
+
+    let trusting = Process::serve_with(folder.path(), &flags, &[("SSL_CERT_FILE", authority.to_str().unwrap())]).await;
+    let mut connections = ConnectionServiceClient::new(trusting.channel().await);
+    connections.list_connections(ListConnectionsRequest::default()).await.unwrap();
+    trusting.kill().await;
+    let wary = Process::serve(folder.path(), &flags).await;
+    let mut connections = ConnectionServiceClient::new(wary.channel().await);
+    let refused = connections.list_connections(ListConnectionsRequest::default()).await.unwrap_err();
+    assert_error(&refused, Code::Unavailable, "STORE_UNAVAILABLE", &[]);
 }
 
 #[tokio::test]

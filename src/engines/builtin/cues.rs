@@ -1,5 +1,8 @@
 //! Words that carry the shape of a question rather than its subject.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::words::Token;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
@@ -803,18 +806,28 @@ const NOISE: &[&str] = &[
 
 /// The longest cue that starts at `at`, and how many tokens it takes.
 pub(crate) fn at(tokens: &[Token], at: usize) -> Option<(Cue, usize)> {
-    let mut best: Option<(Cue, usize)> = None;
-    for (phrase, cue) in PHRASES {
-        let length = phrase.split(' ').count();
-        let fits = at + length <= tokens.len()
-            && best.is_none_or(|(_, known)| known < length)
-            && phrase.split(' ').zip(&tokens[at..]).all(|(word, token)| token.folded == word && !quoted(token));
-        if fits {
-            best = Some((*cue, length));
-        }
-    }
-    best
+    let rest = tokens.get(at..)?;
+    let fits = |words: &[&str]| {
+        words.len() <= rest.len() && words.iter().zip(rest).all(|(word, token)| token.folded == *word && !quoted(token))
+    };
+    let candidates = BY_FIRST_WORD.get(rest.first()?.folded.as_str())?;
+    candidates.iter().find(|(words, _)| fits(words)).map(|(words, cue)| (*cue, words.len()))
 }
+
+type Phrase = (Vec<&'static str>, Cue);
+
+/// The phrases that begin with a word, each as its words: longer ones first, and as they are listed.
+static BY_FIRST_WORD: LazyLock<HashMap<&str, Vec<Phrase>>> = LazyLock::new(|| {
+    let mut by_first_word: HashMap<&str, Vec<Phrase>> = HashMap::new();
+    for (phrase, cue) in PHRASES {
+        let words: Vec<&str> = phrase.split(' ').collect();
+        by_first_word.entry(words[0]).or_default().push((words, *cue));
+    }
+    for phrases in by_first_word.values_mut() {
+        phrases.sort_by_key(|(words, _)| std::cmp::Reverse(words.len()));
+    }
+    by_first_word
+});
 
 /// Whether a word carries nothing that a query could hold.
 pub(crate) fn is_noise(token: &Token) -> bool {

@@ -9,12 +9,11 @@ const DAY: i64 = 86_400 * SECOND;
 /// Days since 1970-01-01 in the Gregorian calendar, also before its time. `None` for all that is not `YYYY-MM-DD`, with
 /// more digits of the year where it needs them.
 pub(super) fn date(text: &str) -> Option<i32> {
-    let (year, rest) = text.split_at_checked(text.len().checked_sub("-MM-DD".len())?)?;
-    if !(4..=6).contains(&year.len()) || (year.len() > 4 && year.starts_with('0')) {
+    let (year, &[b'-', m, mm, b'-', d, dd]) = text.as_bytes().split_last_chunk()? else { return None };
+    if !(4..=6).contains(&year.len()) || (year.len() > 4 && year[0] == b'0') {
         return None;
     }
-    let (month, day) = rest.strip_prefix('-')?.split_at_checked(2)?;
-    let (year, month, day) = (number(year)?, two(month)?, two(day.strip_prefix('-')?)?);
+    let (year, month, day) = (number(year)?, two(m, mm)?, two(d, dd)?);
     if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
         return None;
     }
@@ -23,18 +22,18 @@ pub(super) fn date(text: &str) -> Option<i32> {
 
 /// Microseconds since midnight of `HH:MM`, `HH:MM:SS` or `HH:MM:SS.ffffff`; digits beyond microseconds must be zero.
 pub(super) fn time(text: &str) -> Option<i64> {
-    let (hour, rest) = text.split_at_checked(2)?;
-    let (minute, rest) = rest.strip_prefix(':')?.split_at_checked(2)?;
-    let (second, fraction) = match rest {
-        "" => ("00", ""),
-        rest => rest.strip_prefix(':')?.split_at_checked(2)?,
+    let &[h, hh, b':', m, mm, ref rest @ ..] = text.as_bytes() else { return None };
+    let (second, micros) = match *rest {
+        [] => (0, 0),
+        [b':', s, ss] => (two(s, ss)?, 0),
+        [b':', s, ss, b'.', ref fraction @ ..] => (two(s, ss)?, micros(fraction)?),
+        _ => return None,
     };
-    let fraction = if fraction.is_empty() { "0" } else { fraction.strip_prefix('.')? };
-    let (hour, minute, second) = (two(hour)?, two(minute)?, two(second)?);
+    let (hour, minute) = (two(h, hh)?, two(m, mm)?);
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    Some(((hour * 60 + minute) * 60 + second) * SECOND + micros(fraction)?)
+    Some(((hour * 60 + minute) * 60 + second) * SECOND + micros)
 }
 
 /// Microseconds since 1970-01-01T00:00 of a date and time without zone.
@@ -46,7 +45,7 @@ pub(super) fn timestamp(text: &str) -> Option<i64> {
 /// Microseconds since 1970-01-01T00:00Z of an instant with its offset.
 pub(super) fn instant(text: &str) -> Option<i64> {
     let (day, clock) = text.split_once('T')?;
-    let (clock, offset) = clock.split_at(clock.find(['Z', '+', '-'])?);
+    let (clock, offset) = clock.split_at(clock.bytes().position(|byte| matches!(byte, b'Z' | b'+' | b'-'))?);
     let local = i64::from(date(day)?).checked_mul(DAY)?.checked_add(time(clock)?)?;
     local.checked_sub(seconds_east(offset)? * SECOND)
 }
@@ -64,25 +63,27 @@ fn seconds_east(offset: &str) -> Option<i64> {
 }
 
 /// The fraction of a second in microseconds.
-fn micros(fraction: &str) -> Option<i64> {
-    let (kept, beyond) = fraction.split_at_checked(6).unwrap_or((fraction, ""));
+fn micros(fraction: &[u8]) -> Option<i64> {
+    let (kept, beyond) = fraction.split_at_checked(6).unwrap_or((fraction, &[]));
     let missing = 6_u32.checked_sub(u32::try_from(kept.len()).ok()?)?;
-    beyond.bytes().all(|byte| byte == b'0').then_some(number(kept)? * 10_i64.pow(missing))
+    beyond.iter().all(|byte| *byte == b'0').then_some(number(kept)? * 10_i64.pow(missing))
 }
 
-fn two(digits: &str) -> Option<i64> {
-    number(digits).filter(|_| digits.len() == 2)
+fn two(tens: u8, ones: u8) -> Option<i64> {
+    Some(10 * digit(tens)? + digit(ones)?)
 }
 
 /// At most six digits and nothing else.
-fn number(digits: &str) -> Option<i64> {
+fn number(digits: &[u8]) -> Option<i64> {
     if !(1..=6).contains(&digits.len()) {
         return None;
     }
-    digits.bytes().try_fold(0, |value, digit| {
-        let digit = digit.wrapping_sub(b'0');
-        (digit < 10).then_some(value * 10 + i64::from(digit))
-    })
+    digits.iter().try_fold(0, |value, byte| Some(value * 10 + digit(*byte)?))
+}
+
+fn digit(byte: u8) -> Option<i64> {
+    let digit = byte.wrapping_sub(b'0');
+    (digit < 10).then_some(digit.into())
 }
 
 fn days_of(year: i64, month: i64) -> i64 {

@@ -190,9 +190,15 @@ fn time(bytes: &[u8]) -> Option<Value> {
 
 /// Appends microseconds, without zeros at the end.
 fn push_fraction(text: &mut String, microseconds: u32) {
-    if microseconds > 0 {
-        text.push_str(format!(".{microseconds:06}").trim_end_matches('0'));
+    if microseconds == 0 {
+        return;
     }
+    let digits = |part: u32| two(u16::try_from(part % 100).unwrap_or_default());
+    text.push('.');
+    for part in [microseconds / 10_000, microseconds / 100, microseconds] {
+        text.push_str(digits(part));
+    }
+    text.truncate(text.trim_end_matches('0').len());
 }
 
 #[cfg(test)]

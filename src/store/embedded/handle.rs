@@ -18,7 +18,7 @@ use crate::store::append::Append;
 use crate::store::queue::Queue;
 use crate::store::record::ConnectionRecord;
 use crate::store::tails::Tails;
-use crate::store::{Claim, Error, Lease, ListFilter, Store, StoredWorkflow, Work};
+use crate::store::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};
 
 /// Workflows that one transaction of [`Store::expire`] removes, so that appends do not wait long for it.
 const EXPIRE_AT_ONCE: usize = 100;
@@ -215,10 +215,11 @@ impl Store for Embedded {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
         let (begins, ends) = (append.begins.is_some(), append.ends());
         self.queue.check(workflow, begins, lease)?;
+        let kept = self.tails.keep(tenant, workflow, events);
         let (tails, queue, tenant) = (Arc::clone(&self.tails), Arc::clone(&self.queue), tenant.clone());
         let tell = move |last: &u64| {
             queue.appended(&tenant, workflow, begins, ends, lease);
-            tails.advance(&tenant, workflow, *last);
+            tails.advance(&tenant, workflow, *last, kept);
         };
         self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await.map(|_| ())
     }
@@ -243,10 +244,15 @@ impl Store for Embedded {
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error> {
         // Listening comes first: an append between the two is then heard, not missed.
         let receiver = self.tails.follow(tenant, workflow);
-        if let Some(last) = self.last_sequence(tenant, workflow).await? {
-            self.tails.advance(tenant, workflow, last);
+        let known = *receiver.borrow() > 0;
+        if !known && let Some(last) = self.last_sequence(tenant, workflow).await? {
+            self.tails.advance(tenant, workflow, last, None);
         }
         Ok(receiver)
+    }
+
+    fn newest(&self, tenant: &TenantId, workflow: WorkflowId, after_sequence: u64) -> Option<Events> {
+        self.tails.newest(tenant, workflow, after_sequence)
     }
 
     async fn list_workflows(

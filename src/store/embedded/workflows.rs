@@ -1,13 +1,16 @@
 //! Logs of workflows, and the table that lists them.
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::handle::one_more;
 use crate::domain::{Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
 use crate::store::append::Append;
 use crate::store::record::{self, EVENT_VERSION};
 use crate::store::{Error, ListFilter, StoredWorkflow};
+
+/// Events that one statement adds.
+const AT_ONCE: usize = 16;
 
 /// Appends when the log ends where the writer expects; returns the log's new last sequence.
 pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> Result<u64, Error> {
@@ -31,15 +34,7 @@ pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> R
         }
         _ => {}
     }
-    for (sequence, text) in &append.rows {
-        sqlx::query("INSERT INTO events (workflow_id, sequence, min_reader, event) VALUES (?, ?, ?, ?)")
-            .bind(&id)
-            .bind(sequence.cast_signed())
-            .bind(EVENT_VERSION)
-            .bind(text)
-            .execute(&mut *database)
-            .await?;
-    }
+    insert_events(database, &append, &id).await?;
     sqlx::query("UPDATE workflows SET last_sequence = ?, update_time = ?, status = coalesce(?, status) WHERE id = ?")
         .bind(append.last_sequence().cast_signed())
         .bind(append.last_time.as_microsecond())
@@ -68,6 +63,21 @@ async fn insert_workflow(
     .bind(append.first_time.as_microsecond())
     .execute(database)
     .await?;
+    Ok(())
+}
+
+/// Adds a few events with one statement: each costs a visit to the database's thread. Of the few texts that this makes each
+/// is prepared once.
+async fn insert_events(database: &mut SqliteConnection, append: &Append, id: &str) -> Result<(), Error> {
+    for rows in append.rows.chunks(AT_ONCE) {
+        let places = vec!["(?, ?, ?, ?)"; rows.len()].join(", ");
+        let statement = format!("INSERT INTO events (workflow_id, sequence, min_reader, event) VALUES {places}");
+        let mut insert = sqlx::query(AssertSqlSafe(statement));
+        for (sequence, text) in rows {
+            insert = insert.bind(id).bind(sequence.cast_signed()).bind(EVENT_VERSION).bind(text);
+        }
+        insert.execute(&mut *database).await?;
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, 
 use crate::store::append::Append;
 use crate::store::record::ConnectionRecord;
 use crate::store::tails::Tails;
-use crate::store::{Claim, Error, Lease, ListFilter, Store, StoredWorkflow, Work};
+use crate::store::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};
 
 /// How the store behaves.
 #[derive(Clone)]
@@ -146,10 +146,10 @@ impl Store for Redis {
         lease: Option<Lease>,
     ) -> Result<(), Error> {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
-        let last = append.last_sequence();
+        let (last, kept) = (append.last_sequence(), self.tails.keep(tenant, workflow, events));
         workflows::append(&self.link, append, lease, self.options.lease).await?;
         // Listeners of this process need not wait for the notice.
-        self.tails.advance(tenant, workflow, last);
+        self.tails.advance(tenant, workflow, last, kept);
         Ok(())
     }
 
@@ -170,10 +170,15 @@ impl Store for Redis {
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error> {
         // Listening comes first: an append between the two is then heard, not missed.
         let receiver = self.tails.follow(tenant, workflow);
-        if let Some(last) = self.last_sequence(tenant, workflow).await? {
-            self.tails.advance(tenant, workflow, last);
+        let known = *receiver.borrow() > 0;
+        if !known && let Some(last) = self.last_sequence(tenant, workflow).await? {
+            self.tails.advance(tenant, workflow, last, None);
         }
         Ok(receiver)
+    }
+
+    fn newest(&self, tenant: &TenantId, workflow: WorkflowId, after_sequence: u64) -> Option<Events> {
+        self.tails.newest(tenant, workflow, after_sequence)
     }
 
     async fn list_workflows(

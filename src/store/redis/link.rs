@@ -1,7 +1,8 @@
 //! Calls to Redis: each with a deadline, and none while Redis is known not to answer, so that nothing piles up.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use fred::clients::{Client, WithOptions};
 use fred::interfaces::{ClientLike, KeysInterface};
@@ -69,6 +70,10 @@ pub(super) struct Link {
     /// Set while the listener hears every partition.
     pub(super) listens: AtomicBool,
     health: watch::Sender<Health>,
+    /// When Redis last answered again, having answered before.
+    returned: Mutex<Option<Instant>>,
+    /// Scripts called so far: each call has a name of its own.
+    calls: AtomicU64,
     identity: AtomicU64,
     epoch: AtomicU64,
 }
@@ -108,6 +113,8 @@ impl Link {
             listener: client()?,
             listens: AtomicBool::new(false),
             health: watch::Sender::new(Health::Down("it has not been reached yet".to_owned())),
+            returned: Mutex::new(None),
+            calls: AtomicU64::new(0),
             identity: AtomicU64::new(0),
             epoch: AtomicU64::new(fresh_epoch()),
         })
@@ -142,8 +149,11 @@ impl Link {
     ) -> Result<T, Error> {
         self.admit()?;
         let client = self.client.with_options(&Options { max_attempts: Some(sends), ..Options::default() });
-        let with =
-            |script: Value| [script, 1.into(), tag.clone().into()].into_iter().chain(arguments.clone()).collect();
+        let call = format!("{tag}:{}", self.calls.fetch_add(1, Ordering::Relaxed));
+        let with = |script: Value| {
+            let keys = [script, 2.into(), tag.clone().into(), call.clone().into()];
+            keys.into_iter().chain(arguments.clone()).collect()
+        };
         // A Cluster's node is found by the one key.
         let command = |name| CustomCommand::new_static(name, tag.as_str(), false);
         let by_name: Vec<Value> = with(script.sha1().clone().into());
@@ -155,7 +165,14 @@ impl Link {
             }
             answer => answer,
         };
-        let answer: Value = answer.map_err(|error| refused(&error))?;
+        let answer: Vec<Value> = answer.map_err(|error| refused(&error))?;
+        let mut answer = answer.into_iter();
+        if answer.next().and_then(Value::into_string) != Some(call) {
+            // What happened to this call is unknown, as if its answer were lost.
+            tracing::error!("Redis gave the answer of another call");
+            return Err(Error::Unavailable("Redis gave the answer of another call".into()));
+        }
+        let answer = answer.next().unwrap_or(Value::Null);
         answer.convert().map_err(|_| Error::Corrupt("an answer of Redis has another form than expected".to_owned()))
     }
 
@@ -176,6 +193,12 @@ impl Link {
         let later = |epoch: u64| Some(fresh.max(epoch + 1));
         // The closure never declines.
         let _ = self.epoch.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    }
+
+    /// Whether Redis was away until so short a time ago.
+    pub(super) fn returned_within(&self, span: Duration) -> bool {
+        let returned = *self.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.is_some_and(|when| when.elapsed() < span)
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -199,6 +222,7 @@ impl Link {
     /// and now, and whether this is another store than before.
     pub(super) async fn probe(&self, trouble: &str) -> (Health, Health, bool) {
         let before = self.health.borrow().clone();
+        let answered_once = self.identity.load(Ordering::Relaxed) != 0;
         let (now, emptied) = if self.client.is_connected() {
             match self.contact(&before).await {
                 Ok((health, emptied)) => (health, emptied),
@@ -207,6 +231,9 @@ impl Link {
         } else {
             (Health::Down(trouble.to_owned()), false)
         };
+        if answered_once && before != Health::Up && now == Health::Up {
+            *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         self.health.send_replace(now.clone());
         (before, now, emptied)
     }

@@ -22,6 +22,10 @@ use crate::store::{Error, Lease, Work};
 /// How often every partition is asked, notice or not: leases run out without one.
 const SWEEP: Duration = Duration::from_secs(2);
 
+/// Beyond the time between two renewals: how long after an outage holders have to prolong leases that ran out meanwhile,
+/// before somebody else takes over.
+const RECOVERY: Duration = Duration::from_secs(2);
+
 /// Version of the records that this build reads.
 const READER: u32 = 1;
 
@@ -100,7 +104,14 @@ pub(super) async fn waiting(link: &Link) -> Result<usize, Error> {
 async fn take_from(link: &Link, partition: u8, lease_time: Duration) -> Result<Option<Work>, Error> {
     // The token is drawn before it is known which workflow it is for.
     let Lease { token, .. } = Lease::new(WorkflowId::generate());
-    let arguments = vec![token.to_string().into(), milliseconds(lease_time).into(), READER.into(), MOST_LOST.into()];
+    let free_only = if link.returned_within(lease_time / 3 + RECOVERY) { "1" } else { "0" };
+    let arguments = vec![
+        token.to_string().into(),
+        milliseconds(lease_time).into(),
+        READER.into(),
+        MOST_LOST.into(),
+        free_only.into(),
+    ];
     let flat: Vec<String> = link.run_once(&TAKE, link.keys.tag(partition), arguments).await?;
     let work = |[id, tenant, lost]: &[String; 3]| {
         let lease = Lease { workflow: id.parse().ok()?, token };

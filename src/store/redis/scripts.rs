@@ -1,5 +1,6 @@
 //! The scripts: what is atomic with what. Each is given a partition's tag as its one key and makes the keys it needs
-//! from it, so that all of them are in the tag's slot.
+//! from it, so that all of them are in the tag's slot. Around each is put that its answer names the call: a second key,
+//! which is no key of anything.
 
 use std::sync::LazyLock;
 
@@ -8,7 +9,11 @@ use fred::types::scripts::Script;
 macro_rules! scripts {
     ($($name:ident = $file:literal),* $(,)?) => {
         $(pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::from_lua(include_str!(concat!("scripts/", $file, ".lua"))));)*
+            LazyLock::new(|| Script::from_lua(concat!(
+                "local function answer()\n",
+                include_str!(concat!("scripts/", $file, ".lua")),
+                "\nend\nreturn {KEYS[2], answer()}",
+            )));)*
     };
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::RedisServer;
-use redis_ha::Cluster;
+use redis_ha::{Cluster, Sentinels};
 use tokio::sync::OnceCell;
 
 use super::link::Health;
@@ -33,6 +33,37 @@ mod contract {
     }
 
     crate::store::contract::contract!(open());
+}
+
+/// The oldest Redis that works.
+mod contract_on_redis_6 {
+    use super::*;
+
+    async fn open() -> ((), Arc<dyn Store>) {
+        static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
+        ((), open_on(SERVER.get_or_init(|| RedisServer::start_as("redis-server-6.2", &[])).await).await)
+    }
+
+    crate::store::contract::contract!(open());
+}
+
+mod contract_on_valkey {
+    use super::*;
+
+    async fn open() -> ((), Arc<dyn Store>) {
+        static SERVER: OnceCell<RedisServer> = OnceCell::const_new();
+        ((), open_on(SERVER.get_or_init(|| RedisServer::start_as("valkey-server", &[])).await).await)
+    }
+
+    crate::store::contract::contract!(open());
+}
+
+/// A store of its own on a server of several tests.
+async fn open_on(server: &RedisServer) -> Arc<dyn Store> {
+    let url = format!("{}?prefix={}", server.url(), WorkflowId::generate().uuid().simple());
+    let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+    answers(&store).await;
+    Arc::new(store)
 }
 
 mod contract_on_a_cluster {
@@ -258,6 +289,26 @@ async fn a_wrong_password_is_told_without_it() {
 }
 
 #[tokio::test]
+async fn a_user_and_a_database_of_ones_own_will_do() {
+    let server = RedisServer::start(&[]).await;
+    server.cli(&["ACL", "SETUSER", "pulse", "on", ">p:a/s@s", "~{pulse*", "&{pulse*", "+@all", "-@admin"]).await;
+    let url = server.url().replace("://", "://pulse:p%3Aa%2Fs%40s@") + "/3";
+    let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+    started(&store).await;
+    assert_ne!(server.cli(&["-n", "3", "DBSIZE"]).await.trim(), "0");
+    assert_eq!(server.cli(&["-n", "0", "DBSIZE"]).await.trim(), "0");
+}
+
+#[tokio::test]
+async fn sentinels_and_their_servers_may_have_passwords() {
+    let servers = Sentinels::start_with_passwords("of-sentinels", "of-servers").await;
+    let url = servers.url().replace("://", "://:of-servers@") + "&sentinelPassword=of-sentinels";
+    let store = Redis::open(Settings::parse(&url).unwrap(), Options::default()).await.unwrap();
+    answers(&store).await;
+    started(&store).await;
+}
+
+#[tokio::test]
 async fn a_user_that_may_not_subscribe_is_told() {
     let server = RedisServer::start(&[]).await;
     server.cli(&["ACL", "SETUSER", "pulse", "on", ">p", "~*", "+@all", "resetchannels"]).await;
@@ -345,6 +396,38 @@ async fn what_a_lost_worker_held_is_taken_by_another() {
     assert_eq!(one.renew(&[(tenant(), lease)]).await.unwrap(), [lease]);
     one.release(&tenant(), lease).await.unwrap();
     other.append_on(&tenant(), lease.workflow, 2, &[step(3)], Some(work.lease)).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_an_outage_holders_prolong_before_others_take_over() {
+    let server = RedisServer::start(&[]).await;
+    // Long enough for a slow machine to be within the time that holders have.
+    let options = Options { lease: Duration::from_mins(1), ..Options::default() };
+    let [one, other] =
+        [options.clone(), options].map(|options| Redis::open(Settings::parse(&server.url()).unwrap(), options));
+    let (one, other) = (one.await.unwrap(), other.await.unwrap());
+    let lease = Lease::new(WorkflowId::generate());
+    one.append_on(&tenant(), lease.workflow, 0, &log(2), Some(lease)).await.unwrap();
+    server.freeze().await;
+    tokio::join!(is_down(&one), is_down(&other));
+    server.thaw().await;
+    tokio::join!(answers(&one), answers(&other));
+    // As if the outage had taken longer than the lease.
+    let due = format!("{}:due:{}", one.link.keys.of_workflow(lease.workflow), tenant());
+    server.cli(&["ZADD", &due, "XX", "1", &lease.workflow.to_string()]).await;
+    assert!(other.take().await.unwrap().is_none(), "its holder lives");
+    let free = started(&one).await;
+    let work = in_time("what nobody held is given out", async {
+        loop {
+            other.more_work().await;
+            if let Some(work) = other.take().await.unwrap() {
+                return work;
+            }
+        }
+    })
+    .await;
+    assert_eq!(work.lease.workflow, free);
+    assert_eq!(one.renew(&[(tenant(), lease)]).await.unwrap(), []);
 }
 
 #[tokio::test]

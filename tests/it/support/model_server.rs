@@ -86,6 +86,8 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Value,
+    /// When it arrived.
+    pub time: std::time::SystemTime,
 }
 
 impl Recorded {
@@ -202,7 +204,8 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let agent = agent_of(&body);
-    let recorded = Recorded { agent: agent.clone(), path: parts.uri.path().to_owned(), headers: parts.headers, body };
+    let (path, time) = (parts.uri.path().to_owned(), std::time::SystemTime::now());
+    let recorded = Recorded { agent: agent.clone(), path, headers: parts.headers, body, time };
     state.requests.send_modify(|requests| requests.push(recorded));
     let delay = *state.delay.lock().unwrap();
     if !delay.is_zero() {

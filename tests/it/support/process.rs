@@ -1,5 +1,6 @@
 //! The real program as a child process, for what only a process can show: kill -9, exit codes, two at once.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -24,9 +25,16 @@ pub fn pulse() -> Command {
 }
 
 impl Process {
-    /// Starts `pulse serve` on a port of its choice and waits until it says that it serves.
+    /// Starts `pulse serve` on a port of its choice and waits until it says that it serves. What it says later goes to the
+    /// folder that `PULSE_TEST_LOGS` names, if it does.
     pub async fn serve(data_dir: &Path, flags: &[&str]) -> Self {
+        Self::serve_with(data_dir, flags, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn serve_with(data_dir: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = pulse()
+            .envs(environment.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
             .arg(data_dir)
             .args(flags)
@@ -47,8 +55,16 @@ impl Process {
             }
             seen.push(line);
         };
+        let mut log = std::env::var_os("PULSE_TEST_LOGS")
+            .map(|folder| std::fs::File::create(Path::new(&folder).join(format!("{address}.log"))).unwrap());
         // Keeps the pipe drained, so that the server never blocks on a log line.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(log) = &mut log {
+                    writeln!(log, "{line}").unwrap();
+                }
+            }
+        });
         Self { address, child }
     }
 

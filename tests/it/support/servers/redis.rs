@@ -22,27 +22,47 @@ impl RedisServer {
         server
     }
 
+    /// A running server that is this program: `redis-server-6.2` or `valkey-server`.
+    pub async fn start_as(name: &str, settings: &[&str]) -> Self {
+        let server = Self::down_as(name, settings).await;
+        server.restart().await;
+        server
+    }
+
     /// One that does not run yet.
     pub async fn down(settings: &[&str]) -> Self {
+        Self::down_as("redis-server", settings).await
+    }
+
+    async fn down_as(name: &str, settings: &[&str]) -> Self {
         // A node of a Cluster has a second port for the others.
         let port = if settings.contains(&"--cluster-enabled") { free_pair() } else { free_port() };
         let command = |folder: &std::path::Path| {
             let own = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--dir"].map(str::to_owned);
-            [
-                vec![program("redis-server").to_str().unwrap().to_owned()],
-                own.to_vec(),
-                vec![folder.to_str().unwrap().to_owned()],
-            ]
-            .into_iter()
-            .flatten()
-            .chain(settings.iter().map(|setting| (*setting).to_owned()))
-            .collect()
+            [vec![program(name).to_str().unwrap().to_owned()], own.to_vec(), vec![folder.to_str().unwrap().to_owned()]]
+                .into_iter()
+                .flatten()
+                .chain(settings.iter().map(|setting| (*setting).to_owned()))
+                .collect()
         };
         Self { port, keeper: Keeper::new("redis", "KILL", command).await }
     }
 
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// From now on it speaks TLS as well, with this certificate and key; the port for it.
+    pub async fn speak_tls(&self, certificate: &str, key: &str) -> u16 {
+        let certificate = self.keeper.write("server.pem", certificate).to_str().unwrap().to_owned();
+        let key = self.keeper.write("server.key", key).to_str().unwrap().to_owned();
+        let port = free_port();
+        let files = ["tls-cert-file", &certificate, "tls-key-file", &key, "tls-ca-cert-file", &certificate];
+        let port_said = port.to_string();
+        let rest = ["tls-auth-clients", "no", "tls-port", &port_said];
+        let said = self.cli(&[&["CONFIG", "SET"], &files[..], &rest].concat()).await;
+        assert_eq!(said.trim(), "OK");
+        port
     }
 
     /// What `redis-cli` prints.

@@ -6,22 +6,30 @@ use std::time::{Duration, Instant};
 use super::keeper::{Keeper, free_port, program};
 use super::redis::RedisServer;
 
-/// A fail-over, and the making of a Cluster, are done long before this.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// A fail-over, and the making of a Cluster, are done long before this. Sentinels that are late for two seconds do nothing
+/// for thirty.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A master, a replica, and three sentinels.
 pub struct Sentinels {
     pub servers: [RedisServer; 2],
-    sentinels: Vec<(u16, Keeper)>,
+    watchers: Vec<(u16, Keeper)>,
+    /// Of the sentinels; empty for none.
+    password: String,
 }
 
 impl Sentinels {
     /// All of them, up and aware of each other.
     pub async fn start() -> Self {
-        let durable = ["--appendonly", "yes"];
-        let master = RedisServer::start(&durable).await;
-        let replica =
-            RedisServer::start(&[&durable[..], &["--replicaof", "127.0.0.1", &master.port.to_string()]].concat()).await;
+        Self::start_with_passwords("", "").await
+    }
+
+    /// The same where the sentinels and the servers ask for a password; empty for none.
+    pub async fn start_with_passwords(of_sentinels: &str, of_servers: &str) -> Self {
+        let settings = ["--appendonly", "yes", "--requirepass", of_servers, "--masterauth", of_servers];
+        let master = RedisServer::start(&settings).await;
+        let follows = ["--replicaof", "127.0.0.1", &master.port.to_string()];
+        let replica = RedisServer::start(&[&settings[..], &follows].concat()).await;
         let mut sentinels = Vec::new();
         for _ in 0..3 {
             let port = free_port();
@@ -32,17 +40,19 @@ impl Sentinels {
             let keeper = Keeper::new("redis", "KILL", command).await;
             let settings = format!(
                 "bind 127.0.0.1\nport {port}\nsentinel monitor pulse 127.0.0.1 {} 2\n\
-                 sentinel down-after-milliseconds pulse 1000\nsentinel failover-timeout pulse 4000\n",
+                 sentinel down-after-milliseconds pulse 1000\nsentinel failover-timeout pulse 4000\n\
+                 requirepass \"{of_sentinels}\"\nsentinel sentinel-pass \"{of_sentinels}\"\n\
+                 sentinel auth-pass pulse \"{of_servers}\"\n",
                 master.port
             );
             keeper.write("sentinel.conf", &settings);
             keeper.start().await;
             sentinels.push((port, keeper));
         }
-        let all = Self { servers: [master, replica], sentinels };
+        let all = Self { servers: [master, replica], watchers: sentinels, password: of_sentinels.to_owned() };
         all.until("the sentinels know each other and the replica", async || {
-            for (port, _) in &all.sentinels {
-                let said = RedisServer::ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
+            for (port, _) in &all.watchers {
+                let said = all.ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
                 let words: Vec<&str> = said.lines().map(str::trim).collect();
                 let told = |name: &str| words.iter().position(|word| *word == name).map(|at| words[at + 1]);
                 if told("num-other-sentinels") != Some("2") || told("num-slaves") != Some("1") {
@@ -56,7 +66,7 @@ impl Sentinels {
     }
 
     pub fn url(&self) -> String {
-        let [first, rest @ ..] = self.sentinels.as_slice() else { unreachable!("there are three") };
+        let [first, rest @ ..] = self.watchers.as_slice() else { unreachable!("there are three") };
         let nodes: Vec<String> = rest.iter().map(|(port, _)| format!("&node=127.0.0.1:{port}")).collect();
         format!("redis-sentinel://127.0.0.1:{}?sentinelServiceName=pulse{}", first.0, nodes.concat())
     }
@@ -67,8 +77,10 @@ impl Sentinels {
         let index = self.servers.iter().position(|server| server.port == before).unwrap();
         self.servers[index].kill().await;
         self.until("the replica is promoted", async || self.master().await != before).await;
-        self.servers[index].restart().await;
-        let other = &self.servers[1 - index];
+        let (old, other) = (&self.servers[index], &self.servers[1 - index]);
+        old.restart().await;
+        // The sentinels would do this as well, in their time.
+        old.cli(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]).await;
         self.until("the old master follows", async || {
             other.cli(&["INFO", "replication"]).await.contains("state=online")
         })
@@ -76,9 +88,13 @@ impl Sentinels {
     }
 
     async fn master(&self) -> u16 {
-        let said =
-            RedisServer::ask(self.sentinels[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
+        let said = self.ask(self.watchers[0].0, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "pulse"]).await.unwrap();
         said.lines().nth(1).unwrap().trim().parse().unwrap()
+    }
+
+    async fn ask(&self, port: u16, words: &[&str]) -> Result<String, String> {
+        let password = ["--no-auth-warning", "-a", &self.password];
+        RedisServer::ask(port, &[if self.password.is_empty() { &[] } else { &password[..] }, words].concat()).await
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {

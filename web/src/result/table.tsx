@@ -1,0 +1,177 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, memo, useEffect, useMemo, useRef, useState } from "react";
+import type { Column } from "../../gen/pulse/v1/query_pb.ts";
+import { copy } from "../parts/copy.tsx";
+import { type Cell, isNumeric, sample, shortTextOf, type Table, textOf, typeName } from "./cell.ts";
+import { nextOrder, type Order, sorted } from "./sort.ts";
+
+const ROW_HEIGHT = 28;
+
+/** A result as a grid: only the rows in sight exist, so that 100,000 scroll as easily as ten. */
+export function ResultTable({ table, height }: { table: Table; height: number }) {
+  const [order, setOrder] = useState<Order>();
+  const [active, setActive] = useState<{ row: number; column: number }>();
+  const [opened, setOpened] = useState(false);
+  const frame = useRef<HTMLDivElement>(null);
+  const rows = useMemo(() => sorted(table, order), [table, order]);
+  const widths = useMemo(() => columnWidths(table), [table]);
+  const numeric = useMemo(() => table.columns.map((_, index) => isNumeric(table, index)), [table]);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => frame.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 12,
+  });
+  const numberWidth = `${String(rows.length).length + 2}ch`;
+  const template = `${numberWidth} ${widths.map((width) => `${width}ch`).join(" ")}`;
+  const activeCell = active && table.rows[rows[active.row] ?? -1]?.[active.column];
+
+  function move(event: KeyboardEvent) {
+    const at = active ?? { row: 0, column: 0 };
+    const page = Math.max(1, Math.floor((frame.current?.clientHeight ?? 300) / ROW_HEIGHT) - 2);
+    const steps: Record<string, [number, number]> = {
+      ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1],
+      PageDown: [page, 0], PageUp: [-page, 0],
+    };
+    const step = steps[event.key];
+    if ((event.ctrlKey || event.metaKey) && event.key === "c" && activeCell !== undefined && !getSelection()?.toString()) {
+      void copy(activeCell === null ? "" : textOf(activeCell));
+    } else if (event.key === "Enter" && active) {
+      setOpened(true);
+    } else if (event.key === "Home" || event.key === "End") {
+      const last = event.key === "End";
+      const row = event.ctrlKey ? (last ? rows.length - 1 : 0) : at.row;
+      select(row, event.ctrlKey ? at.column : last ? table.columns.length - 1 : 0);
+    } else if (step) {
+      select(active ? at.row + step[0] : 0, active ? at.column + step[1] : 0);
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  function select(row: number, column: number) {
+    const within = (number: number, count: number) => Math.max(0, Math.min(count - 1, number));
+    const to = { row: within(row, rows.length), column: within(column, table.columns.length) };
+    setActive(to);
+    virtual.scrollToIndex(to.row);
+  }
+
+  useEffect(() => {
+    // The cell that the keyboard reached is brought into sight sideways as well.
+    if (active) frame.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [active]);
+
+  return (
+    <>
+      <div
+        ref={frame}
+        className="grid"
+        role="grid"
+        tabIndex={0}
+        aria-label="Result"
+        aria-rowcount={rows.length + 1}
+        aria-colcount={table.columns.length}
+        aria-activedescendant={active && `cell-${active.row}-${active.column}`}
+        style={{ maxHeight: height }}
+        onKeyDown={move}
+      >
+        <div className="grid-head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
+          <div className="grid-number" role="presentation" />
+          {table.columns.map((column, index) => (
+            <Head key={index} column={column} numeric={numeric[index] ?? false} order={order?.column === index ? order : undefined}
+              onSort={() => setOrder(nextOrder(order, index))} />
+          ))}
+        </div>
+        <div className="grid-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
+          {virtual.getVirtualItems().map(({ index, start }) => (
+            <Line key={index} index={index} start={start} template={template} numeric={numeric}
+              cells={table.rows[rows[index] ?? -1] ?? []} active={active?.row === index ? active.column : -1}
+              onSelect={(column) => setActive({ row: index, column })} onOpen={() => setOpened(true)} />
+          ))}
+        </div>
+      </div>
+      {opened && active && activeCell !== undefined && (
+        <Opened name={table.columns[active.column]?.name ?? ""} cell={activeCell} onClose={() => {
+          setOpened(false);
+          frame.current?.focus();
+        }} />
+      )}
+    </>
+  );
+}
+
+function Head({ column, numeric, order, onSort }: { column: Column; numeric: boolean; order: Order | undefined; onSort: () => void }) {
+  const type = typeName(column);
+  const sort = order ? (order.descending ? "descending" : "ascending") : "none";
+  return (
+    <div role="columnheader" aria-sort={sort} className={numeric ? "numeric" : ""}>
+      <button type="button" onClick={onSort} title={`Sort by ${column.name}`}>
+        <span className="grid-name">{column.name || "(no name)"}</span>
+        <span className="grid-order" aria-hidden>{order ? (order.descending ? "▼" : "▲") : ""}</span>
+      </button>
+      <span className="grid-type" title={type}>{type}</span>
+    </div>
+  );
+}
+
+interface LineProps {
+  index: number;
+  start: number;
+  template: string;
+  numeric: boolean[];
+  cells: Cell[];
+  active: number;
+  onSelect: (column: number) => void;
+  onOpen: () => void;
+}
+
+const Line = memo(
+  function Line({ index, start, template, numeric, cells, active, onSelect, onOpen }: LineProps) {
+    return (
+      <div className="grid-row" role="row" aria-rowindex={index + 2}
+        style={{ gridTemplateColumns: template, transform: `translateY(${start}px)` }}>
+        <div className="grid-number" role="rowheader">{index + 1}</div>
+        {numeric.map((isNumber, at) => {
+          const cell = cells[at] ?? null;
+          const kind = cell === null ? "null" : isNumber ? "numeric" : cell === "" ? "empty" : "";
+          return (
+            <div key={at} id={`cell-${index}-${at}`} role="gridcell" className={kind}
+              data-active={at === active || undefined} onClick={() => onSelect(at)} onDoubleClick={onOpen}>
+              {cell === "" ? <span className="empty-mark">empty</span> : shortTextOf(cell)}
+            </div>
+          );
+        })}
+      </div>
+    );
+  },
+  (before, after) =>
+    before.index === after.index && before.start === after.start && before.template === after.template &&
+    before.numeric === after.numeric && before.cells === after.cells && before.active === after.active,
+);
+
+/** A cell in full. */
+function Opened({ name, cell, onClose }: { name: string; cell: Cell; onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} className="dialog" aria-label={`Value of ${name}`} onClose={onClose}>
+      <h2>{name}</h2>
+      <pre className="cell-full" tabIndex={0}>{textOf(cell)}</pre>
+      <div className="actions">
+        <button type="button" onClick={() => void copy(textOf(cell))}>Copy</button>
+        <button type="button" className="primary" onClick={() => dialog.current?.close()}>Close</button>
+      </div>
+    </dialog>
+  );
+}
+
+/** Widths in characters, from the names and a sample of the rows. */
+function columnWidths({ columns, rows }: Table): number[] {
+  const some = sample(rows);
+  return columns.map((column, index) => {
+    const names = Math.max(column.name.length + 3, Math.min(14, typeName(column).length), 5);
+    const longest = some.reduce((longest, row) => Math.max(longest, shortTextOf(row[index] ?? null).length + 1), names);
+    return Math.min(longest, 42) + 2;
+  });
+}

@@ -1,0 +1,27 @@
+import { Engine } from "../../gen/pulse/v1/workflow_pb.ts";
+import { workflows } from "../api/client.ts";
+import { navigate } from "../lib/router.tsx";
+
+/** How a question is asked, beside its words. */
+export interface AskOptions {
+  engine: Engine;
+  requireApproval: boolean;
+  execute: boolean;
+}
+
+export const DEFAULT_OPTIONS: AskOptions = { engine: Engine.AUTO, requireApproval: false, execute: true };
+
+/** Asks, and goes to the page of the run. */
+export async function ask(question: string, connectionId: string, options: AskOptions, previousWorkflowId = "") {
+  const { workflow } = await workflows.startWorkflow({
+    question,
+    source: { case: "connectionId", value: connectionId },
+    engine: options.engine,
+    requireApproval: options.requireApproval,
+    execute: options.execute,
+    previousWorkflowId,
+    // A click that is sent twice by the network starts one run.
+    requestId: crypto.randomUUID(),
+  });
+  if (workflow) navigate(`/runs/${workflow.id}`);
+}
