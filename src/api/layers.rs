@@ -4,6 +4,7 @@
 //! future on the heap, for every call.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,10 @@ const MAX_DEADLINE: Duration = Duration::from_mins(10);
 /// Calls that run, and calls that wait for one of them to end; more are refused at once.
 const MAX_RUNNING: usize = 256;
 const MAX_WAITING: usize = 64;
+
+/// A server without keys is for its own machine, also behind a proxy.
+const FORWARDED: &str = "this server has no API keys and answers callers on its own machine only, but a proxy forwards this \
+                         call from another one; set PULSE_API_KEYS_FILE";
 
 tokio::task_local! {
     static CURRENT_REQUEST_ID: String;
@@ -88,6 +93,9 @@ fn is_request_id(text: &str) -> bool {
 ///
 /// Health answers anybody: probes have no keys. Reflection answers anybody on loopback.
 async fn admitted(gate: &Gate, services: Router, mut request: Request) -> Response {
+    if is_forwarded(gate, request.headers()) {
+        return refuse(Failure::new(Reason::Unauthenticated, FORWARDED));
+    }
     let path = request.uri().path();
     let open = path.starts_with("/grpc.health.") || (gate.loopback && path.starts_with("/grpc.reflection."));
     if !open {
@@ -238,13 +246,22 @@ pub(super) fn is_rebound(gate: &Gate, request: &Request) -> bool {
     suspect && !host.is_some_and(names_loopback)
 }
 
+/// Whether a proxy in front of a server without keys lets in callers from elsewhere (`x-forwarded-for`).
+fn is_forwarded(gate: &Gate, headers: &HeaderMap) -> bool {
+    let elsewhere = |value: &HeaderValue| {
+        let mut callers = value.to_str().unwrap_or("unreadable").split(',').map(str::trim);
+        callers.any(|caller| !caller.is_empty() && !caller.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
+    };
+    gate.loopback && gate.keys.is_none() && headers.get_all("x-forwarded-for").iter().any(elsewhere)
+}
+
 fn names_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
-    let address = name.parse::<std::net::IpAddr>();
+    let address = name.parse::<IpAddr>();
     name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 

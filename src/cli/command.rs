@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, demo, eval, guard, health, serve};
+use super::{ask, demo, descriptors, eval, guard, health, serve};
 use crate::config::Settings;
 
 /// Chat with SQL databases over gRPC.
@@ -37,6 +37,11 @@ enum Command {
     /// the rule, the reason and the position (a character counted from 1, 0 when unknown) with tabs between them. A line that
     /// is no JSON string is denied with the rule `input`. The exit code is 0 whatever the answers are.
     Guard(GuardArguments),
+    /// Print the contract as an encoded set of descriptors
+    ///
+    /// For gateways, `grpcurl -protoset`, and whatever else reads descriptors: every service and message of Pulse with its
+    /// comments, and the messages that error details are made of.
+    Descriptors,
 }
 
 /// Arguments of `pulse serve`.
@@ -178,6 +183,7 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Health(arguments) => health::run(arguments).await,
         Command::Eval(arguments) => eval::run(arguments).await,
         Command::Guard(arguments) => guard::run(&arguments),
+        Command::Descriptors => descriptors::run(),
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@ mod ask;
 mod client;
 mod command;
 mod demo;
+mod descriptors;
 mod eval;
 mod guard;
 mod health;

@@ -195,3 +195,15 @@ async fn settings_come_from_env_files_variables_and_flags() {
     let (code, _, errors) = finish(&mut serve(folder.path())).await;
     assert!(code == 2 && errors.contains(".env"), "{code}: {errors}");
 }
+
+#[tokio::test]
+async fn descriptors_describe_the_contract_and_its_errors() {
+    let output = pulse().arg("descriptors").output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let pool = prost_reflect::DescriptorPool::decode(&output.stdout[..]).unwrap();
+    for name in ["pulse.v1.WorkflowService", "google.rpc.ErrorInfo", "google.rpc.Status", "pulse.v1.SqlErrorDetail"] {
+        let known = pool.get_service_by_name(name).is_some() || pool.get_message_by_name(name).is_some();
+        assert!(known, "{name}");
+    }
+    assert!(pool.get_extension_by_name("google.api.http").is_some());
+}

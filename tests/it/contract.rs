@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor};
 
-use crate::support::contract::{methods, pool};
+use crate::support::contract::{bindings, methods};
 use crate::support::process::python;
 
 /// A client that has Google's stubs too would not start if our `google/api` differed.
@@ -55,22 +55,7 @@ fn watches_hold_an_event_and_answers_their_resource_first() {
 
 #[test]
 fn every_rest_path_of_the_design_is_bound() {
-    let http = pool().get_extension_by_name("google.api.http").unwrap();
-    let mut bound = BTreeSet::new();
-    for method in methods() {
-        let options = method.options();
-        let rule = options.get_extension(&http);
-        let rule = rule.as_message().unwrap();
-        let more = rule.get_field_by_name("additional_bindings").unwrap();
-        let rules = std::iter::once(rule).chain(more.as_list().unwrap().iter().filter_map(Value::as_message));
-        for rule in rules {
-            for verb in ["get", "put", "post", "delete", "patch"] {
-                let path = rule.get_field_by_name(verb).unwrap();
-                let path = path.as_str().unwrap();
-                assert!(path.is_empty() || bound.insert(format!("{verb} {path}")), "{verb} {path} is bound twice");
-            }
-        }
-    }
+    let bound = bindings();
     for expected in [
         "post /api/v1/instances",
         "get /api/v1/instances",

@@ -178,6 +178,32 @@ async fn loopback_answers_to_its_own_names_only() {
 }
 
 #[tokio::test]
+async fn without_keys_a_proxy_lets_nobody_in_from_elsewhere() {
+    let server = Server::start().await;
+    let mut client = ConnectionServiceClient::new(server.channel.clone());
+    for (callers, welcome) in [
+        ("127.0.0.1", true),
+        ("127.0.0.1, ::1", true),
+        ("", true),
+        ("192.0.2.7", false),
+        ("127.0.0.1, 192.0.2.7", false),
+        ("192.0.2.7, 127.0.0.1", false),
+        ("unknown", false),
+    ] {
+        let mut request = Request::new(ListConnectionsRequest::default());
+        request.metadata_mut().insert("x-forwarded-for", callers.parse().unwrap());
+        match client.list_connections(request).await {
+            Ok(_) => assert!(welcome, "{callers}"),
+            Err(status) => {
+                assert!(!welcome, "{callers}: {status:?}");
+                assert_error(&status, Code::Unauthenticated, "UNAUTHENTICATED", &[]);
+                assert!(status.message().contains("PULSE_API_KEYS_FILE"), "{status:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_grpc_path_is_unimplemented() {
     let server = Server::start().await;
     for path in ["/pulse.v1.ConnectionService/NoSuchMethod", "/pulse.v1.NoService/Call", "/nowhere"] {

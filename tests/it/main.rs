@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod api_docs;
 mod architecture;
 mod arrow;
 mod bad_input;
@@ -10,11 +11,14 @@ mod cancel;
 mod chaos;
 mod cli;
 mod connections;
+mod containers;
 mod contract;
 mod crash;
 mod dialects;
 mod edge;
 mod feedback;
+mod gateway;
+mod grpc_web;
 mod guard;
 mod guard_on_servers;
 mod identity;

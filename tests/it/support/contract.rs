@@ -1,5 +1,7 @@
 //! Calls built from the descriptors, for rules that hold for every RPC: a new one is covered the day it is declared.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 use prost::bytes::{Buf, BufMut};
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage, Value};
@@ -16,6 +18,30 @@ pub fn pool() -> DescriptorPool {
 /// Every RPC of the contract.
 pub fn methods() -> Vec<MethodDescriptor> {
     pool().services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+/// Every REST binding of the contract as `VERB /path/{field}`. No two are the same, and all are below `/api/v1/`.
+pub fn bindings() -> BTreeSet<String> {
+    let http = pool().get_extension_by_name("google.api.http").unwrap();
+    let mut bound = BTreeSet::new();
+    for method in methods() {
+        let options = method.options();
+        let rule = options.get_extension(&http);
+        let rule = rule.as_message().unwrap();
+        let more = rule.get_field_by_name("additional_bindings").unwrap();
+        let rules = std::iter::once(rule).chain(more.as_list().unwrap().iter().filter_map(Value::as_message));
+        for rule in rules {
+            for verb in ["get", "put", "post", "delete", "patch"] {
+                let path = rule.get_field_by_name(verb).unwrap();
+                let path = path.as_str().unwrap();
+                if !path.is_empty() {
+                    assert!(path.starts_with("/api/v1/"), "{path}");
+                    assert!(bound.insert(format!("{verb} {path}")), "{verb} {path} is bound twice");
+                }
+            }
+        }
+    }
+    bound
 }
 
 /// Where a field stands in a request: the fields to walk through, itself last.

@@ -60,9 +60,23 @@ struct Account {
 }
 
 impl Keeper {
-    /// A new folder. `command` is what [`Self::start`] runs, given the folder.
+    /// A new folder of the account that the server's package made. `command` is what [`Self::start`] runs, given the
+    /// folder.
     pub async fn new(name: &str, last_signal: &str, command: impl FnOnce(&Path) -> Vec<String>) -> Self {
-        let account = Account::named(name).await;
+        Self::with(name, Account::named(name).await, last_signal, command)
+    }
+
+    /// The same for a server without an account: it runs as whoever runs the tests.
+    pub fn of_ours(name: &str, last_signal: &str, command: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        Self::with(name, None, last_signal, command)
+    }
+
+    fn with(
+        name: &str,
+        account: Option<Account>,
+        last_signal: &str,
+        command: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Self {
         // Directly in /tmp: a socket's path may have 107 bytes, and every account may go there.
         let folder = tempfile::Builder::new().prefix(&format!("pulse-{name}-")).tempdir_in("/tmp").unwrap().keep();
         std::fs::set_permissions(&folder, Permissions::from_mode(0o755)).unwrap();
@@ -129,10 +143,15 @@ impl Keeper {
 
     /// The last lines of what the server said.
     pub fn log_tail(&self) -> String {
-        let log = std::fs::read(self.folder.join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// All that the server said.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.folder.join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// The pipes are plain ones, on a thread that may block: a server lives longer than one test's runtime.

@@ -8,6 +8,7 @@
 //! ```
 
 mod certificates;
+mod envoy;
 mod keeper;
 mod mariadb;
 mod postgres;
@@ -23,6 +24,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 pub use certificates::CERTIFICATES;
+pub use envoy::Gateway;
 use keeper::Keeper;
 pub use keeper::free_port;
 pub use redis::RedisServer;
