@@ -156,7 +156,9 @@ async fn a_bad_setting_is_named() {
         (["--openai-base-url", "models"], "OPENAI_BASE_URL"),
         (["--log", "==="], "PULSE_LOG"),
     ] {
-        let (code, _, errors) = run(&[&["serve", "--data-dir", data_dir], &flags[..]].concat()).await;
+        // The usual port may be taken by a server that somebody uses.
+        let listen = if flags[0] == "--listen" { &[][..] } else { &["--listen", "127.0.0.1:0"] };
+        let (code, _, errors) = run(&[&["serve", "--data-dir", data_dir], listen, &flags[..]].concat()).await;
         assert_eq!(code, 2, "{flags:?}: {errors}");
         assert!(errors.contains(named), "{flags:?}: {errors}");
         assert!(!errors.contains("panicked"), "{errors}");
@@ -168,7 +170,7 @@ async fn a_bad_setting_is_named() {
     assert!(errors.contains("PULSE_LISTEN") && errors.contains(&listen), "{errors}");
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let (code, _, errors) = run(&["serve", "--data-dir", file.to_str().unwrap()]).await;
+    let (code, _, errors) = run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", file.to_str().unwrap()]).await;
     assert_eq!(code, 2, "{errors}");
     assert!(errors.contains("PULSE_DATA_DIR"), "{errors}");
 }
