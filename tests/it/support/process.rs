@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -13,6 +14,7 @@ use tonic::transport::Channel;
 pub struct Process {
     pub address: SocketAddr,
     child: Child,
+    log: Arc<Mutex<String>>,
 }
 
 /// The program with a clean environment: nothing of the caller's settings leaks in.
@@ -48,8 +50,19 @@ impl Process {
             seen.push(line);
         };
         // Keeps the pipe drained, so that the server never blocks on a log line.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { address, child }
+        let log = Arc::new(Mutex::new(seen.join("\n")));
+        let kept = log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                *kept.lock().unwrap() += &(line + "\n");
+            }
+        });
+        Self { address, child, log }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub async fn channel(&self) -> Channel {
