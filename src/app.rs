@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{Config, ModelConfig, StoreConfig};
+use crate::config::{Config, LlmCalls, ModelConfig, StoreConfig};
 use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
 use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, SystemClock};
 use crate::engines;
@@ -20,6 +20,8 @@ use crate::store::redis::{self, Redis};
 use crate::store::{Error as StoreError, Store};
 use crate::workflow::{self, Engine, Handle, Teams};
 use crate::{agents, api, demo, queries, sql};
+
+pub use crate::llm::Report as ModelReport;
 
 /// Name of the connection to the demo database.
 pub const DEMO_CONNECTION: &str = "demo";
@@ -42,6 +44,21 @@ pub struct App {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
+
+/// Asks every model that is configured what it can do; each says so itself.
+pub async fn check_models(config: &ModelConfig) -> Result<Vec<ModelReport>, Error> {
+    let chat = chat_model(config)?;
+    let own = [&config.planner_model, &config.mapper_model, &config.composer_model];
+    let mut models = vec![config.model.as_str()];
+    models.extend(own.into_iter().flatten().map(String::as_str));
+    let mut reports = Vec::new();
+    for (place, model) in models.iter().enumerate() {
+        if !models[..place].contains(model) {
+            reports.push(llm::check(&chat, Some(model), config.api_key.is_some()).await);
+        }
+    }
+    Ok(reports)
+}
 
 impl App {
     /// Opens the store, wires every part, and takes up the workflows that an earlier process left unfinished.
@@ -131,30 +148,40 @@ impl App {
     }
 }
 
-fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
-    let refused = |error: &dyn std::fmt::Display| Error(error.to_string());
+/// The language model as configured, before anything is around it.
+fn chat_model(model: &ModelConfig) -> Result<llm::OpenAi, Error> {
     let endpoint = model.base_url.parse().map_err(|error| Error(format!("OPENAI_BASE_URL: {error}")))?;
     let chat = llm::OpenAi::new(llm::Options {
         endpoint,
         api_key: model.api_key.clone(),
         model: model.model.clone(),
+        connect_timeout: model.connect_timeout,
+        first_token_timeout: model.first_token_timeout,
         attempt_timeout: model.timeout,
         total_timeout: model.total_timeout,
-        ..llm::Options::default()
     });
-    let chat = chat.map_err(|error| refused(&error))?;
-    let limits = llm::Limits { max_concurrent: model.concurrency as usize, ..llm::Limits::default() };
-    let chat = llm::WithLimits::new(Arc::new(chat), limits);
+    chat.map_err(|error| Error(error.to_string()))
+}
+
+fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
+    let limits = llm::Limits { max_concurrent: model.concurrency as usize, max_queued: model.queue as usize };
+    let chat = llm::WithLimits::new(Arc::new(chat_model(model)?), limits);
+    let chat = llm::WithBreaker::new(Arc::new(chat), llm::Breaker::default());
+    let [planner, mapper, composer] = model.temperatures;
     let options = engines::openai::Options {
+        calls: match model.calls {
+            LlmCalls::Shared => engines::openai::Calls::Shared,
+            LlmCalls::PerAgent => engines::openai::Calls::PerAgent,
+        },
         schema_tokens: model.schema_tokens as usize,
         share_values: model.share_values,
         answer_tokens: model.answer_tokens,
+        temperatures: engines::openai::Temperatures { planner, mapper, composer },
         models: engines::openai::Models {
             planner: model.planner_model.clone(),
             mapper: model.mapper_model.clone(),
             composer: model.composer_model.clone(),
         },
-        ..engines::openai::Options::default()
     };
     Ok(engines::openai::team(Arc::new(chat), options))
 }
@@ -249,7 +276,11 @@ fn workflow_options(config: &Config) -> workflow::Options {
         statement_timeout: config.statement_timeout,
         max_running: config.max_workflows as usize,
         max_workflow_timeout: config.workflow_timeout,
-        max_model_calls: config.model.as_ref().map_or(0, |model| model.max_calls),
+        model_budget: config.model.as_ref().map_or(agents::ModelBudget::NONE, |model| agents::ModelBudget {
+            calls: model.max_calls,
+            tokens: model.workflow_tokens,
+            time: model.workflow_time,
+        }),
         ..workflow::Options::default()
     }
 }

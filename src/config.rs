@@ -159,6 +159,7 @@ pub struct DatabaseSettings {
     pub schema_max_age: Duration,
 }
 
+#[expect(clippy::doc_markdown, reason = "doc comments of settings are the text of --help")]
 /// Settings of the language model.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Language model settings (without them the builtin engine answers)")]
@@ -188,16 +189,58 @@ pub struct ModelSettings {
     #[arg(long, env = "OPENAI_MODEL_COMPOSER", value_name = "NAME")]
     pub openai_model_composer: Option<String>,
 
+    /// How freely the model answers: 0 for the likeliest answer every time, up to 2
+    #[arg(long, env = "OPENAI_TEMPERATURE", default_value_t = 0.0, value_parser = temperature, value_name = "NUMBER")]
+    pub openai_temperature: f64,
+
+    /// The planner's temperature, when it is another
+    #[arg(long, env = "OPENAI_TEMPERATURE_PLANNER", value_parser = temperature, value_name = "NUMBER")]
+    pub openai_temperature_planner: Option<f64>,
+
+    /// The mapper's temperature, when it is another
+    #[arg(long, env = "OPENAI_TEMPERATURE_MAPPER", value_parser = temperature, value_name = "NUMBER")]
+    pub openai_temperature_mapper: Option<f64>,
+
+    /// The composer's temperature, when it is another
+    #[arg(long, env = "OPENAI_TEMPERATURE_COMPOSER", value_parser = temperature, value_name = "NUMBER")]
+    pub openai_temperature_composer: Option<f64>,
+
+    /// How many agents one model call serves: `shared` (one call for planner, mapper and composer, whose steps arrive one
+    /// by one) or `per_agent` (a call each, for small models)
+    #[arg(long, env = "PULSE_LLM_CALLS", value_enum, default_value = "shared", value_name = "FORM")]
+    pub llm_calls: LlmCalls,
+
     /// Model calls one workflow may make
     #[arg(long, env = "PULSE_LLM_MAX_CALLS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "COUNT")]
     pub llm_max_calls: u32,
+
+    /// Tokens that the model calls of one workflow may take together, read and written
+    /// [default: enough for PULSE_LLM_MAX_CALLS calls of full length]
+    #[arg(long, env = "PULSE_LLM_WORKFLOW_TOKENS", value_parser = clap::value_parser!(u64).range(1..), value_name = "COUNT")]
+    pub llm_workflow_tokens: Option<u64>,
+
+    /// Time that the model calls of one workflow may take together
+    #[arg(long, env = "PULSE_LLM_WORKFLOW_TIME", default_value = "3m", value_parser = duration, value_name = "TIME")]
+    pub llm_workflow_time: Duration,
 
     /// Model calls at the same time
     #[arg(long, env = "PULSE_LLM_MAX_CONCURRENT", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000), value_name = "COUNT")]
     pub llm_concurrency: u32,
 
+    /// Model calls that wait for one of those; more are turned away
+    #[arg(long, env = "PULSE_LLM_MAX_QUEUED", default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=100_000), value_name = "COUNT")]
+    pub llm_queue: u32,
+
+    /// Longest wait for a connection to the endpoint
+    #[arg(long, env = "PULSE_LLM_CONNECT_TIMEOUT", default_value = "5s", value_parser = duration, value_name = "TIME")]
+    pub llm_connect_timeout: Duration,
+
+    /// Longest wait for the first token of an answer
+    #[arg(long, env = "PULSE_LLM_FIRST_TOKEN_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    pub llm_first_token_timeout: Duration,
+
     /// Longest one exchange with the endpoint may take
-    #[arg(long, env = "PULSE_LLM_TIMEOUT", default_value = "30s", value_parser = duration, value_name = "TIME")]
+    #[arg(long, env = "PULSE_LLM_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "TIME")]
     pub llm_timeout: Duration,
 
     /// Longest one model call may take, repeats and waits included
@@ -215,6 +258,16 @@ pub struct ModelSettings {
     /// Whether prompts may contain values from the database
     #[arg(long, env = "PULSE_LLM_SHARE_VALUES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub llm_share_values: bool,
+}
+
+/// How many agents one model call serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum LlmCalls {
+    /// Those that follow one another with the same model and temperature.
+    Shared,
+    /// One.
+    PerAgent,
 }
 
 /// Checked settings.
@@ -314,10 +367,24 @@ pub struct ModelConfig {
     pub mapper_model: Option<String>,
     /// The composer's model, when it is another.
     pub composer_model: Option<String>,
+    /// The planner's, the mapper's and the composer's temperature.
+    pub temperatures: [f64; 3],
+    /// How many agents one call serves.
+    pub calls: LlmCalls,
     /// Model calls one workflow may make.
     pub max_calls: u32,
+    /// Tokens that they may take together.
+    pub workflow_tokens: u64,
+    /// Time that they may take together.
+    pub workflow_time: Duration,
     /// Calls at the same time.
     pub concurrency: u32,
+    /// Calls that wait for one of those.
+    pub queue: u32,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for the first token of an answer.
+    pub first_token_timeout: Duration,
     /// Longest one exchange may take.
     pub timeout: Duration,
     /// Longest one call may take, repeats and waits included.
@@ -432,13 +499,17 @@ impl DatabaseSettings {
 
 impl ModelSettings {
     /// The model's settings when a key or an endpoint is configured. Empty variables count as unset.
-    fn check(self) -> Result<Option<ModelConfig>, Error> {
+    pub fn check(self) -> Result<Option<ModelConfig>, Error> {
         let api_key = named(self.openai_api_key);
         let base_url = named(self.openai_base_url);
         if api_key.is_none() && base_url.is_none() {
             return Ok(None);
         }
         let base_url = base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
+        // Rules, question, mapping and feedback come on top of the schema.
+        let full_call = u64::from(self.llm_schema_tokens) + 2 * u64::from(self.llm_max_tokens) + 8_000;
+        let agents =
+            [self.openai_temperature_planner, self.openai_temperature_mapper, self.openai_temperature_composer];
         let parsed = base_url.parse::<http::Uri>().ok();
         if !parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()) {
             let problem = "not a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1".to_owned();
@@ -451,8 +522,15 @@ impl ModelSettings {
             planner_model: named(self.openai_model_planner),
             mapper_model: named(self.openai_model_mapper),
             composer_model: named(self.openai_model_composer),
+            temperatures: agents.map(|own| own.unwrap_or(self.openai_temperature)),
+            calls: self.llm_calls,
             max_calls: self.llm_max_calls,
+            workflow_tokens: self.llm_workflow_tokens.unwrap_or_else(|| u64::from(self.llm_max_calls) * full_call),
+            workflow_time: at_least_a_millisecond("PULSE_LLM_WORKFLOW_TIME", self.llm_workflow_time)?,
             concurrency: self.llm_concurrency,
+            queue: self.llm_queue,
+            connect_timeout: at_least_a_millisecond("PULSE_LLM_CONNECT_TIMEOUT", self.llm_connect_timeout)?,
+            first_token_timeout: at_least_a_millisecond("PULSE_LLM_FIRST_TOKEN_TIMEOUT", self.llm_first_token_timeout)?,
             timeout: at_least_a_millisecond("PULSE_LLM_TIMEOUT", self.llm_timeout)?,
             total_timeout: at_least_a_millisecond("PULSE_LLM_TOTAL_TIMEOUT", self.llm_total_timeout)?,
             answer_tokens: self.llm_max_tokens,
@@ -481,6 +559,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration =
         text.parse().map_err(|_| "not a span of time such as 500ms, 30s or 5m".to_owned())?;
     Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+/// Reads a temperature.
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=2.0).contains(number));
+    number.ok_or_else(|| "not a number from 0 to 2, such as 0.2".to_owned())
 }
 
 /// Reads a size such as `3MiB`, `64KiB`, `1GiB` or a number of bytes.
@@ -602,6 +686,7 @@ mod tests {
         check(&["--step-timeout", "0s"], Err("PULSE_STEP_TIMEOUT: must be at least 1ms"));
         check(&["--step-timeout", "soon"], Err("such as 500ms, 30s or 5m"));
         check(&["--openai-base-url", "models"], Err("OPENAI_BASE_URL"));
+        check(&["--openai-temperature-mapper", "2.5"], Err("not a number from 0 to 2"));
         check(&["--cors-origins", "https://a.example/path"], Err("PULSE_CORS_ORIGINS"));
         check(&["--cors-origins", "https://a.example,http://localhost:5173"], Ok(()));
         check(&["--api-keys-file", "/does/not/exist"], Err("PULSE_API_KEYS_FILE"));

@@ -10,4 +10,4 @@ mod task;
 pub mod validator;
 
 pub use agent::{Agent, AgentError, Outcome, Team};
-pub use task::Task;
+pub use task::{Carried, ModelBudget, Task};

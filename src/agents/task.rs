@@ -1,8 +1,11 @@
 //! What an agent may know.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::domain::outputs::{ComposerOutput, Feedback, MapperOutput, PlannerOutput, StepOutput};
+use crate::domain::outputs::{ComposerOutput, Feedback, MapperOutput, PlannerOutput, StepOutput, Usage};
 use crate::domain::{Facts, Question, Workflow};
 
 /// Everything one run of an agent is given.
@@ -18,8 +21,68 @@ pub struct Task {
     pub attempt: u32,
     /// For a composer that tries again: what was wrong with its last statement.
     pub feedback: Option<Feedback>,
-    /// Model calls that this workflow may still make.
-    pub model_calls_left: u32,
+    /// What this workflow may still spend on a language model.
+    pub budget: ModelBudget,
+    /// What the step before left for this one.
+    pub carried: Carried,
+}
+
+/// What may be spent on a language model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelBudget {
+    /// Answered calls.
+    pub calls: u32,
+    /// Tokens, read and written.
+    pub tokens: u64,
+    /// Time in calls.
+    pub time: Duration,
+}
+
+impl ModelBudget {
+    /// Where no model is configured.
+    pub const NONE: Self = Self { calls: 0, tokens: 0, time: Duration::ZERO };
+
+    /// What is left after this was spent.
+    #[must_use]
+    pub fn after(self, spent: &Usage, time: Duration) -> Self {
+        let tokens = spent.prompt_tokens.saturating_add(spent.completion_tokens);
+        Self {
+            calls: self.calls.saturating_sub(spent.calls),
+            tokens: self.tokens.saturating_sub(tokens),
+            time: self.time.saturating_sub(time),
+        }
+    }
+}
+
+/// What an engine keeps from one step of a workflow to the next, while one process works on it: an answer that is still
+/// arriving. It is dropped with the work on the workflow and gone after a crash, so that nothing may depend on it: what
+/// counts is in the log.
+#[derive(Clone, Default)]
+pub struct Carried(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+
+impl Carried {
+    /// Leaves something for the next step.
+    pub fn put<T: Send + 'static>(&self, thing: T) {
+        *self.lock() = Some(Box::new(thing));
+    }
+
+    /// Takes what the step before left, when it is of this type.
+    #[must_use]
+    pub fn take<T: 'static>(&self) -> Option<T> {
+        let thing = self.lock().take()?;
+        thing.downcast().ok().map(|thing| *thing)
+    }
+
+    /// A panic while the lock was held cannot leave it half changed.
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Carried").field(&self.lock().is_some()).finish()
+    }
 }
 
 impl Task {

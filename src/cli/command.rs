@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, demo, descriptors, eval, guard, health, serve};
-use crate::config::Settings;
+use super::{ask, demo, descriptors, eval, guard, health, model, serve};
+use crate::config::{ModelSettings, Settings};
 
 /// Chat with SQL databases over gRPC.
 #[derive(Debug, Parser)]
@@ -31,6 +31,9 @@ enum Command {
     Health(ServerArguments),
     /// Run the builtin engine over a question set and write its SQL
     Eval(EvalArguments),
+    /// The configured language model
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Say which SQL statements the guard lets through
     ///
     /// Standard input holds one statement a line, as a JSON string. Each line is answered with one line: `allow`, or `deny`,
@@ -62,6 +65,17 @@ pub(super) struct DemoArguments {
     pub(super) once: bool,
     #[command(flatten)]
     pub(super) settings: Settings,
+}
+
+/// Commands of `pulse model`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelCommand {
+    /// Ask the configured endpoint a small question and say what it can do
+    ///
+    /// Whether it is reachable, accepts the key and knows the model; how the form of an answer can be asked for; whether it
+    /// streams and reports usage; how fast it is. The exit code is 0 when questions can be answered with every model
+    /// that is configured, otherwise 1.
+    Check(ModelSettings),
 }
 
 /// Where a running server is, and who is calling.
@@ -182,6 +196,7 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Ask(arguments) => ask::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
         Command::Eval(arguments) => eval::run(arguments).await,
+        Command::Model(ModelCommand::Check(settings)) => model::check(settings).await,
         Command::Guard(arguments) => guard::run(&arguments),
         Command::Descriptors => descriptors::run(),
     };

@@ -1,4 +1,4 @@
-//! The `pulse` program: what a person at a shell can do. Everything but `serve` and `eval` talks gRPC, like any client.
+//! The `pulse` program: what a person at a shell can do. Everything but `serve`, `eval`, `model` and `guard` talks gRPC, like any client.
 
 mod ask;
 mod client;
@@ -9,6 +9,7 @@ mod eval;
 mod guard;
 mod health;
 mod json;
+mod model;
 mod progress;
 mod serve;
 mod table;

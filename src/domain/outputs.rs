@@ -1,5 +1,7 @@
 //! What each step of a workflow produces: typed, serialisable, final once stored.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::connection::DatabaseKind;
@@ -367,8 +369,62 @@ pub struct Usage {
     pub calls: u32,
     /// Tokens read.
     pub prompt_tokens: u64,
+    /// Of the tokens read, those that the endpoint had kept from an earlier call.
+    #[serde(default)]
+    pub cached_prompt_tokens: u64,
     /// Tokens written.
     pub completion_tokens: u64,
+    /// The calls that served the step, the one it shares with other steps included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<ModelCall>,
+}
+
+/// One call to a language model, as far as a step knew it when it was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCall {
+    /// Unique in its workflow; the same for every step that it serves.
+    pub id: String,
+    /// The model that answered.
+    pub model: String,
+    /// Version of the prompts.
+    pub prompt_version: String,
+    /// Tokens read; 0 until they are known.
+    pub prompt_tokens: u64,
+    /// Of these, those that the endpoint had kept from an earlier call.
+    pub cached_prompt_tokens: u64,
+    /// Tokens written; 0 until they are known.
+    pub completion_tokens: u64,
+    /// How the call went, once it has ended with an answer.
+    pub delivery: Option<Delivery>,
+}
+
+/// How the answer of a language model came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// How its form was asked for: `json_schema`, `tool_call`, `json_mode` or `text`.
+    pub structure: String,
+    /// How often it was sent until it was answered.
+    pub attempts: u32,
+    /// From sending to the whole answer, repeats included.
+    pub latency: Duration,
+    /// From sending to the first piece; unset when it came in one.
+    pub time_to_first_token: Option<Duration>,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        if !other.model.is_empty() {
+            self.model = other.model;
+        }
+        self.calls += other.calls;
+        self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
+        self.cached_prompt_tokens = self.cached_prompt_tokens.saturating_add(other.cached_prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+        self.served_by.extend(other.served_by);
+        self
+    }
 }
 
 /// What the composer is told when it tries again.

@@ -1,5 +1,7 @@
 //! The state of a workflow: a fold over its events, never stored as the truth.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -286,10 +288,17 @@ impl Workflow {
         }
     }
 
-    /// Answered model calls so far.
+    /// What its model calls cost so far: the sum over its steps, and the time of the steps that asked a model.
     #[must_use]
-    pub fn model_calls(&self) -> u32 {
-        self.steps.iter().filter_map(|entry| entry.usage.as_ref()).map(|usage| usage.calls).sum()
+    pub fn model_cost(&self) -> (Usage, Duration) {
+        let mut sum = Usage::default();
+        let mut time = Duration::ZERO;
+        for (step, usage) in self.steps.iter().filter_map(|step| Some((step, step.usage.as_ref()?))) {
+            sum = sum.and(usage.clone());
+            let took = step.finish_time.map(|finish| finish.duration_since(step.start_time));
+            time += took.and_then(|took| Duration::try_from(took).ok()).unwrap_or_default();
+        }
+        (sum, time)
     }
 
     /// A repeated start of the same attempt (after a crash) begins it anew instead of adding a second entry.

@@ -25,6 +25,17 @@ pub enum ErrorKind {
     /// No complete answer in time.
     #[error("the model endpoint did not answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
+    /// No first word in time.
+    #[error("the model endpoint said nothing within {} s", .0.as_secs_f32())]
+    Silence(Duration),
+    /// The endpoint failed so often that it is left alone for a while.
+    #[error("the model endpoint failed too often and is not asked for {} s: {last}", wait.as_secs_f32())]
+    Resting {
+        /// Until it is asked again.
+        wait: Duration,
+        /// Its last failure.
+        last: String,
+    },
     /// Too many requests or tokens in a short time.
     #[error("the model endpoint limits the rate of requests")]
     RateLimited {

@@ -1,20 +1,29 @@
 //! Language models: one question in, one answer out, with what it cost.
 //!
 //! [`ChatModel`] is the seam. [`OpenAi`] speaks the chat-completions API of `OpenAI` and of everything compatible with
-//! it; [`WithLimits`] wraps any model so that only so many calls run at once. A new provider is one file that
-//! implements [`ChatModel`]. Retries of the transport happen in here; judging the text of an answer does not.
+//! it; [`WithLimits`] wraps any model so that only so many calls run at once, [`WithBreaker`] so that one that keeps
+//! failing is left alone for a while. A new provider is one file that implements [`ChatModel`]. Retries of the transport
+//! happen in here, and finding the JSON in an answer; judging what it says does not. [`check`] says in words what an
+//! endpoint can do.
 
 mod backoff;
 mod chat_model;
+mod check;
 mod dialect;
 mod endpoint;
 mod error;
+mod extract;
 mod openai;
+mod reply;
 mod transport;
+mod with_breaker;
 mod with_limits;
 
-pub use chat_model::{ChatAnswer, ChatModel, ChatRequest, Message, OutputSchema, Role};
+pub use chat_model::{ChatAnswer, ChatModel, ChatRequest, Delivery, Message, OutputSchema, Role, Structure};
+pub use check::{Report, check};
 pub use endpoint::{BadEndpoint, Endpoint};
 pub use error::{Error, ErrorKind};
+pub use extract::{after_thoughts, json_object};
 pub use openai::{BadOptions, OpenAi, Options};
+pub use with_breaker::{Breaker, WithBreaker};
 pub use with_limits::{Limits, WithLimits};

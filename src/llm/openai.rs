@@ -1,30 +1,23 @@
-//! The chat-completions API of `OpenAI`, as many servers speak it, through async-openai.
+//! The chat-completions API of `OpenAI`, as many servers speak it.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_openai::Client;
-use async_openai::config::Config;
-use async_openai::error::OpenAIError;
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
-use serde_json::Value;
+use secrecy::SecretString;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff;
-use super::chat_model::{ChatAnswer, ChatModel, ChatRequest};
+use super::chat_model::{ChatAnswer, ChatModel, ChatRequest, Delivery};
 use super::dialect::Dialect;
 use super::endpoint::Endpoint;
 use super::error::{Error, ErrorKind};
-use super::transport::{Fault, Transport};
-use crate::domain::outputs::Usage;
+use super::transport::{Exchange, Fault, Transport};
 
 /// Repeats of one call after the first attempt.
 const MAX_REPEATS: u32 = 3;
-/// Longest model name kept from a reply, in bytes.
-const MAX_MODEL_BYTES: usize = 128;
 
 /// How to reach a model.
 #[derive(Debug, Clone)]
@@ -37,6 +30,8 @@ pub struct Options {
     pub model: String,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
+    /// `PULSE_LLM_FIRST_TOKEN_TIMEOUT`: longest wait for the first piece of a streamed answer.
+    pub first_token_timeout: Duration,
     /// `PULSE_LLM_TIMEOUT`: longest single exchange, from the connection to the last byte.
     pub attempt_timeout: Duration,
     /// `PULSE_LLM_TOTAL_TIMEOUT`: longest call, repeats and the waits between them included.
@@ -50,7 +45,8 @@ impl Default for Options {
             api_key: None,
             model: "gpt-4.1-mini".to_owned(),
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(30),
+            first_token_timeout: Duration::from_secs(30),
+            attempt_timeout: Duration::from_mins(1),
             total_timeout: Duration::from_secs(90),
         }
     }
@@ -74,10 +70,19 @@ pub enum BadOptions {
 
 /// A model behind the chat-completions API.
 pub struct OpenAi {
-    client: Client<Access>,
+    transport: Transport,
     model: String,
     total_timeout: Duration,
-    dialect: Mutex<Dialect>,
+    learned: Mutex<Learned>,
+}
+
+/// What the endpoint has taught this process.
+#[derive(Default)]
+struct Learned {
+    /// How each model is spoken to.
+    dialects: HashMap<String, Dialect>,
+    /// When it wants to be asked again, whoever asks.
+    paused_until: Option<Instant>,
 }
 
 impl OpenAi {
@@ -86,38 +91,61 @@ impl OpenAi {
         if options.model.trim().is_empty() {
             return Err(BadOptions::Model);
         }
-        let key = options.api_key.as_ref().map(|key| key.expose_secret().trim()).filter(|key| !key.is_empty());
-        let key = key.map(SecretString::from);
-        let access = Access::new(options.endpoint.clone(), key.clone())?;
-        let http = http_client(&options)?;
-        let transport = Transport { http: http.clone(), key, attempt_timeout: options.attempt_timeout };
-        let service = tower::service_fn(move |request| transport.clone().exchange(request));
         Ok(Self {
-            client: Client::build(http, access).with_http_service(service),
+            transport: Transport::new(&options)?,
             model: options.model,
             total_timeout: options.total_timeout,
-            dialect: Mutex::new(Dialect::default()),
+            learned: Mutex::default(),
         })
     }
 
-    async fn ask(&self, request: &ChatRequest, model: &str) -> Result<Value, ErrorKind> {
+    /// The names of the models that the endpoint lists; empty where it does not say.
+    pub async fn models(&self) -> Result<Vec<String>, Error> {
+        self.transport.models().await.map_err(|fault| fault.kind.into())
+    }
+
+    async fn ask(
+        &self,
+        request: &ChatRequest,
+        model: &str,
+        patience: Duration,
+        heard: &watch::Sender<String>,
+    ) -> Result<(Exchange, Delivery), ErrorKind> {
         let started = Instant::now();
-        let mut repeats = 0;
+        let (mut repeats, mut attempts) = (0, 0);
+        let in_time = |wait: Duration| started.elapsed().saturating_add(wait) < patience;
         loop {
-            let dialect = self.dialect();
-            let body = dialect.body(request, model);
-            let fault = match self.client.chat().create_byot(body).await {
-                Ok(reply) => return Ok(reply),
-                Err(error) => fault(error),
+            self.pause(in_time).await?;
+            let dialect = self.dialect(model, request);
+            attempts += 1;
+            let fault = match self.transport.complete(&dialect.body(request, model), heard).await {
+                Ok(exchange) => {
+                    let delivery = Delivery {
+                        structure: dialect.structure,
+                        streamed: exchange.streamed,
+                        counted: exchange.reply.is_counted(),
+                        time_to_first_token: exchange.time_to_first_token,
+                        latency: started.elapsed(),
+                        attempts,
+                    };
+                    return Ok((exchange, delivery));
+                }
+                Err(fault) => fault,
             };
-            if self.learn(dialect, &fault.complaint) {
+            // What was heard is in use already: the caller decides how to go on.
+            if !heard.borrow().is_empty() {
+                return Err(fault.kind);
+            }
+            if self.learn(model, dialect, &fault.complaint) {
                 tracing::info!(refusal = %fault.kind, "the model endpoint is asked in another form from now on");
                 continue;
             }
-            let random = getrandom::u64().unwrap_or(u64::MAX);
-            let wait = backoff::wait(repeats, fault.retry_after, random);
-            let in_time = started.elapsed().saturating_add(wait) < self.total_timeout;
-            if !fault.transient || repeats == MAX_REPEATS || !in_time {
+            let wait = backoff::wait(repeats, fault.retry_after, random());
+            if !fault.transient || repeats == MAX_REPEATS {
+                return Err(fault.kind);
+            }
+            self.keep_pause(&fault);
+            if !in_time(wait) {
                 return Err(fault.kind);
             }
             repeats += 1;
@@ -126,37 +154,76 @@ impl OpenAi {
         }
     }
 
-    fn dialect(&self) -> Dialect {
-        *self.dialect.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits as long as the endpoint told anybody to wait.
+    async fn pause(&self, in_time: impl Fn(Duration) -> bool) -> Result<(), ErrorKind> {
+        let until = self.learned().paused_until;
+        let Some(told) = until.map(|until| until.saturating_duration_since(Instant::now())) else { return Ok(()) };
+        if told.is_zero() {
+            return Ok(());
+        }
+        if !in_time(told) {
+            return Err(ErrorKind::RateLimited { retry_after: Some(told) });
+        }
+        tokio::time::sleep(backoff::wait(0, Some(told), random())).await;
+        Ok(())
+    }
+
+    fn keep_pause(&self, fault: &Fault) {
+        if let (ErrorKind::RateLimited { .. }, Some(told)) = (&fault.kind, fault.retry_after) {
+            let until = Instant::now().checked_add(told);
+            let mut learned = self.learned();
+            learned.paused_until = learned.paused_until.max(until);
+        }
+    }
+
+    fn dialect(&self, model: &str, request: &ChatRequest) -> Dialect {
+        let mut learned = self.learned();
+        let known = learned.dialects.get(model).copied().unwrap_or_default();
+        match request.distrusted.and_then(|structure| known.below(structure)) {
+            Some(better) => {
+                tracing::info!(structure = better.structure.as_str(), "the model endpoint keeps to no stricter form");
+                learned.dialects.insert(model.to_owned(), better);
+                better
+            }
+            None => known,
+        }
     }
 
     /// Whether the same request is worth sending in another dialect than `used`.
-    fn learn(&self, used: Dialect, complaint: &str) -> bool {
+    fn learn(&self, model: &str, used: Dialect, complaint: &str) -> bool {
         if complaint.is_empty() {
             return false;
         }
-        let mut current = self.dialect.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current != used {
+        let mut learned = self.learned();
+        if learned.dialects.get(model).copied().unwrap_or_default() != used {
             return true;
         }
-        match used.without(complaint) {
-            Some(better) => {
-                *current = better;
-                true
-            }
-            None => false,
-        }
+        let better = used.without(complaint);
+        learned.dialects.extend(better.map(|better| (model.to_owned(), better)));
+        better.is_some()
+    }
+
+    /// A panic while the lock was held cannot leave it half changed.
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl ChatModel for OpenAi {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatAnswer, Error> {
+    async fn complete(&self, request: ChatRequest, heard: &watch::Sender<String>) -> Result<ChatAnswer, Error> {
         let model = request.model.as_deref().unwrap_or(&self.model);
-        let reply = tokio::time::timeout(self.total_timeout, self.ask(&request, model))
+        let patience = request.time_left.map_or(self.total_timeout, |left| left.min(self.total_timeout));
+        let (exchange, delivery) = tokio::time::timeout(patience, self.ask(&request, model, patience, heard))
             .await
-            .map_err(|_| ErrorKind::Timeout(self.total_timeout))??;
-        read(reply, model)
+            .map_err(|_| ErrorKind::Timeout(patience))??;
+        match exchange.reply.answer(model, &request.output.name) {
+            Ok((text, usage)) => Ok(ChatAnswer { text, usage, delivery }),
+            Err(Error { kind: ErrorKind::Refused(words), usage }) => {
+                Err(Error { kind: ErrorKind::Refused(self.transport.shown(&words)), usage })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn model(&self) -> &str {
@@ -164,142 +231,6 @@ impl ChatModel for OpenAi {
     }
 }
 
-/// The parts of a reply that count; endpoints leave out or add others.
-#[derive(Deserialize)]
-struct Reply {
-    #[serde(default)]
-    model: Option<String>,
-    choices: Vec<Choice>,
-    #[serde(default)]
-    usage: Option<Tokens>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Said,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Said {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default)]
-    refusal: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct Tokens {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-}
-
-fn read(reply: Value, asked: &str) -> Result<ChatAnswer, Error> {
-    let Ok(reply) = serde_json::from_value::<Reply>(reply) else {
-        return Err(ErrorKind::OutputInvalid("it is not a chat completion".to_owned()).into());
-    };
-    let tokens = reply.usage.unwrap_or_default();
-    let model = reply.model.filter(|name| !name.is_empty() && name.len() <= MAX_MODEL_BYTES);
-    let usage = Usage {
-        model: model.unwrap_or_else(|| asked.to_owned()),
-        calls: 1,
-        prompt_tokens: tokens.prompt_tokens,
-        completion_tokens: tokens.completion_tokens,
-    };
-    match said(reply.choices) {
-        Ok(text) => Ok(ChatAnswer { text, usage }),
-        Err(kind) => Err(Error { kind, usage: Some(usage) }),
-    }
-}
-
-fn said(choices: Vec<Choice>) -> Result<String, ErrorKind> {
-    let Some(Choice { message, finish_reason }) = choices.into_iter().next() else {
-        return Err(ErrorKind::OutputInvalid("it holds no answer".to_owned()));
-    };
-    if let Some(refusal) = message.refusal.filter(|words| !words.is_empty()) {
-        return Err(ErrorKind::Refused(refusal.chars().filter(|letter| !letter.is_control()).take(200).collect()));
-    }
-    match (finish_reason.as_deref(), message.content) {
-        (Some("length"), _) => Err(ErrorKind::Truncated),
-        (Some("content_filter"), _) => Err(ErrorKind::ContentFilter),
-        (_, Some(text)) if !text.trim().is_empty() => Ok(text),
-        _ => Err(ErrorKind::OutputInvalid("the answer is empty".to_owned())),
-    }
-}
-
-fn fault(error: OpenAIError) -> Fault {
-    match error {
-        OpenAIError::Boxed(inner) => match inner.downcast::<Fault>() {
-            Ok(fault) => *fault,
-            Err(_) => Fault::lasting(ErrorKind::Other("the call could not be made".to_owned())),
-        },
-        _ => Fault::lasting(ErrorKind::OutputInvalid("it could not be read".to_owned())),
-    }
-}
-
-/// Address and key for async-openai, instead of its own settings, which read the environment.
-struct Access {
-    endpoint: Endpoint,
-    headers: HeaderMap,
-    key: SecretString,
-}
-
-impl Access {
-    fn new(endpoint: Endpoint, key: Option<SecretString>) -> Result<Self, BadOptions> {
-        let mut headers = HeaderMap::new();
-        if let Some(key) = &key {
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).map_err(|_| BadOptions::Key)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        Ok(Self { endpoint, headers, key: key.unwrap_or_default() })
-    }
-}
-
-impl Config for Access {
-    fn headers(&self) -> HeaderMap {
-        self.headers.clone()
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.endpoint)
-    }
-
-    fn query(&self) -> Vec<(&str, &str)> {
-        Vec::new()
-    }
-
-    fn api_base(&self) -> &str {
-        self.endpoint.as_str()
-    }
-
-    fn api_key(&self) -> &SecretString {
-        &self.key
-    }
-}
-
-fn http_client(options: &Options) -> Result<reqwest::Client, BadOptions> {
-    // Fails only when a provider is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .connect_timeout(options.connect_timeout)
-        .timeout(options.attempt_timeout)
-        // A redirect would carry the schema to an address nobody configured.
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never());
-    // Elsewhere the usual proxy variables hold, as for every HTTPS client of the machine.
-    if options.endpoint.is_loopback() {
-        builder = builder.no_proxy();
-    }
-    if !options.endpoint.is_encrypted() {
-        // Without TLS no certificates are needed: it works in an image that has none.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build().map_err(|error| {
-        BadOptions::Tls(std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string))
-    })
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(u64::MAX)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::chat_model::{ChatAnswer, ChatModel, ChatRequest};
 use super::error::{Error, ErrorKind};
@@ -13,7 +13,7 @@ use super::error::{Error, ErrorKind};
 pub struct Limits {
     /// `PULSE_LLM_MAX_CONCURRENT`: calls that run beside each other, at least 1.
     pub max_concurrent: usize,
-    /// Calls that wait for one of those; the next one is turned away at once.
+    /// `PULSE_LLM_MAX_QUEUED`: calls that wait for one of those; the next one is turned away at once.
     pub max_queued: usize,
 }
 
@@ -44,10 +44,10 @@ impl WithLimits {
 
 #[async_trait]
 impl ChatModel for WithLimits {
-    async fn complete(&self, request: ChatRequest) -> Result<ChatAnswer, Error> {
+    async fn complete(&self, request: ChatRequest, heard: &watch::Sender<String>) -> Result<ChatAnswer, Error> {
         let _place = self.entered.try_acquire().map_err(|_| ErrorKind::Busy)?;
         let _turn = self.running.acquire().await.map_err(|_| ErrorKind::Busy)?;
-        self.model.complete(request).await
+        self.model.complete(request, heard).await
     }
 
     fn model(&self) -> &str {

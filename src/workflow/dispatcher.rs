@@ -14,8 +14,8 @@ use super::executor::{Attempt, FactsCell};
 use super::journal::{self, Journal, Start, Written};
 use super::next::next;
 use super::plan::Plan;
-use crate::agents::Task;
 use crate::agents::steps::COMPOSER;
+use crate::agents::{Carried, ModelBudget, Task};
 use crate::domain::{EventKind, Failure, Question, Reason, Workflow};
 use crate::store::Error;
 
@@ -26,7 +26,7 @@ pub(super) const MAX_DELIVERIES: usize = 5;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     pub(super) step_timeout: Duration,
-    pub(super) max_model_calls: u32,
+    pub(super) model_budget: ModelBudget,
     pub(super) pace: Pace,
 }
 
@@ -56,6 +56,8 @@ pub(super) struct Dispatcher {
     journal: Journal,
     question: Arc<Question>,
     facts: Arc<FactsCell>,
+    /// What one step leaves for the next; dropped with this, and with it a call to a model that goes on.
+    carried: Carried,
     steps: JoinSet<EventKind>,
     /// Whether the lease is sure enough to begin something on it.
     holds: Box<dyn Fn() -> bool + Send + Sync>,
@@ -73,8 +75,8 @@ impl Dispatcher {
     ) -> Self {
         let question = Arc::new(journal.workflow().started.question.clone());
         let facts = Arc::new(FactsCell::new(databases));
-        let (steps, holds, deferred) = (JoinSet::new(), Box::new(holds), Vec::new());
-        Self { plan, limits, journal, question, facts, steps, holds, deferred }
+        let (carried, steps, holds, deferred) = (Carried::default(), JoinSet::new(), Box::new(holds), Vec::new());
+        Self { plan, limits, journal, question, facts, carried, steps, holds, deferred }
     }
 
     /// Runs the workflow to its terminal event, or until the shutdown: then its steps are dropped, nothing is written,
@@ -198,12 +200,14 @@ impl Dispatcher {
             self.steps.spawn(std::future::ready(unknown(step)));
             return;
         };
+        let (cost, time) = workflow.model_cost();
         let task = Task {
             question: self.question.clone(),
             facts: None,
             attempt,
             feedback: workflow.feedback.clone().filter(|_| step == COMPOSER),
-            model_calls_left: self.limits.max_model_calls.saturating_sub(workflow.model_calls()),
+            budget: self.limits.model_budget.after(&cost, time),
+            carried: self.carried.clone(),
             workflow,
         };
         let facts = FactsCell::concerns(&self.plan, step).then(|| self.facts.clone());

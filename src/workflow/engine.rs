@@ -18,6 +18,7 @@ use super::plan;
 use super::running::Running;
 use super::steps::{MAX_KEPT_BYTES, MAX_KEPT_ROWS};
 use super::watch::Pages;
+use crate::agents::ModelBudget;
 use crate::connections::Directory;
 use crate::domain::{Clock, EventKind, RunLimits, TenantId, Workflow};
 use crate::knowledge::Library;
@@ -42,8 +43,8 @@ pub struct Options {
     pub max_workflow_timeout: Duration,
     /// Most `max_retries` that a question may ask for.
     pub max_retries: u32,
-    /// Answered model calls per workflow.
-    pub max_model_calls: u32,
+    /// What one workflow may spend on a language model.
+    pub model_budget: ModelBudget,
 }
 
 impl Default for Options {
@@ -55,7 +56,7 @@ impl Default for Options {
             statement_timeout: Duration::from_secs(30),
             max_workflow_timeout: Duration::from_hours(1),
             max_retries: 10,
-            max_model_calls: 5,
+            model_budget: ModelBudget { calls: 5, tokens: u64::MAX, time: Duration::from_mins(3) },
         }
     }
 }
@@ -238,8 +239,8 @@ async fn work(shared: &Shared, job: Job, stop: &CancellationToken) -> Result<(),
         Ok(plan) => plan,
         Err(failure) => return journal.end(EventKind::Failed(failure)).await,
     };
-    let Options { step_timeout, max_model_calls, .. } = shared.options;
-    let limits = Limits { step_timeout, max_model_calls, pace };
+    let Options { step_timeout, model_budget, .. } = shared.options;
+    let limits = Limits { step_timeout, model_budget, pace };
     let (running, longest) = (shared.running.clone(), shared.store.lease_time() / 3 * 2);
     let holds = move || running.last_renewal().elapsed() < longest;
     let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone(), holds);

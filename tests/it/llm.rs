@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulse::llm::{
-    BadOptions, ChatAnswer, ChatModel, ChatRequest, Error, ErrorKind, Limits, Message, OpenAi, Options, OutputSchema,
-    WithLimits,
+    BadOptions, Breaker, ChatAnswer, ChatModel, ChatRequest, Error, ErrorKind, Limits, Message, OpenAi, Options,
+    OutputSchema, Structure, WithBreaker, WithLimits,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use crate::support::model_server::{ModelServer, Reply};
+use crate::support::model_server::{Habits, ModelServer, Reply};
 
 /// Must never be seen outside the `Authorization` header.
 const KEY: &str = "sk-canary-5b1e7c3d";
@@ -27,14 +28,20 @@ fn request() -> ChatRequest {
     ChatRequest {
         model: None,
         messages: vec![Message::system("rules"), Message::user("hello")],
-        output: OutputSchema { name: "planner", schema: json!({ "type": "object" }) },
+        output: OutputSchema { name: "planner".to_owned(), schema: json!({ "type": "object" }) },
+        distrusted: None,
         temperature: 0.0,
         max_tokens: 100,
+        time_left: None,
     }
 }
 
+async fn complete(model: &dyn ChatModel) -> Result<ChatAnswer, Error> {
+    model.complete(request(), &watch::Sender::default()).await
+}
+
 async fn ask(server: &ModelServer) -> Result<ChatAnswer, Error> {
-    OpenAi::new(options(server)).unwrap().complete(request()).await
+    complete(&OpenAi::new(options(server)).unwrap()).await
 }
 
 /// The failure that a reply leads to when it is given again and again; the key is nowhere in it.
@@ -47,7 +54,7 @@ async fn failure_within(attempt_timeout: Duration, reply: Reply) -> (ErrorKind, 
     server.on("planner", reply);
     let options = Options { attempt_timeout, ..options(&server) };
     assert!(!format!("{options:?}").contains("canary"));
-    let error = OpenAi::new(options).unwrap().complete(request()).await.unwrap_err();
+    let error = complete(&OpenAi::new(options).unwrap()).await.unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
     (error.kind, server.requests().len())
 }
@@ -74,7 +81,7 @@ async fn no_key_means_no_header() {
     let server = ModelServer::start().await;
     server.on("planner", Reply::json(json!({})));
     for api_key in [None, Some("".into()), Some(" \n".into())] {
-        OpenAi::new(Options { api_key, ..options(&server) }).unwrap().complete(request()).await.unwrap();
+        complete(&OpenAi::new(Options { api_key, ..options(&server) }).unwrap()).await.unwrap();
     }
     assert!(server.requests().iter().all(|sent| !sent.headers.contains_key("authorization")));
 }
@@ -167,7 +174,7 @@ async fn all_attempts_together_end_at_the_total_timeout() {
     server.stall("planner");
     let total_timeout = Duration::from_millis(300);
     let model = OpenAi::new(Options { total_timeout, ..options(&server) }).unwrap();
-    assert_eq!(model.complete(request()).await.unwrap_err().kind, ErrorKind::Timeout(total_timeout));
+    assert_eq!(complete(&model).await.unwrap_err().kind, ErrorKind::Timeout(total_timeout));
 }
 
 #[tokio::test]
@@ -177,7 +184,7 @@ async fn nobody_listening_is_unavailable() {
         format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
     };
     let options = Options { endpoint, model: "m".to_owned(), api_key: Some(KEY.into()), ..Options::default() };
-    let error = OpenAi::new(options).unwrap().complete(request()).await.unwrap_err();
+    let error = complete(&OpenAi::new(options).unwrap()).await.unwrap_err();
     assert!(matches!(&error.kind, ErrorKind::Unavailable(words) if words.contains("refused")), "{error:?}");
 }
 
@@ -188,7 +195,7 @@ async fn https_is_spoken_where_the_machine_has_certificates() {
     match OpenAi::new(Options { endpoint, ..options(&server) }) {
         Ok(model) => {
             // The server speaks plain HTTP, so the handshake fails; the key never travels.
-            let error = model.complete(request()).await.unwrap_err();
+            let error = complete(&model).await.unwrap_err();
             assert!(matches!(error.kind, ErrorKind::Unavailable(_)), "{error:?}");
             assert!(server.requests().is_empty());
         }
@@ -202,23 +209,203 @@ async fn dropping_the_call_hangs_up() {
     server.stall("planner");
     let model = OpenAi::new(options(&server)).unwrap();
     tokio::select! {
-        answer = model.complete(request()) => panic!("{answer:?}"),
+        answer = complete(&model) => panic!("{answer:?}"),
         () = server.arrived(1) => {}
     }
     server.abandoned(1).await;
 }
 
+fn forms(server: &ModelServer) -> Vec<&'static str> {
+    let form = |body: &Value| match (body["response_format"]["type"].as_str(), body.get("tools")) {
+        (Some("json_schema"), None) => "json_schema",
+        (None, Some(_)) => "tool_call",
+        (Some("json_object"), None) => "json_mode",
+        _ => "text",
+    };
+    server.requests().iter().map(|sent| form(&sent.body)).collect()
+}
+
 #[tokio::test]
-async fn endpoints_without_structured_outputs_are_asked_in_words_and_remembered() {
+async fn the_ladder_is_climbed_down_as_far_as_the_endpoint_refuses_and_remembered() {
+    let refusals: [(&str, Reply); 3] = [
+        ("/response_format/json_schema", Reply::error(400, "'response_format' of type 'json_schema' is not supported")),
+        ("/tools", Reply::error(500, "This server does not support tools. Start it with `--jinja`")),
+        (
+            "/response_format",
+            Reply::Status(422, vec![], r#"{"detail":[{"loc":["body","response_format"]}]}"#.to_owned()),
+        ),
+    ];
+    let all = ["json_schema", "tool_call", "json_mode", "text"];
+    for rungs in 0..=3 {
+        let server = ModelServer::start().await;
+        server.on("planner", Reply::json(json!({ "intent": "x" })));
+        for (place, reply) in refusals.iter().take(rungs) {
+            server.refuse_with(place, reply.clone());
+        }
+        let model = OpenAi::new(options(&server)).unwrap();
+        let answer = complete(&model).await.unwrap();
+        assert_eq!(answer.text, r#"{"intent":"x"}"#, "{rungs}");
+        assert_eq!(answer.delivery.structure.as_str(), all[rungs]);
+        complete(&model).await.unwrap();
+        let mut expected = all[..=rungs].to_vec();
+        expected.push(all[rungs]);
+        assert_eq!(forms(&server), expected);
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_are_refused_are_left_out_from_then_on_for_that_model() {
+    for (place, message) in [
+        ("/temperature", "Unsupported value: 'temperature' does not support 0.0 with this model."),
+        ("/max_tokens", "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."),
+        ("/stream_options", "Unrecognized request argument supplied: stream_options"),
+        ("/stream", "Streaming is not supported by this model"),
+    ] {
+        let server = ModelServer::start().await;
+        server.on("planner", Reply::json(json!({}))).refuse(place, message);
+        let model = OpenAi::new(options(&server)).unwrap();
+        for _ in 0..2 {
+            complete(&model).await.unwrap();
+        }
+        let refused: Vec<bool> = server
+            .requests()
+            .iter()
+            .map(|sent| sent.body.pointer(place).is_some_and(|value| *value != json!(false)))
+            .collect();
+        assert_eq!(refused, [true, false, false], "{place}");
+        // Another model of the same endpoint is asked as any other.
+        let other = ChatRequest { model: Some("other".to_owned()), ..request() };
+        model.complete(other, &watch::Sender::default()).await.unwrap();
+        assert!(server.requests()[3].body.pointer(place).is_some(), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_structure_that_was_not_kept_to_is_not_asked_for_again() {
     let server = ModelServer::start().await;
-    server.on("planner", Reply::error(400, "response_format json_schema is not supported"));
+    server.on("planner", Reply::json(json!({})));
+    let model = OpenAi::new(options(&server)).unwrap();
+    let distrusting = ChatRequest { distrusted: Some(Structure::JsonSchema), ..request() };
+    for asked in [request(), distrusting.clone(), distrusting, request()] {
+        model.complete(asked, &watch::Sender::default()).await.unwrap();
+    }
+    assert_eq!(forms(&server), ["json_schema", "tool_call", "tool_call", "tool_call"]);
+}
+
+#[tokio::test]
+async fn an_answer_is_heard_while_it_arrives() {
+    let server = ModelServer::start().await;
+    server.on("planner", Reply::FallsSilent(r#"{"intent":"#.to_owned()));
+    let model = OpenAi::new(options(&server)).unwrap();
+    let (sender, mut heard) = watch::channel(String::new());
+    tokio::select! {
+        answer = model.complete(request(), &sender) => panic!("{answer:?}"),
+        begun = heard.wait_for(|heard| heard == r#"{"intent":"#) => drop(begun.unwrap()),
+    }
+    server.abandoned(1).await;
+
+    let server = ModelServer::start().await;
     server.on("planner", Reply::json(json!({ "intent": "x" })));
     let model = OpenAi::new(options(&server)).unwrap();
-    model.complete(request()).await.unwrap();
-    model.complete(request()).await.unwrap();
-    let forms: Vec<_> = server.requests().iter().map(|sent| sent.body["response_format"]["type"].clone()).collect();
-    assert_eq!(forms, ["json_schema", "json_object", "json_object"]);
-    assert!(server.requests()[1].prompt().contains("JSON schema"));
+    let answer = model.complete(request(), &sender).await.unwrap();
+    assert!(answer.delivery.streamed && answer.delivery.counted && answer.delivery.time_to_first_token.is_some());
+    assert_eq!((answer.delivery.attempts, answer.usage.prompt_tokens), (1, 100));
+    assert!(heard.borrow().ends_with(&answer.text));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_ignores_streaming_is_heard_at_once() {
+    let server = ModelServer::start().await;
+    server.on("planner", Reply::json(json!({ "intent": "x" })));
+    server.habits(Habits { streams: false, counts: false, ..Habits::default() });
+    let (sender, heard) = watch::channel(String::new());
+    let answer = OpenAi::new(options(&server)).unwrap().complete(request(), &sender).await.unwrap();
+    assert!(!answer.delivery.streamed && !answer.delivery.counted);
+    assert_eq!((heard.borrow().as_str(), answer.text.as_str()), (r#"{"intent":"x"}"#, r#"{"intent":"x"}"#));
+}
+
+/// What was heard may be in use already: an answer that breaks off is left to the caller, and not asked for again.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_repeated_behind_the_listeners_back() {
+    let begun = || r#"{"intent":"#.to_owned();
+    for (reply, expected) in [
+        (Reply::BreaksOff(begun()), ErrorKind::Unavailable(String::new())),
+        (Reply::Fails(begun()), ErrorKind::Unavailable(String::new())),
+        (Reply::FallsSilent(begun()), ErrorKind::Timeout(Duration::ZERO)),
+        (Reply::Dawdles(begun(), Duration::from_millis(50)), ErrorKind::Timeout(Duration::ZERO)),
+        (Reply::Cut(begun()), ErrorKind::Truncated),
+    ] {
+        let server = ModelServer::start().await;
+        server.on("planner", reply.clone());
+        let options = Options { attempt_timeout: Duration::from_secs(5), ..options(&server) };
+        let (sender, heard) = watch::channel(String::new());
+        let error = OpenAi::new(options).unwrap().complete(request(), &sender).await.unwrap_err();
+        assert_eq!(std::mem::discriminant(&error.kind), std::mem::discriminant(&expected), "{reply:?}: {error:?}");
+        assert_eq!((server.requests().len(), heard.borrow().trim_end()), (1, begun().as_str()), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_token_has_a_limit_of_its_own() {
+    let server = ModelServer::start().await;
+    server.stall("planner");
+    let first_token_timeout = Duration::from_millis(200);
+    let options = Options { first_token_timeout, ..options(&server) };
+    let error = complete(&OpenAi::new(options).unwrap()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Silence(first_token_timeout));
+    assert_eq!(server.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_wait_that_one_call_is_told_holds_for_all() {
+    let server = ModelServer::start().await;
+    server.on("planner", Reply::too_many(Some("86400"))).on("planner", Reply::json(json!({})));
+    let model = OpenAi::new(options(&server)).unwrap();
+    for _ in 0..2 {
+        let kind = complete(&model).await.unwrap_err().kind;
+        let ErrorKind::RateLimited { retry_after: Some(wait) } = kind else { panic!("{kind:?}") };
+        assert!(wait > Duration::from_hours(23));
+    }
+    assert_eq!(server.requests().len(), 1, "the second one was not sent");
+}
+
+#[tokio::test]
+async fn azure_gets_the_key_and_the_version_where_it_looks_for_them() {
+    let server = ModelServer::start().await;
+    server.on("planner", Reply::json(json!({})));
+    let url = format!("{}/openai/deployments/d?api-version=2024-10-21", server.url().trim_end_matches("/v1"));
+    complete(&OpenAi::new(Options { endpoint: url.parse().unwrap(), ..options(&server) }).unwrap()).await.unwrap();
+    let sent = &server.requests()[0];
+    assert_eq!(
+        (sent.path.as_str(), &sent.headers["api-key"]),
+        ("/openai/deployments/d/chat/completions", &KEY.parse().unwrap())
+    );
+    assert_eq!(sent.query, "api-version=2024-10-21");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_keeps_failing_is_left_alone_until_one_call_finds_it_well() {
+    let server = ModelServer::start().await;
+    server.on("planner", Reply::json(json!({}))).refuse_with("/messages", Reply::HangUp);
+    let breaker = Breaker { failures: 2, rest: Duration::from_secs(5) };
+    let model = WithBreaker::new(Arc::new(OpenAi::new(options(&server)).unwrap()), breaker);
+    for _ in 0..2 {
+        assert!(matches!(complete(&model).await.unwrap_err().kind, ErrorKind::Unavailable(_)));
+    }
+    let sent = server.requests().len();
+    let ErrorKind::Resting { wait, last } = complete(&model).await.unwrap_err().kind else { panic!("it is asked") };
+    assert!(wait <= breaker.rest && !last.is_empty());
+    assert_eq!(server.requests().len(), sent, "nothing is sent while it rests");
+
+    // It is well again: the first call after the rest finds that out, and everybody is let through.
+    server.accept_all();
+    let well = async {
+        while complete(&model).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), well).await.unwrap();
+    complete(&model).await.unwrap();
 }
 
 #[tokio::test]
@@ -238,14 +425,14 @@ async fn limits_let_some_run_some_wait_and_turn_the_rest_away() {
     let model = Arc::new(WithLimits::new(Arc::new(OpenAi::new(options(&server)).unwrap()), limits));
     let call = |model: &Arc<WithLimits>| {
         let model = model.clone();
-        tokio::spawn(async move { model.complete(request()).await })
+        tokio::spawn(async move { complete(&*model).await })
     };
     let running = call(&model);
     server.arrived(1).await;
     let mut others = tokio::task::JoinSet::new();
     for _ in 0..2 {
         let model = model.clone();
-        others.spawn(async move { model.complete(request()).await });
+        others.spawn(async move { complete(&*model).await });
     }
     // One of the two waits, the other is turned away although nothing has been answered yet.
     let turned_away = others.join_next().await.unwrap().unwrap();

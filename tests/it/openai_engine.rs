@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::date;
-use pulse::agents::{AgentError, Outcome, Task, steps};
+use pulse::agents::{AgentError, Carried, ModelBudget, Outcome, Task, Team, steps};
 use pulse::domain::outputs::{AggregateFunction, ComposerOutput, Feedback, Operator, PlannerOutput, StepOutput, Usage};
 use pulse::domain::{
     Column, ColumnPath, ColumnType, ColumnValues, ConnectionId, DatabaseKind, EngineName, Event, EventKind, Facts,
     ForeignKey, Principal, Question, Reason, RunOptions, Schema, Source, SqlError, Table, TableKind, Value, ValueIndex,
     Workflow, WorkflowId, WorkflowStarted,
 };
-use pulse::engines::openai::{self, Options};
+use pulse::engines::openai::{self, Calls, Options, Temperatures};
 use pulse::llm::{self, OpenAi};
 use serde_json::{Value as Json, json};
 
@@ -117,7 +117,8 @@ fn task(facts: Facts, done: Vec<(&str, StepOutput)>) -> Task {
         workflow: Arc::new(Workflow::fold(WorkflowId::generate(), &events).unwrap()),
         attempt: 1,
         feedback: None,
-        model_calls_left: 5,
+        budget: ModelBudget { calls: 5, tokens: 100_000, time: Duration::from_mins(1) },
+        carried: Carried::default(),
     }
 }
 
@@ -127,6 +128,11 @@ fn planned() -> (&'static str, StepOutput) {
 
 fn mapped() -> (&'static str, StepOutput) {
     (steps::MAPPER, StepOutput::Mapper(pulse::domain::outputs::MapperOutput::default()))
+}
+
+/// Each agent by itself.
+fn options() -> Options {
+    Options { calls: Calls::PerAgent, ..Options::default() }
 }
 
 async fn run_with(server: &ModelServer, options: Options, step: &str, task: &Task) -> Result<Outcome, AgentError> {
@@ -140,6 +146,14 @@ async fn run_within(
     step: &str,
     task: &Task,
 ) -> Result<Outcome, AgentError> {
+    let team = team(attempt_timeout, server, options);
+    let agent = team.agents.iter().find(|agent| agent.name() == step).unwrap();
+    let result = agent.run(task).await;
+    assert!(!format!("{result:?}").contains("canary"), "{result:?}");
+    result
+}
+
+fn team(attempt_timeout: Duration, server: &ModelServer, options: Options) -> Team {
     let llm = llm::Options {
         endpoint: server.url().parse().unwrap(),
         api_key: Some(KEY.into()),
@@ -147,25 +161,25 @@ async fn run_within(
         attempt_timeout,
         ..llm::Options::default()
     };
-    let team = openai::team(Arc::new(OpenAi::new(llm).unwrap()), options);
-    let agent = team.agents.iter().find(|agent| agent.name() == step).unwrap();
-    let result = agent.run(task).await;
-    assert!(!format!("{result:?}").contains("canary"), "{result:?}");
-    result
+    openai::team(Arc::new(OpenAi::new(llm).unwrap()), options)
 }
 
 async fn run(server: &ModelServer, step: &str, task: &Task) -> Result<Outcome, AgentError> {
-    run_with(server, Options::default(), step, task).await
+    run_with(server, options(), step, task).await
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "compared with what an outcome holds")]
-fn usage(calls: u32) -> Option<Usage> {
-    Some(Usage {
-        model: "double-1".to_owned(),
-        calls,
-        prompt_tokens: 100 * u64::from(calls),
-        completion_tokens: 10 * u64::from(calls),
+/// Calls, tokens read and tokens written.
+fn numbers(usage: Option<&Usage>) -> Option<(u32, u64, u64)> {
+    usage.map(|usage| {
+        assert!(usage.served_by.len() >= usage.calls as usize, "{usage:?}");
+        (usage.calls, usage.prompt_tokens, usage.completion_tokens)
     })
+}
+
+/// The numbers of so many calls.
+#[expect(clippy::unnecessary_wraps, reason = "compared with what an outcome holds")]
+fn usage(calls: u32) -> Option<(u32, u64, u64)> {
+    Some((calls, 100 * u64::from(calls), 10 * u64::from(calls)))
 }
 
 // --- What the model says ------------------------------------------------------------------------------------------
@@ -230,7 +244,7 @@ async fn the_planner_answers_in_types() {
     assert_eq!(output.filters[0].values, [Value::String("Germany".to_owned())]);
     assert_eq!(output.aggregations[0].function, AggregateFunction::Count);
     assert_eq!(outcome.summary, "Count the customers from Germany.");
-    assert_eq!(outcome.usage, usage(1));
+    assert_eq!(numbers(outcome.usage.as_ref()), usage(1));
 
     let prompt = server.requests()[0].prompt();
     assert!(prompt.contains(QUESTION) && prompt.contains("2026-11-23"));
@@ -245,7 +259,7 @@ async fn the_planner_answers_in_types() {
 async fn values_stay_here_when_they_are_not_shared() {
     let server = ModelServer::start().await;
     server.on("planner", Reply::json(plan())).on("composer", Reply::json(statement("SELECT 1")));
-    let options = Options { share_values: false, ..Options::default() };
+    let options = Options { share_values: false, ..options() };
     run_with(&server, options.clone(), steps::PLANNER, &task(facts(shop()), vec![])).await.unwrap();
     let mut again = task(facts(shop()), vec![planned(), mapped()]);
     again.feedback = Some(Feedback {
@@ -270,7 +284,7 @@ async fn a_question_with_several_readings_is_handed_back() {
     let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
     assert_eq!(error.failure.reason, Reason::QuestionAmbiguous);
     assert!(error.failure.message.contains("billing; residence"));
-    assert_eq!(error.usage, usage(1));
+    assert_eq!(numbers(error.usage.as_ref()), usage(1));
 
     Arc::make_mut(&mut task.question).options.allow_clarification = true;
     let outcome = run(&server, steps::PLANNER, &task).await.unwrap();
@@ -297,14 +311,14 @@ async fn an_invented_name_is_answered_with_the_nearest_real_ones() {
     server.on("mapper", Reply::json(mapping("customer", "country")));
     let task = task(facts(shop()), vec![planned()]);
     let outcome = run(&server, steps::MAPPER, &task).await.unwrap();
-    assert_eq!(outcome.usage, usage(2));
+    assert_eq!(numbers(outcome.usage.as_ref()), usage(2));
     let repair = server.requests()[1].prompt();
     assert!(repair.contains("has no column contry; the nearest are country"), "{repair}");
 
     let server = ModelServer::start().await;
     server.on("mapper", Reply::json(mapping("clients", "country")));
     let error = run(&server, steps::MAPPER, &task).await.unwrap_err();
-    assert_eq!((error.failure.reason, error.usage), (Reason::ModelOutputInvalid, usage(2)));
+    assert_eq!((error.failure.reason, numbers(error.usage.as_ref())), (Reason::ModelOutputInvalid, usage(2)));
     assert!(error.failure.message.contains("there is no table clients"), "{}", error.failure);
 }
 
@@ -322,7 +336,7 @@ async fn the_composer_proposes_a_statement() {
         confidence: 0.8,
     };
     assert_eq!(outcome.output, StepOutput::Composer(expected));
-    assert_eq!(outcome.usage, usage(1));
+    assert_eq!(numbers(outcome.usage.as_ref()), usage(1));
     assert!(server.requests()[0].prompt().contains("Dialect SQLite"));
 }
 
@@ -383,7 +397,7 @@ async fn the_composer_may_say_that_there_is_no_answer() {
     let no_answer = json!({ "sql": "", "answerable": false, "reason": "There are no salaries.", "confidence": 1 });
     server.on("composer", Reply::json(no_answer));
     let error = run(&server, steps::COMPOSER, &task(facts(shop()), vec![planned(), mapped()])).await.unwrap_err();
-    assert_eq!((error.failure.reason, error.usage), (Reason::QuestionNotUnderstood, usage(1)));
+    assert_eq!((error.failure.reason, numbers(error.usage.as_ref())), (Reason::QuestionNotUnderstood, usage(1)));
     assert!(error.failure.message.contains("There are no salaries."));
 }
 
@@ -394,11 +408,12 @@ async fn every_trouble_has_its_reason_and_names_the_setting_that_helps() {
     for (reply, reason, help, calls) in [
         (Reply::error(500, "oops"), Reason::ModelUnavailable, "OPENAI_BASE_URL", 0),
         (Reply::HangUp, Reason::ModelUnavailable, "OPENAI_BASE_URL", 0),
-        (Reply::too_many(Some("86400")), Reason::ModelUnavailable, "PULSE_LLM_MAX_CONCURRENT", 0),
+        (Reply::too_many(Some("86400")), Reason::ModelRateLimited, "PULSE_LLM_MAX_CONCURRENT", 0),
         (Reply::Stall, Reason::ModelUnavailable, "PULSE_LLM_TIMEOUT", 0),
         (Reply::error(401, &format!("bad key {KEY}")), Reason::ModelAuth, "OPENAI_API_KEY", 0),
-        (Reply::error(404, "no model"), Reason::ModelUnavailable, "OPENAI_MODEL", 0),
-        (Reply::error(400, &format!("bad request {KEY}")), Reason::ModelUnavailable, "OPENAI_MODEL", 0),
+        (Reply::error(402, "pay"), Reason::ModelRateLimited, "OPENAI_API_KEY", 0),
+        (Reply::error(404, "no model"), Reason::ModelNotFound, "OPENAI_MODEL", 0),
+        (Reply::error(400, &format!("bad request {KEY}")), Reason::ModelRequestRejected, "OPENAI_MODEL", 0),
         (Reply::Body(b"not json".to_vec()), Reason::ModelOutputInvalid, "OPENAI_MODEL", 0),
         (Reply::Refuses("No.".to_owned()), Reason::ModelRefused, "OPENAI_MODEL", 1),
         (Reply::Filtered, Reason::ModelRefused, "OPENAI_MODEL", 1),
@@ -411,7 +426,7 @@ async fn every_trouble_has_its_reason_and_names_the_setting_that_helps() {
         server.on("planner", reply.clone());
         let patience = if matches!(reply, Reply::Stall) { Duration::from_millis(200) } else { Duration::from_secs(30) };
         let task = task(facts(shop()), vec![]);
-        let error = run_within(patience, &server, Options::default(), steps::PLANNER, &task).await.unwrap_err();
+        let error = run_within(patience, &server, options(), steps::PLANNER, &task).await.unwrap_err();
         assert_eq!(error.failure.reason, reason, "{reply:?}: {}", error.failure);
         assert!(error.failure.message.contains(help), "{reply:?}: {}", error.failure);
         assert_eq!(error.usage.map_or(0, |usage| usage.calls), calls, "{reply:?}");
@@ -433,7 +448,7 @@ async fn an_answer_without_form_is_repaired_once() {
         let server = ModelServer::start().await;
         server.on("planner", bad.clone()).on("planner", Reply::json(plan()));
         let outcome = run(&server, steps::PLANNER, &task(facts(shop()), vec![])).await.unwrap();
-        assert_eq!(outcome.usage, usage(2), "{bad:?}");
+        assert_eq!(numbers(outcome.usage.as_ref()), usage(2), "{bad:?}");
         assert!(server.requests()[1].prompt().contains("cannot be used"));
     }
 }
@@ -443,15 +458,35 @@ async fn the_budget_of_calls_holds() {
     let server = ModelServer::start().await;
     server.on("planner", Reply::Says("no".to_owned()));
     let mut task = task(facts(shop()), vec![]);
-    task.model_calls_left = 0;
+    task.budget.calls = 0;
     let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
-    assert_eq!((error.failure.reason, error.usage), (Reason::ModelBudgetExhausted, None));
+    assert_eq!((error.failure.reason, numbers(error.usage.as_ref())), (Reason::ModelBudgetExhausted, None));
     assert!(server.requests().is_empty());
 
-    task.model_calls_left = 1;
+    let spent = [
+        (ModelBudget { tokens: 0, ..task.budget }, "PULSE_LLM_WORKFLOW_TOKENS"),
+        (ModelBudget { time: Duration::ZERO, ..task.budget }, "PULSE_LLM_WORKFLOW_TIME"),
+    ];
+    for (budget, setting) in spent {
+        task.budget = ModelBudget { calls: 1, ..budget };
+        let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
+        assert_eq!(error.failure.reason, Reason::ModelBudgetExhausted);
+        assert!(error.failure.message.contains(setting), "{}", error.failure);
+    }
+    assert!(server.requests().is_empty());
+
+    task.budget = ModelBudget { calls: 1, tokens: 99, time: Duration::from_mins(1) };
     let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
-    assert_eq!((error.failure.reason, error.usage), (Reason::ModelOutputInvalid, usage(1)));
+    assert_eq!((error.failure.reason, numbers(error.usage.as_ref())), (Reason::ModelOutputInvalid, usage(1)));
     assert_eq!(server.requests().len(), 1, "no call is left for a repair");
+    assert_eq!(server.requests()[0].body["max_tokens"], 99, "an answer gets no more tokens than are left");
+
+    let server = ModelServer::start().await;
+    server.stall("planner");
+    task.budget = ModelBudget { calls: 5, tokens: 1_000, time: Duration::from_millis(200) };
+    let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
+    assert_eq!(error.failure.reason, Reason::ModelBudgetExhausted);
+    assert!(error.failure.message.contains("PULSE_LLM_WORKFLOW_TIME"), "{}", error.failure);
 }
 
 // --- What the model is told ---------------------------------------------------------------------------------------
@@ -489,7 +524,7 @@ async fn a_large_schema_is_cut_to_what_the_question_speaks_of() {
         .map(|number| table(&format!("ledger_{number}"), vec![column("amount", "REAL", ColumnType::Float)], &[]))
         .collect();
     tables.extend(shop());
-    let options = Options { schema_tokens: 200, ..Options::default() };
+    let options = Options { schema_tokens: 200, ..options() };
     run_with(&server, options, steps::PLANNER, &task(facts(tables), vec![])).await.unwrap();
     let prompt = server.requests()[0].prompt();
     assert!(prompt.contains("\"table\":\"customer\""), "spoken of");
@@ -499,13 +534,53 @@ async fn a_large_schema_is_cut_to_what_the_question_speaks_of() {
 }
 
 #[tokio::test]
-async fn each_agent_may_have_its_own_model() {
+async fn each_agent_may_have_its_own_model_and_temperature() {
     let server = ModelServer::start().await;
     server.on("planner", Reply::json(plan())).on("composer", Reply::json(statement("SELECT 1")));
-    let mut options = Options::default();
+    // An agent with a voice of its own shares no call.
+    let mut options =
+        Options { temperatures: Temperatures { planner: 0.5, ..Temperatures::default() }, ..Options::default() };
     options.models.composer = Some("big-model".to_owned());
     run_with(&server, options.clone(), steps::PLANNER, &task(facts(shop()), vec![])).await.unwrap();
     run_with(&server, options, steps::COMPOSER, &task(facts(shop()), vec![planned(), mapped()])).await.unwrap();
-    let models: Vec<_> = server.requests().iter().map(|request| request.body["model"].clone()).collect();
-    assert_eq!(models, ["test-model", "big-model"]);
+    let asked = |request: &Recorded| {
+        (request.agent.clone(), request.body["model"].clone(), request.body["temperature"].clone())
+    };
+    let asked: Vec<_> = server.requests().iter().map(asked).collect();
+    let expected = [("planner", "test-model", 0.5), ("composer", "big-model", 0.0)];
+    assert_eq!(asked, expected.map(|(agent, model, temperature)| (agent.to_owned(), json!(model), json!(temperature))));
+}
+
+/// An endpoint that takes a JSON schema and does not keep to it is asked in the next form from then on, until it does.
+#[tokio::test]
+async fn an_endpoint_that_breaks_its_promise_is_asked_in_another_form() {
+    let server = ModelServer::start().await;
+    server.on("planner", Reply::Says("I would count the customers.".to_owned())).on("planner", Reply::json(plan()));
+    let team = team(Duration::from_secs(30), &server, options());
+    let planner = team.agents.iter().find(|agent| agent.name() == steps::PLANNER).unwrap();
+    for _ in 0..2 {
+        planner.run(&task(facts(shop()), vec![])).await.unwrap();
+    }
+    let requests = server.requests();
+    let structures: Vec<_> = requests.iter().map(|request| structure(&request.body)).collect();
+    assert_eq!(structures, ["json_schema", "tool_call", "tool_call"]);
+    assert!(requests[1].prompt().contains("I would count the customers."), "it sees what it said");
+
+    // What it said wrongly in the right form is no broken promise.
+    let server = ModelServer::start().await;
+    let mut empty = plan();
+    empty["intent"] = json!(" ");
+    server.on("planner", Reply::json(empty)).on("planner", Reply::json(plan()));
+    run(&server, steps::PLANNER, &task(facts(shop()), vec![])).await.unwrap();
+    let structures: Vec<_> = server.requests().iter().map(|request| structure(&request.body)).collect();
+    assert_eq!(structures, ["json_schema", "json_schema"]);
+}
+
+fn structure(body: &Json) -> &'static str {
+    match (body["response_format"]["type"].as_str(), body.get("tools")) {
+        (Some("json_schema"), None) => "json_schema",
+        (None, Some(_)) => "tool_call",
+        (Some("json_object"), None) => "json_mode",
+        _ => "text",
+    }
 }

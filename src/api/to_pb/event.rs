@@ -231,7 +231,7 @@ mod tests {
 
     fn step_kinds(step: &str, output: StepOutput) -> [EventKind; 2] {
         let (step, attempt) = (step.to_owned(), 1);
-        let usage = Some(Usage { model: "m".into(), calls: 1, prompt_tokens: 10, completion_tokens: 2 });
+        let usage = Some(Usage { calls: 1, prompt_tokens: 10, completion_tokens: 2, ..Usage::default() });
         let (output, summary) = (Box::new(output), "done".to_owned());
         [
             EventKind::StepStarted { step: step.clone(), attempt },

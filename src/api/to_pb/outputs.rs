@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::domain::ColumnPath;
 use crate::domain::Value;
 use crate::domain::outputs::{
-    AggregateFunction, Check, CheckKind, Clarification, ComposerOutput, Entity, ExecutionOutput, Join,
-    MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue, Operator,
+    AggregateFunction, Check, CheckKind, Clarification, ComposerOutput, Delivery, Entity, ExecutionOutput, Join,
+    MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue, ModelCall, Operator,
     PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput, Usage, ValidatorOutput,
     Verdict, WorkflowResult,
 };
@@ -337,12 +337,38 @@ pub(super) fn result(given: WorkflowResult, execution_time: Option<Duration>) ->
 }
 
 pub(super) fn usage(given: &Usage) -> pb::TokenUsage {
-    let Usage { model: _, calls, prompt_tokens, completion_tokens } = given;
+    let Usage { model: _, calls, prompt_tokens, cached_prompt_tokens, completion_tokens, served_by: _ } = given;
     pb::TokenUsage {
         model_call_count: count(*calls),
         prompt_tokens: long_count(*prompt_tokens),
-        cached_prompt_tokens: 0,
+        cached_prompt_tokens: long_count(*cached_prompt_tokens),
         completion_tokens: long_count(*completion_tokens),
+    }
+}
+
+pub(super) fn model_call(given: &ModelCall) -> pb::ModelCall {
+    let ModelCall { id, model, prompt_version, prompt_tokens, cached_prompt_tokens, completion_tokens, delivery } =
+        given;
+    let usage = pb::TokenUsage {
+        model_call_count: 1,
+        prompt_tokens: long_count(*prompt_tokens),
+        cached_prompt_tokens: long_count(*cached_prompt_tokens),
+        completion_tokens: long_count(*completion_tokens),
+    };
+    let told = pb::ModelCall {
+        id: id.clone(),
+        model: model.clone(),
+        prompt_version: prompt_version.clone(),
+        usage: Some(usage),
+        ..pb::ModelCall::default()
+    };
+    let Some(Delivery { structure, attempts, latency, time_to_first_token }) = delivery else { return told };
+    pb::ModelCall {
+        latency: Some(duration(*latency)),
+        time_to_first_token: time_to_first_token.map(duration),
+        attempt_count: count(*attempts),
+        structure: structure.clone(),
+        ..told
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::outputs::{ComposerOutput, StepOutput, Usage};
+use crate::domain::outputs::{ComposerOutput, StepOutput};
 use crate::domain::{
     DatabaseKind, EngineName, Question, RunOptions, Source, Step, StepStatus, Workflow, WorkflowStarted, WorkflowStatus,
 };
@@ -118,7 +118,7 @@ pub(super) fn step(given: &Step) -> pb::Step {
         summary: summary.clone(),
         failure: why.clone().map(failure),
         usage: usage.as_ref().map(outputs::usage),
-        model_calls: Vec::new(),
+        model_calls: usage.iter().flat_map(|usage| &usage.served_by).map(outputs::model_call).collect(),
         requires: Vec::new(),
         output: output.clone().map(outputs::output),
     }
@@ -182,13 +182,7 @@ pub(super) fn execution_time(given: &Workflow) -> Option<Duration> {
 }
 
 pub(super) fn total_usage(given: &Workflow) -> pb::TokenUsage {
-    let mut total = Usage::default();
-    for usage in given.steps.iter().filter_map(|step| step.usage.as_ref()) {
-        total.calls += usage.calls;
-        total.prompt_tokens += usage.prompt_tokens;
-        total.completion_tokens += usage.completion_tokens;
-    }
-    outputs::usage(&total)
+    outputs::usage(&given.model_cost().0)
 }
 
 pub(super) fn awaiting(given: &Workflow) -> Option<pb::Awaiting> {

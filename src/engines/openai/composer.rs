@@ -1,22 +1,14 @@
 //! A statement for the mapped plan, or why there is none.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::ask::{Asker, Prompt, missing};
-use super::card::{self, Focus};
 use super::fence::{Fence, clean};
-use super::mapper::{self, told as told_mapping, words};
-use super::names::Names;
-use super::planner::{question, told as told_plan};
+use super::role::Played;
 use super::wire::{boolean, each, list, object, share, string, text, unit};
-use crate::agents::{Agent, AgentError, Outcome, Task, steps};
+use crate::agents::Task;
 use crate::domain::outputs::{ComposerOutput, Feedback, StepOutput};
-use crate::domain::{DatabaseKind, Failure, Reason, Schema};
-use crate::llm::OutputSchema;
+use crate::domain::{DatabaseKind, Facts, Failure, Reason, Schema};
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/composer.md");
@@ -33,62 +25,31 @@ const MAX_EXPLANATION: usize = 1_000;
 /// Longest feedback, in characters.
 const MAX_FEEDBACK: usize = 4_000;
 
-/// Proposes a statement.
-pub struct Composer {
-    pub asker: Arc<Asker>,
+/// Reads the composer's part.
+pub fn read(wire: WireStatement, facts: &Facts) -> Result<Played, String> {
+    Ok(match wire.into_proposal(facts.schema.dialect)? {
+        Proposal::Statement(output) => {
+            let summary = output.explanation.clone();
+            Played::Done(StepOutput::Composer(output), summary)
+        }
+        Proposal::Abstention(reason) => {
+            let message = format!("The question cannot be answered from this database: {reason}");
+            Played::Abstained(Failure::new(Reason::QuestionNotUnderstood, message).with("detail", reason), None)
+        }
+    })
 }
 
-#[async_trait]
-impl Agent for Composer {
-    fn name(&self) -> &'static str {
-        steps::COMPOSER
-    }
-
-    fn requires(&self) -> &'static [&'static str] {
-        &[steps::MAPPER]
-    }
-
-    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let facts = task.facts.as_deref().ok_or_else(|| missing(steps::LOAD_SCHEMA))?;
-        let plan = task.planner().ok_or_else(|| missing(steps::PLANNER))?;
-        let mapping = task.mapper().ok_or_else(|| missing(steps::MAPPER))?;
-        let fence = Fence::random()?;
-        let options = &self.asker.options;
-        let (words, tables) = (words(task, plan), mapper::tables(mapping));
-        let focus = Focus { words: &words, tables: &tables };
-        let mut data = vec![
-            fence.block("question", [question(task, facts)]),
-            fence.block("plan", [told_plan(plan)]),
-            fence.block("mapping", [told_mapping(mapping, Names::new(&facts.schema))]),
-            fence.block("schema", card::lines(facts, &focus, options)),
-            dialect(facts.schema.dialect).to_owned(),
-        ];
-        if let Some(feedback) = &task.feedback {
-            let told = told_feedback(feedback, task, &facts.schema, options.share_values);
-            data.push(format!(
-                "Your last statement was not accepted. Correct what the findings name and keep the rest.\n{}",
-                fence.block("feedback", [told])
-            ));
-        }
-        let model = options.models.composer.as_ref();
-        let prompt = Prompt { model, rules: PROMPT, fence, data, output: form() };
-        let accept = |wire: WireStatement| wire.into_proposal(facts.schema.dialect);
-        match self.asker.ask(task, prompt, accept).await? {
-            (Proposal::Statement(output), usage) => {
-                let summary = output.explanation.clone();
-                Ok(Outcome { output: StepOutput::Composer(output), summary, usage: Some(usage) })
-            }
-            (Proposal::Abstention(reason), usage) => {
-                let message = format!("The question cannot be answered from this database: {reason}");
-                let failure = Failure::new(Reason::QuestionNotUnderstood, message).with("detail", reason);
-                Err(AgentError { failure, output: None, usage: Some(usage) })
-            }
-        }
-    }
+/// What was wrong with the last statement, as the model is told it, when there was one.
+pub fn feedback(task: &Task, facts: &Facts, fence: &Fence, share_values: bool) -> Option<String> {
+    let told = told_feedback(task.feedback.as_ref()?, task, &facts.schema, share_values);
+    Some(format!(
+        "Your last statement was not accepted. Correct what the findings name and keep the rest.\n{}",
+        fence.block("feedback", [told])
+    ))
 }
 
 /// What is peculiar to a dialect, in the words that prevent the usual mistakes.
-fn dialect(kind: DatabaseKind) -> &'static str {
+pub fn dialect(kind: DatabaseKind) -> &'static str {
     match kind {
         DatabaseKind::Sqlite => SQLITE,
         DatabaseKind::Postgresql => POSTGRESQL,
@@ -146,8 +107,9 @@ fn without_values(words: &str, known: &[&str], schema: &Schema) -> String {
     shown + rest
 }
 
-fn form() -> OutputSchema {
-    let schema = object([
+/// The form of the composer's part.
+pub fn schema() -> Json {
+    object([
         ("intent", string()),
         ("columns", list(string())),
         ("sql", string()),
@@ -156,13 +118,12 @@ fn form() -> OutputSchema {
         ("answerable", boolean()),
         ("reason", string()),
         ("confidence", share()),
-    ]);
-    OutputSchema { name: steps::COMPOSER, schema }
+    ])
 }
 
-/// `intent` and `columns` are there so that the model thinks of them before the statement; nobody reads them.
+/// The composer's part as the model writes it. `intent` and `columns` are there so that the model thinks of them before the statement; nobody reads them.
 #[derive(Deserialize)]
-struct WireStatement {
+pub struct WireStatement {
     #[serde(default)]
     sql: String,
     #[serde(default)]

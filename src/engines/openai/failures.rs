@@ -27,9 +27,24 @@ pub fn of_call(kind: &ErrorKind) -> Failure {
                 limit.as_secs_f32()
             ),
         ),
+        ErrorKind::Silence(limit) => failure(
+            Reason::ModelUnavailable,
+            &format!(
+                "The language model said nothing within {} s. Ask again, choose a faster OPENAI_MODEL, or raise \
+                 PULSE_LLM_FIRST_TOKEN_TIMEOUT.",
+                limit.as_secs_f32()
+            ),
+        ),
+        ErrorKind::Resting { wait, last } => detailed(
+            Reason::ModelUnavailable,
+            "The language model's endpoint failed too often and is left alone for a while",
+            last,
+            "Check OPENAI_BASE_URL and that the endpoint is up, then ask again.",
+        )
+        .retry_after(*wait),
         ErrorKind::RateLimited { retry_after } => {
             let limited = failure(
-                Reason::ModelUnavailable,
+                Reason::ModelRateLimited,
                 "The language model's endpoint limits the rate of requests. Ask again later, or lower \
                  PULSE_LLM_MAX_CONCURRENT.",
             );
@@ -44,7 +59,7 @@ pub fn of_call(kind: &ErrorKind) -> Failure {
         )
         .retry_after(Duration::from_secs(1)),
         ErrorKind::QuotaExhausted => failure(
-            Reason::ModelUnavailable,
+            Reason::ModelRateLimited,
             "The account of OPENAI_API_KEY has no quota left. Add credit at the provider, or set another key.",
         ),
         ErrorKind::Auth => failure(
@@ -52,7 +67,7 @@ pub fn of_call(kind: &ErrorKind) -> Failure {
             "The language model's endpoint refuses the key. Set OPENAI_API_KEY to a valid key that may use OPENAI_MODEL.",
         ),
         ErrorKind::ModelUnknown => failure(
-            Reason::ModelUnavailable,
+            Reason::ModelNotFound,
             "The endpoint knows no such model or path. Set OPENAI_MODEL to a model it serves and OPENAI_BASE_URL to its \
              base address, usually ending in /v1.",
         ),
@@ -74,7 +89,7 @@ pub fn of_call(kind: &ErrorKind) -> Failure {
         ),
         ErrorKind::OutputInvalid(detail) => of_output(detail),
         ErrorKind::Other(detail) => detailed(
-            Reason::ModelUnavailable,
+            Reason::ModelRequestRejected,
             "The language model's endpoint refuses the request",
             detail,
             "Check OPENAI_BASE_URL and OPENAI_MODEL.",
@@ -92,12 +107,15 @@ pub fn of_output(detail: &str) -> Failure {
     )
 }
 
-/// No call is left.
-pub fn of_budget() -> Failure {
-    Failure::new(
-        Reason::ModelBudgetExhausted,
-        "The language model has been called as often as one question may. Raise PULSE_LLM_MAX_CALLS to allow more.",
-    )
+/// The workflow has spent what it may; the setting allows more.
+pub fn of_budget(setting: &str) -> Failure {
+    let what = match setting {
+        "PULSE_LLM_MAX_CALLS" => "has been called as often",
+        "PULSE_LLM_WORKFLOW_TOKENS" => "has read and written as many tokens",
+        _ => "has taken as much time",
+    };
+    let message = format!("The language model {what} as one question may. Raise {setting} to allow more.");
+    Failure::new(Reason::ModelBudgetExhausted, message).with("setting", setting)
 }
 
 fn detailed(reason: Reason, what: &str, detail: &str, help: &str) -> Failure {

@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 
-use crate::agents::AgentError;
 use crate::domain::{Failure, Reason};
 
 /// The marks of one call.
@@ -17,9 +16,9 @@ pub struct Fence {
 #[derive(Debug)]
 pub struct NoRandomness;
 
-impl From<NoRandomness> for AgentError {
+impl From<NoRandomness> for Failure {
     fn from(_: NoRandomness) -> Self {
-        Failure::new(Reason::Internal, "The system gives no random numbers.").into()
+        Self::new(Reason::Internal, "The system gives no random numbers.")
     }
 }
 

@@ -1,64 +1,31 @@
 //! Where the plan's words live in the schema.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::ask::{Asker, Prompt, missing};
-use super::card::{self, Focus};
-use super::fence::{Fence, clean};
+use super::fence::clean;
 use super::names::{MAX_NAME, Names};
-use super::planner::{question, told as told_plan};
+use super::role::Played;
 use super::wire::{
     boolean, each, function, list, literal, literal_of, object, operator, optional_string, share, string, text, unit,
     value,
 };
-use crate::agents::{Agent, AgentError, Outcome, Task, steps};
-use crate::domain::ColumnPath;
+use crate::agents::Task;
 use crate::domain::outputs::{
     AggregateFunction, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue,
     Operator, PlannerOutput, StepOutput,
 };
-use crate::llm::OutputSchema;
+use crate::domain::{ColumnPath, Facts};
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/mapper.md");
 
-/// Ties the plan to real tables and columns.
-pub struct Mapper {
-    pub asker: Arc<Asker>,
-}
-
-#[async_trait]
-impl Agent for Mapper {
-    fn name(&self) -> &'static str {
-        steps::MAPPER
-    }
-
-    fn requires(&self) -> &'static [&'static str] {
-        &[steps::PLANNER]
-    }
-
-    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let facts = task.facts.as_deref().ok_or_else(|| missing(steps::LOAD_SCHEMA))?;
-        let plan = task.planner().ok_or_else(|| missing(steps::PLANNER))?;
-        let names = Names::new(&facts.schema);
-        let fence = Fence::random()?;
-        let options = &self.asker.options;
-        let words = words(task, plan);
-        let data = vec![
-            fence.block("question", [question(task, facts)]),
-            fence.block("plan", [told_plan(plan)]),
-            fence.block("schema", card::lines(facts, &Focus { words: &words, tables: &[] }, options)),
-        ];
-        let model = options.models.mapper.as_ref();
-        let prompt = Prompt { model, rules: PROMPT, fence, data, output: form() };
-        let (output, usage) = self.asker.ask(task, prompt, |wire: WireMapping| wire.into_output(names)).await?;
-        let summary = summary(&output, names);
-        Ok(Outcome { output: StepOutput::Mapper(output), summary, usage: Some(usage) })
-    }
+/// Reads the mapper's part.
+pub fn read(wire: WireMapping, facts: &Facts) -> Result<Played, String> {
+    let names = Names::new(&facts.schema);
+    let output = wire.into_output(names)?;
+    let summary = summary(&output, names);
+    Ok(Played::Done(StepOutput::Mapper(output), summary))
 }
 
 /// The question's words and the plan's, for choosing tables.
@@ -120,9 +87,10 @@ fn summary(mapping: &MapperOutput, names: Names<'_>) -> String {
     }
 }
 
-fn form() -> OutputSchema {
+/// The form of the mapper's part.
+pub fn schema() -> Json {
     let column = || object([("table", string()), ("column", string())]);
-    let schema = object([
+    object([
         (
             "entities",
             list(object([("name", string()), ("table", string()), ("column", optional_string()), ("score", share())])),
@@ -159,12 +127,12 @@ fn form() -> OutputSchema {
                 ("score", share()),
             ])),
         ),
-    ]);
-    OutputSchema { name: steps::MAPPER, schema }
+    ])
 }
 
+/// The mapper's part as the model writes it.
 #[derive(Deserialize)]
-struct WireMapping {
+pub struct WireMapping {
     entities: Vec<WireEntity>,
     filters: Vec<WireFilter>,
     aggregations: Vec<WireAggregation>,

@@ -1,18 +1,23 @@
 //! The agents as played by a language model: planner, mapper and composer over [`crate::llm::ChatModel`].
 //!
-//! Each agent asks once, for one JSON object, and may ask once more when the answer does not hold: `ask`. What the
-//! model is told of the database is the `card`, as data inside a `fence`; its rules are the files in `prompts/`.
-//! Names are given to the model as they are, not as aliases, so its SQL goes through the guard like anybody's.
+//! One call answers all three by default, each in its own part of one JSON object; every agent is done as soon as its
+//! part has arrived, and the call goes on behind it: `call`, `player`. After a crash or a bad answer only the rest is
+//! asked for. What the model is told of the database is the `card`, as data inside a `fence`; its rules are the files in
+//! `prompts/`. Names are given to the model as they are, not as aliases, so its SQL goes through the guard like anybody's.
 
 mod ask;
+mod call;
 mod card;
 mod composer;
 mod failures;
 mod fence;
+mod fields;
 mod mapper;
 mod names;
 mod planner;
+mod player;
+mod role;
 mod team;
 mod wire;
 
-pub use team::{Models, Options, prompt_version, team};
+pub use team::{Calls, Models, Options, Temperatures, prompt_version, team};

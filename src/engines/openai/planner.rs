@@ -1,18 +1,14 @@
 //! What is asked, in the question's own words.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::ask::{Asker, Prompt, missing};
-use super::card::{self, Focus};
-use super::fence::{Fence, clean};
+use super::fence::clean;
+use super::role::Played;
 use super::wire::{
     boolean, each, function, list, literal, literal_of, object, operator, share, string, text, unit, value,
 };
-use crate::agents::{Agent, AgentError, Outcome, Task, steps};
+use crate::agents::Task;
 use crate::domain::outputs::{
     AggregateFunction, Clarification, Entity, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput,
     StepOutput,
@@ -24,40 +20,14 @@ pub const PROMPT: &str = include_str!("prompts/planner.md");
 /// Longest question, in characters.
 const MAX_QUESTION: usize = 4_096;
 
-/// Says what is asked.
-pub struct Planner {
-    pub asker: Arc<Asker>,
-}
-
-#[async_trait]
-impl Agent for Planner {
-    fn name(&self) -> &'static str {
-        steps::PLANNER
+/// Reads the planner's part.
+pub fn read(wire: WirePlan, task: &Task) -> Result<Played, String> {
+    let output = wire.into_output()?;
+    if let (Some(clarification), false) = (&output.clarification, task.question.options.allow_clarification) {
+        return Ok(Played::Abstained(ambiguous(clarification), Some(StepOutput::Planner(output))));
     }
-
-    fn requires(&self) -> &'static [&'static str] {
-        &[steps::LOAD_SCHEMA]
-    }
-
-    async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let facts = task.facts.as_deref().ok_or_else(|| missing(steps::LOAD_SCHEMA))?;
-        let fence = Fence::random()?;
-        let options = &self.asker.options;
-        let focus = Focus { words: &task.question.text, tables: &[] };
-        let data = vec![
-            fence.block("question", [question(task, facts)]),
-            fence.block("schema", card::lines(facts, &focus, options)),
-        ];
-        let model = options.models.planner.as_ref();
-        let prompt = Prompt { model, rules: PROMPT, fence, data, output: form() };
-        let (output, usage) = self.asker.ask(task, prompt, WirePlan::into_output).await?;
-        if let (Some(clarification), false) = (&output.clarification, task.question.options.allow_clarification) {
-            let failure = ambiguous(clarification);
-            return Err(AgentError { failure, output: Some(StepOutput::Planner(output)), usage: Some(usage) });
-        }
-        let summary = output.intent.clone();
-        Ok(Outcome { output: StepOutput::Planner(output), summary, usage: Some(usage) })
-    }
+    let summary = output.intent.clone();
+    Ok(Played::Done(StepOutput::Planner(output), summary))
 }
 
 /// The question as every agent is told it.
@@ -100,10 +70,11 @@ fn ambiguous(clarification: &Clarification) -> Failure {
     .with("options", options)
 }
 
-fn form() -> crate::llm::OutputSchema {
+/// The form of the planner's part.
+pub fn schema() -> Json {
     let kinds = json!({ "type": "string", "enum": ["table", "column", "value", "measure", "unknown"] });
     let question_back = object([("question", string()), ("options", list(string()))]);
-    let schema = object([
+    object([
         ("intent", string()),
         ("entities", list(object([("name", string()), ("kind", kinds)]))),
         ("filters", list(object([("column", string()), ("operator", operator()), ("values", list(literal()))]))),
@@ -113,12 +84,12 @@ fn form() -> crate::llm::OutputSchema {
         ("limit", json!({ "type": ["integer", "null"] })),
         ("clarification", json!({ "anyOf": [question_back, { "type": "null" }] })),
         ("confidence", share()),
-    ]);
-    crate::llm::OutputSchema { name: steps::PLANNER, schema }
+    ])
 }
 
+/// The planner's part as the model writes it.
 #[derive(Deserialize)]
-struct WirePlan {
+pub struct WirePlan {
     intent: String,
     entities: Vec<WireEntity>,
     filters: Vec<WireFilter>,

@@ -4,27 +4,38 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::ask::Asker;
-use super::composer::{self, Composer};
-use super::mapper::{self, Mapper};
-use super::planner::{self, Planner};
-use crate::agents::Team;
+use super::ask::{self, Asker};
+use super::composer;
+use super::player::Player;
+use super::role::Role;
+use crate::agents::{Agent, Team};
 use crate::domain::EngineName;
 use crate::llm::ChatModel;
 
 /// What the model is told and how it is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
+    /// `PULSE_LLM_CALLS`.
+    pub calls: Calls,
     /// `PULSE_LLM_SHARE_VALUES`: whether the model may see values of the database.
     pub share_values: bool,
     /// `PULSE_LLM_SCHEMA_TOKENS`: longest description of a schema, in tokens of about four characters.
     pub schema_tokens: usize,
     /// `PULSE_LLM_MAX_TOKENS`: longest answer, in tokens.
     pub answer_tokens: u32,
-    /// 0 for the likeliest answer every time.
-    pub temperature: f64,
+    /// How freely each agent answers.
+    pub temperatures: Temperatures,
     /// Other models than the default one.
     pub models: Models,
+}
+
+/// How many agents one call to the model serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    /// Those that follow one another with the same model and temperature.
+    Shared,
+    /// One.
+    PerAgent,
 }
 
 /// Models of single agents; `None` is the default one.
@@ -38,14 +49,38 @@ pub struct Models {
     pub composer: Option<String>,
 }
 
+/// Temperatures of single agents, from 0 (the likeliest answer every time) to 2.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Temperatures {
+    /// `OPENAI_TEMPERATURE_PLANNER`.
+    pub planner: f64,
+    /// `OPENAI_TEMPERATURE_MAPPER`.
+    pub mapper: f64,
+    /// `OPENAI_TEMPERATURE_COMPOSER`.
+    pub composer: f64,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
+            calls: Calls::Shared,
             share_values: true,
             schema_tokens: 4_000,
             answer_tokens: 4_096,
-            temperature: 0.0,
+            temperatures: Temperatures::default(),
             models: Models::default(),
+        }
+    }
+}
+
+impl Options {
+    /// Which model answers for a role (the default one for `None`), and how freely.
+    pub(super) fn voice(&self, role: Role) -> (Option<&String>, f64) {
+        let Self { models, temperatures, .. } = self;
+        match role {
+            Role::Planner => (models.planner.as_ref(), temperatures.planner),
+            Role::Mapper => (models.mapper.as_ref(), temperatures.mapper),
+            Role::Composer => (models.composer.as_ref(), temperatures.composer),
         }
     }
 }
@@ -54,17 +89,10 @@ impl Default for Options {
 #[must_use]
 pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
     let model = chat.model().to_owned();
-    let asker = Arc::new(Asker { chat, options });
-    Team {
-        engine: EngineName::Openai,
-        model,
-        prompt_version: prompt_version(),
-        agents: vec![
-            Arc::new(Planner { asker: asker.clone() }),
-            Arc::new(Mapper { asker: asker.clone() }),
-            Arc::new(Composer { asker }),
-        ],
-    }
+    let prompt_version = prompt_version();
+    let asker = Arc::new(Asker { chat, options, prompt_version: prompt_version.clone() });
+    let play = |role| Arc::new(Player { role, asker: asker.clone() }) as Arc<dyn Agent>;
+    Team { engine: EngineName::Openai, model, prompt_version, agents: Role::ALL.map(play).to_vec() }
 }
 
 /// Changes whenever a prompt does.
@@ -72,7 +100,7 @@ pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
 pub fn prompt_version() -> String {
     let mut hash = Sha256::new();
     let dialects = [composer::SQLITE, composer::POSTGRESQL, composer::MYSQL];
-    for prompt in [planner::PROMPT, mapper::PROMPT, composer::PROMPT].into_iter().chain(dialects) {
+    for prompt in Role::ALL.map(Role::rules).into_iter().chain([ask::SHARED, ask::DATA]).chain(dialects) {
         hash.update(prompt);
     }
     hex::encode(&hash.finalize()[..6])

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -14,6 +15,7 @@ use tonic::transport::Channel;
 pub struct Process {
     pub address: SocketAddr,
     child: Child,
+    log: Arc<Mutex<String>>,
 }
 
 /// The program with a clean environment: nothing of the caller's settings leaks in.
@@ -55,17 +57,25 @@ impl Process {
             }
             seen.push(line);
         };
-        let mut log = std::env::var_os("PULSE_TEST_LOGS")
+        let mut file = std::env::var_os("PULSE_TEST_LOGS")
             .map(|folder| std::fs::File::create(Path::new(&folder).join(format!("{address}.log"))).unwrap());
         // Keeps the pipe drained, so that the server never blocks on a log line.
+        let log = Arc::new(Mutex::new(seen.join("\n")));
+        let kept = log.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Some(log) = &mut log {
-                    writeln!(log, "{line}").unwrap();
+                if let Some(file) = &mut file {
+                    writeln!(file, "{line}").unwrap();
                 }
+                *kept.lock().unwrap() += &(line + "\n");
             }
         });
-        Self { address, child }
+        Self { address, child, log }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub async fn channel(&self) -> Channel {

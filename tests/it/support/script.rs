@@ -31,12 +31,18 @@ pub fn plan() -> Reply {
 
 /// The mapper's answer.
 pub fn mapping() -> Reply {
-    Reply::json(json!({
-        "entities": [{ "name": "customers", "table": "customers", "column": null, "score": 1 }],
+    Reply::Says(mapping_to("customers"))
+}
+
+/// A mapper's words that name this table.
+pub fn mapping_to(table: &str) -> String {
+    let answer = json!({
+        "entities": [{ "name": "customers", "table": table, "column": null, "score": 1 }],
         "filters": [],
-        "aggregations": [{ "function": "count", "table": "customers", "column": null, "score": 1 }],
+        "aggregations": [{ "function": "count", "table": table, "column": null, "score": 1 }],
         "group_by": [], "order_by": [], "join_path": [], "matched_values": []
-    }))
+    });
+    answer.to_string()
 }
 
 /// A composer's answer that is this statement.
@@ -61,8 +67,13 @@ pub async fn model(sql: &str, stalling: Option<&str>) -> ModelServer {
     model
 }
 
-/// Flags of a server that asks this model.
+/// Flags of a server that asks this model once for each agent, so that a test can tell whose turn it is.
 pub fn flags<'a>(model: &'a ModelServer, more: &[&'a str]) -> Vec<&'a str> {
+    [&shared_flags(model, &["--llm-calls", "per_agent"]), more].concat()
+}
+
+/// Flags of a server that asks this model once for all agents, as is the default.
+pub fn shared_flags<'a>(model: &'a ModelServer, more: &[&'a str]) -> Vec<&'a str> {
     [&["--openai-base-url", model.url(), "--openai-api-key", KEY], more].concat()
 }
 
