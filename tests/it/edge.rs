@@ -51,8 +51,11 @@ macro_rules! reflection_test {
 
             let server = Server::start().await;
             let mut client = ServerReflectionClient::new(server.channel.clone());
-            let symbol = "pulse.v1.WorkflowService".to_owned();
-            let asked = [MessageRequest::ListServices(String::new()), MessageRequest::FileContainingSymbol(symbol)];
+            let asked = [
+                MessageRequest::ListServices(String::new()),
+                MessageRequest::FileContainingSymbol("pulse.v1.WorkflowService".to_owned()),
+                MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned()),
+            ];
             let asked =
                 asked.map(|request| ServerReflectionRequest { message_request: Some(request), ..Default::default() });
             let stream = client.server_reflection_info(tokio_stream::iter(asked)).await.unwrap().into_inner();
@@ -68,6 +71,8 @@ macro_rules! reflection_test {
             let info = file.source_code_info.unwrap();
             let comments = info.location.iter().filter_map(|one| one.leading_comments.as_deref());
             assert!(comments.into_iter().any(|text| text.contains("Turns questions into checked SQL")));
+            // Details of errors are shown, not only their bytes.
+            assert!(matches!(&answers[2].message_response, Some(MessageResponse::FileDescriptorResponse(_))));
         }
     };
 }

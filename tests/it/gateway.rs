@@ -228,6 +228,26 @@ async fn rest_errors_have_one_form() {
 }
 
 #[tokio::test]
+async fn what_a_foreign_page_may_send_unasked_is_refused() {
+    let server = Server::start().await;
+    let gateway = Gateway::before(&[server.address], &[]).await;
+    let send = async |content_type: Option<&str>, origin: Option<&str>| {
+        let request = http::client().post(http::url(gateway.address, "/api/v1/guard-test:cancel"));
+        let request = content_type.into_iter().fold(request, |request, kind| request.header("content-type", kind));
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        request.body("{}").send().await.unwrap().status().as_u16()
+    };
+    for kind in [None, Some("text/plain"), Some("application/x-www-form-urlencoded"), Some("multipart/form-data")] {
+        for origin in ["https://evil.example", "null", "http://127.0.0.1:9"] {
+            assert_eq!(send(kind, Some(origin)).await, 403, "{kind:?} from {origin}");
+        }
+        // Programs send no origin, and what they like. There is no such path.
+        assert_eq!(send(kind, None).await, 404, "{kind:?}");
+    }
+    assert_eq!(send(Some("application/json"), Some("https://evil.example")).await, 404, "asked for in a preflight");
+}
+
+#[tokio::test]
 async fn pages_of_listed_origins_may_call() {
     let server = Server::start().await;
     let gateway = Gateway::before(&[server.address], &["--origin", ORIGIN, "--origin", "http://localhost:5173"]).await;

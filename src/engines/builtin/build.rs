@@ -573,11 +573,11 @@ impl<'a> Builder<'a> {
         Ok(Some(match &condition.kind {
             Kind::Compare(slot, op, values) => {
                 let col = self.col(*slot)?;
-                self.compare(col, if negated { opposite(*op) } else { *op }, values)?
+                self.compare(col, if negated { opposite(*op)? } else { *op }, values)?
             }
             Kind::Period(slot, op, period) => {
                 let col = self.col(*slot)?;
-                self.period(col, if negated { opposite(*op) } else { *op }, *period)?
+                self.period(col, if negated { opposite(*op)? } else { *op }, *period)?
             }
             Kind::Values(slot, alternatives) => {
                 let col = self.col(*slot)?;
@@ -870,8 +870,8 @@ fn dedup(list: &mut Vec<Expr>) {
     });
 }
 
-fn opposite(op: Operator) -> Operator {
-    match op {
+fn opposite(op: Operator) -> Result<Operator, String> {
+    Ok(match op {
         Operator::Equal => Operator::NotEqual,
         Operator::NotEqual => Operator::Equal,
         Operator::Less => Operator::GreaterOrEqual,
@@ -882,8 +882,10 @@ fn opposite(op: Operator) -> Operator {
         Operator::NotIn => Operator::In,
         Operator::Like => Operator::NotLike,
         Operator::NotLike => Operator::Like,
-        other => other,
-    }
+        Operator::IsNull => Operator::IsNotNull,
+        Operator::IsNotNull => Operator::IsNull,
+        Operator::Between => return Err("all but a range is not understood".to_owned()),
+    })
 }
 
 /// Whether walking the tree outwards from `shown` ever steps from one row to many.

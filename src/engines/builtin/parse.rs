@@ -1224,6 +1224,7 @@ impl Parser<'_> {
         if !joined {
             return;
         }
+        let negated = std::mem::take(&mut self.denying);
         let slot = slot.or(self.last_column.filter(|_| !self.selecting));
         if let (Some(mut from), Some(to)) = (first.period, second.period) {
             from.to = to.to;
@@ -1233,12 +1234,12 @@ impl Parser<'_> {
             if let (Some((low, high)), Some(slot)) = (years, slot) {
                 self.at = at;
                 let values = vec![Literal::Number(low.to_string()), Literal::Number(high.to_string())];
-                self.condition(Kind::Compare(slot, Operator::Between, values), false);
+                self.condition(Kind::Compare(slot, Operator::Between, values), negated);
                 return;
             }
             self.at = at;
             let slot = slot.unwrap_or_else(|| self.time_slot());
-            self.condition(Kind::Period(slot, Operator::Between, from), false);
+            self.condition(Kind::Period(slot, Operator::Between, from), negated);
             return;
         }
         if let (Some((_, low)), Some((_, high))) = (first.number, second.number) {
@@ -1248,7 +1249,6 @@ impl Parser<'_> {
                 self.at += 1;
                 Some(self.draft.column_slot(&next.text, &next.names, self.last_table))
             });
-            let negated = std::mem::take(&mut self.denying);
             if let Some(slot) = slot {
                 self.skip_unit();
                 self.condition(

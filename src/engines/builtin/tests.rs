@@ -259,6 +259,9 @@ fn two_superlatives_are_one_too_many() {
 fn what_is_not_said_exactly_is_not_guessed() {
     check_abstains("What is the average number of orders per customer?", "average number");
     check_abstains("What is the total value of all orders?", "value");
+    check_abstains("List the products with price not between 10 and 100", "all but a range");
+    check_abstains("How many products do not cost between 20 and 50?", "all but a range");
+    check_abstains("How many orders were not placed between 2024-01-01 and 2024-03-31?", "all but a range");
 }
 
 #[test]
