@@ -27,7 +27,7 @@ pub(super) type Events = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send
 /// The workflows that are watched here.
 #[derive(Default)]
 pub(super) struct Tellers {
-    watched: Mutex<HashMap<(WorkflowId, u64), Weak<Mutex<Teller>>>>,
+    watched: Mutex<HashMap<(WorkflowId, u64), Weak<Teller>>>,
 }
 
 impl Tellers {
@@ -36,7 +36,7 @@ impl Tellers {
 
     /// The teller of a workflow that is as far as `workflow`, or further. `epoch` is the store's: in another one the log may
     /// go on otherwise.
-    pub(super) fn of(&self, workflow: Workflow, epoch: u64) -> Arc<Mutex<Teller>> {
+    pub(super) fn of(&self, workflow: Workflow, epoch: u64) -> Arc<Teller> {
         // Nothing panics while the lock is held but what leaves the map as it was.
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.len() >= Self::SWEEP_AT && watched.len() == watched.capacity() {
@@ -44,43 +44,55 @@ impl Tellers {
         }
         let place = watched.entry((workflow.id, epoch)).or_default();
         if let Some(teller) = place.upgrade() {
-            teller.lock().unwrap_or_else(PoisonError::into_inner).know(workflow);
+            teller.know(workflow);
             return teller;
         }
-        let teller = Arc::new(Mutex::new(Teller { workflow, told: None }));
+        let teller = Arc::new(Teller(Mutex::new(Telling { workflow, told: None })));
         *place = Arc::downgrade(&teller);
         teller
     }
 }
 
 /// Tells the events of one workflow to all its watchers.
-pub(super) struct Teller {
-    /// At any point of its log that holds what is told next but one: events are told with what it knows, such as the start
-    /// time of a step.
+pub(super) struct Teller(Mutex<Telling>);
+
+struct Telling {
+    /// As far as any of them is, or further: events are told with what it knows, such as the start time of a step.
     workflow: Workflow,
     /// What was told last.
     told: Option<(Cursor, Bytes)>,
 }
 
 impl Teller {
-    fn know(&mut self, workflow: Workflow) {
-        if workflow.last_sequence > self.workflow.last_sequence {
-            self.workflow = workflow;
+    fn know(&self, workflow: Workflow) {
+        let mut telling = self.telling();
+        if workflow.last_sequence > telling.workflow.last_sequence {
+            telling.workflow = workflow;
         }
     }
 
-    fn tell(&mut self, event: &Event) -> Bytes {
-        match &self.told {
-            Some((cursor, bytes)) if *cursor == event.cursor() => bytes.clone(),
-            _ => {
-                if event.sequence > self.workflow.last_sequence {
-                    self.workflow.apply(event);
-                }
-                let bytes = encoded(to_pb::event(&self.workflow, event));
-                self.told = Some((event.cursor(), bytes.clone()));
-                bytes
-            }
+    fn tell(&self, event: &Event) -> Bytes {
+        let Telling { workflow, told } = &mut *self.telling();
+        if let Some((cursor, bytes)) = told
+            && *cursor == event.cursor()
+        {
+            return bytes.clone();
         }
+        if event.sequence > workflow.last_sequence {
+            workflow.apply(event);
+        }
+        let bytes = encoded(to_pb::event(workflow, event));
+        *told = Some((event.cursor(), bytes.clone()));
+        bytes
+    }
+
+    fn heartbeat(&self) -> Bytes {
+        encoded(to_pb::heartbeat(&self.telling().workflow))
+    }
+
+    /// What is told is kept whole or not at all, so a poisoned lock is still good.
+    fn telling(&self) -> MutexGuard<'_, Telling> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,7 +105,7 @@ pub(super) struct Watch {
     /// Where the events come from; ends after the terminal one.
     pub(super) feed: Feed,
     /// Whoever tells them.
-    pub(super) teller: Arc<Mutex<Teller>>,
+    pub(super) teller: Arc<Teller>,
     /// Silence after which a heartbeat is sent.
     pub(super) heartbeat: Duration,
     /// Ends the watch with DRAINING.
@@ -149,15 +161,10 @@ impl Watch {
     async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
         tokio::select! {
             biased;
-            event = self.feed.next() => Some(event?.map(|event| self.teller().tell(&event))),
+            event = self.feed.next() => Some(event?.map(|event| self.teller.tell(&event))),
             () = self.soft.cancelled() => Some(Err(status::draining())),
-            () = tokio::time::sleep(self.heartbeat) => Some(Ok(encoded(to_pb::heartbeat(&self.teller().workflow)))),
+            () = tokio::time::sleep(self.heartbeat) => Some(Ok(self.teller.heartbeat())),
         }
-    }
-
-    /// Told bytes are kept whole or not at all, so a poisoned lock is still good.
-    fn teller(&self) -> MutexGuard<'_, Teller> {
-        self.teller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stream ends from this side: the client did not leave.
@@ -264,18 +271,18 @@ mod tests {
         };
         let tellers = Tellers::default();
         let first = tellers.of(fold(&[started()]), 1);
-        assert_eq!(decoded(first.lock().unwrap().tell(&step)).sequence, 2);
+        assert_eq!(decoded(first.tell(&step)).sequence, 2);
         // One who comes late finds it further on, one who knows more brings it on; then the log is told again from there.
         let late = tellers.of(fold(&[started()]), 1);
         let ahead = tellers.of(fold(&[started(), step.clone(), failed.clone()]), 1);
         assert!(Arc::ptr_eq(&first, &late) && Arc::ptr_eq(&first, &ahead));
-        let told = first.lock().unwrap().tell(&failed);
+        let told = first.tell(&failed);
         let Some(Kind::StepFailed(pb::StepFailed { step: Some(step) })) = decoded(told.clone()).event else { panic!() };
         assert_eq!(step.start_time, Some(prost_types::Timestamp { seconds: 1_795_435_200, nanos: 0 }));
-        assert_eq!(late.lock().unwrap().tell(&failed).as_ptr(), told.as_ptr(), "encoded once");
+        assert_eq!(late.tell(&failed).as_ptr(), told.as_ptr(), "encoded once");
         assert!(!Arc::ptr_eq(&first, &tellers.of(fold(&[started()]), 2)), "a store that lost its tail");
         drop((first, late, ahead));
-        assert_eq!(tellers.of(fold(&[started()]), 1).lock().unwrap().workflow.last_sequence, 1, "nobody was left");
+        assert_eq!(tellers.of(fold(&[started()]), 1).telling().workflow.last_sequence, 1, "nobody was left");
     }
 
     #[tokio::test]
