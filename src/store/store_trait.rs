@@ -159,6 +159,11 @@ pub trait Store: Send + Sync {
     /// Whether the store answers, and which one it is: another number than before means that what it held is gone.
     async fn ping(&self) -> Result<u64, Error>;
 
+    /// Which store it is, as [`Store::ping`] tells it, where that takes no call as well.
+    async fn identity(&self) -> Result<u64, Error> {
+        self.ping().await
+    }
+
     /// Number that grows with every start of a writer on this store, and whenever what it acknowledged may be lost;
     /// part of each event's cursor.
     fn epoch(&self) -> u64;

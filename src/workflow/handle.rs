@@ -162,6 +162,12 @@ impl Handle {
         watch::watch(self.shared.pages.clone(), who.tenant.clone(), id, after_sequence, after_cursor)
     }
 
+    /// Changes whenever the store may have lost what it acknowledged: a log that is read later may go on otherwise.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.store.epoch()
+    }
+
     /// Asks to cancel; the running steps stop and `cancelled` is written soon after. Repeating it changes nothing;
     /// `WORKFLOW_FINISHED` when it has ended otherwise.
     pub async fn cancel(&self, who: &Principal, id: WorkflowId, reason: String) -> Result<Workflow, Failure> {

@@ -14,7 +14,7 @@ use crate::pb::v1::workflow_event::Event as Kind;
 use super::failure::{failure, sql_error};
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
-use super::workflow::{awaiting, execution_time, explained, started, step, total_usage};
+use super::workflow::{COMPOSER, awaiting, execution_time, explained, started, step, total_usage};
 
 /// `workflow` is the fold of a log that holds this event, so that every watcher is told the same.
 pub(in crate::api) fn event(workflow: &Workflow, given: &Event) -> pb::WorkflowEvent {
@@ -121,9 +121,10 @@ fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> S
 fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retrying {
     let Feedback { sql, message, sql_error: error } = feedback;
     let remaining = workflow.started.question.options.max_retries.saturating_sub(retry);
-    // Every step that failed before the end led to one retry, so that they match one by one.
-    let mut failed = workflow.steps.iter().filter(|step| step.status == StepStatus::Failed);
-    let found = failed.nth(usize::try_from(retry).unwrap_or_default().saturating_sub(1));
+    // What failed last before the composer's next attempt led to it.
+    let is_next = |step: &Step| step.name == COMPOSER && step.attempt == retry.saturating_add(1);
+    let next = workflow.steps.iter().position(is_next).unwrap_or(workflow.steps.len());
+    let found = workflow.steps[..next].iter().rfind(|step| step.status == StepStatus::Failed);
     let checks = match found.and_then(|step| step.output.clone()) {
         Some(StepOutput::Validator(verdict)) => verdict.checks,
         _ => Vec::new(),
@@ -163,7 +164,9 @@ fn completed(workflow: &Workflow, given: &Event) -> pb::WorkflowCompleted {
 }
 
 fn failed(workflow: &Workflow, given: &Event, why: &Failure) -> pb::WorkflowFailed {
-    let last = workflow.steps.iter().rev().find(|step| step.status == StepStatus::Failed);
+    // Who was not answered failed in no step, whatever failed before.
+    let of_step = |step: &&Step| step.status == StepStatus::Failed && why.reason != Reason::InputExpired;
+    let last = workflow.steps.iter().rev().find(of_step);
     pb::WorkflowFailed {
         failure: Some(failure(why.clone())),
         step_name: last.map(|step| step.name.clone()).unwrap_or_default(),

@@ -16,7 +16,8 @@ use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
 
 /// The steps of a workflow in an order in which they can run.
-const STEPS: [&str; 6] = ["load_schema", "planner", "mapper", "composer", "validator", EXECUTION];
+const STEPS: [&str; 6] = ["load_schema", "planner", "mapper", COMPOSER, "validator", EXECUTION];
+pub(super) const COMPOSER: &str = "composer";
 const EXECUTION: &str = "execution";
 
 /// A workflow that was only checked has no id.

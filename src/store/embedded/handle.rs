@@ -224,13 +224,13 @@ impl Store for Embedded {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
         let (begins, turn) = (append.begins.is_some(), append.turn);
         self.queue.check(workflow, begins, lease)?;
-        let kept = self.tails.keep(tenant, workflow, events);
-        let (tails, queue, tenant) = (Arc::clone(&self.tails), Arc::clone(&self.queue), tenant.clone());
-        let tell = move |last: &u64| {
+        let appending = self.tails.appending(tenant, workflow, events);
+        let (queue, tenant) = (Arc::clone(&self.queue), tenant.clone());
+        let tell = move |(): &()| {
             queue.appended(&tenant, workflow, turn, lease);
-            tails.advance(&tenant, workflow, *last, kept);
+            appending.stored();
         };
-        self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await.map(|_| ())
+        self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await
     }
 
     async fn read(
@@ -251,13 +251,7 @@ impl Store for Embedded {
     }
 
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error> {
-        // Listening comes first: an append between the two is then heard, not missed.
-        let receiver = self.tails.follow(tenant, workflow);
-        let known = *receiver.borrow() > 0;
-        if !known && let Some(last) = self.last_sequence(tenant, workflow).await? {
-            self.tails.advance(tenant, workflow, last, None);
-        }
-        Ok(receiver)
+        self.tails.follow(tenant, workflow, self.last_sequence(tenant, workflow)).await
     }
 
     fn newest(&self, tenant: &TenantId, workflow: WorkflowId, after_sequence: u64) -> Option<Events> {
@@ -341,11 +335,16 @@ impl Store for Embedded {
         self.read_with(|database| {
             Box::pin(async move {
                 sqlx::query("SELECT value FROM meta").fetch_one(database).await?;
-                // The file is this process's alone, and is what it was.
-                Ok(0)
+                Ok(())
             })
         })
-        .await
+        .await?;
+        self.identity().await
+    }
+
+    /// The file is this process's alone, and is what it was.
+    async fn identity(&self) -> Result<u64, Error> {
+        Ok(0)
     }
 
     fn epoch(&self) -> u64 {
