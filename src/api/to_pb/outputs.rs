@@ -51,6 +51,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         limit,
         confidence,
         clarification: asked,
+        restatement,
     } = given;
     pb::PlannerOutput {
         intent,
@@ -62,7 +63,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         limit: limit.map(long_count),
         confidence,
         clarification: asked.map(clarification),
-        restatement: String::new(),
+        restatement,
         unknown_words: Vec::new(),
         distinct: false,
     }
