@@ -14,7 +14,7 @@ use super::identity::caller;
 use super::layers::overloaded;
 use super::server::Options;
 use super::watch::{Events, OnDisconnect, Tellers, Watch};
-use super::{from_pb, status, to_pb};
+use super::{from_pb, to_pb};
 use crate::domain::{Failure, Principal, Reason, Scope, Workflow, WorkflowId};
 use crate::lifecycle::Lifecycle;
 use crate::pb::v1 as pb;
@@ -150,8 +150,10 @@ impl server::WorkflowService for WorkflowService {
         &self,
         request: Request<pb::ResumeWorkflowRequest>,
     ) -> Result<Response<pb::ResumeWorkflowResponse>, Status> {
-        caller(&request, Scope::Run)?;
-        Err(status::not_implemented("ResumeWorkflow").into())
+        let who = caller(&request, Scope::Run)?;
+        let from_pb::Resume { id, input, options } = from_pb::resume_workflow(request.into_inner())?;
+        let workflow = self.workflows.resume(&who, id, input, options).await?;
+        Ok(Response::new(pb::ResumeWorkflowResponse { workflow: Some(to_pb::workflow(&workflow, true)) }))
     }
 
     async fn delete_workflow(

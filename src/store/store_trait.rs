@@ -67,7 +67,7 @@ pub trait Store: Send + Sync {
 
     /// Appends events to a workflow's log. The first must have sequence `expected_last + 1`, the rest follow without a
     /// gap; [`Error::OutOfSequence`] when the log's last sequence is not `expected_last`. All or none are stored. A log
-    /// that begins waits for a worker from then on, until it ends.
+    /// that begins waits for a worker from then on, until it ends; so does one whose person has answered.
     async fn append(
         &self,
         tenant: &TenantId,
@@ -79,7 +79,8 @@ pub trait Store: Send + Sync {
     }
 
     /// The same for a worker: [`Error::LeaseLost`] when it does not hold the workflow (any more). A log that begins is
-    /// held from then on; an append prolongs the lease, and a terminal event ends it.
+    /// held from then on; an append prolongs the lease. A terminal event ends it, and so does one that asks a person: from
+    /// then on the workflow rests, until it is answered or the wait is over.
     async fn append_on(
         &self,
         tenant: &TenantId,

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::writer::Writer;
 use super::{connections, file, migrations, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
-use crate::store::append::Append;
+use crate::store::append::{Append, Turn};
 use crate::store::queue::Queue;
 use crate::store::record::ConnectionRecord;
 use crate::store::tails::Tails;
@@ -64,7 +64,16 @@ impl Embedded {
         let epoch = migrations::run(&mut connection, path).await?;
         let queue = Queue::default();
         for left in workflows::unfinished(&mut connection).await? {
-            queue.add(&left.tenant, left.id);
+            let turn = if left.status.is_awaiting() {
+                let before = left.last_sequence.saturating_sub(1);
+                Turn::after(&workflows::read(&mut connection, left.tenant.clone(), left.id, before, 1).await?)
+            } else {
+                Turn::Worker
+            };
+            match turn {
+                Turn::Person(until) => queue.rest(&left.tenant, left.id, until),
+                Turn::Same | Turn::Worker | Turn::Nobody => queue.add(&left.tenant, left.id),
+            }
         }
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers)
@@ -213,12 +222,12 @@ impl Store for Embedded {
         lease: Option<Lease>,
     ) -> Result<(), Error> {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
-        let (begins, ends) = (append.begins.is_some(), append.ends());
+        let (begins, turn) = (append.begins.is_some(), append.turn);
         self.queue.check(workflow, begins, lease)?;
         let appending = self.tails.appending(tenant, workflow, events);
         let (queue, tenant) = (Arc::clone(&self.queue), tenant.clone());
         let tell = move |(): &()| {
-            queue.appended(&tenant, workflow, begins, ends, lease);
+            queue.appended(&tenant, workflow, turn, lease);
             appending.stored();
         };
         self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await
@@ -260,11 +269,11 @@ impl Store for Embedded {
     }
 
     async fn take(&self) -> Result<Option<Work>, Error> {
-        Ok(self.queue.take())
+        Ok(self.queue.take(self.options.clock.now()))
     }
 
     async fn more_work(&self) {
-        self.queue.more().await;
+        self.queue.more(|| self.options.clock.now()).await;
     }
 
     async fn waiting(&self) -> Result<usize, Error> {
@@ -294,7 +303,7 @@ impl Store for Embedded {
         let (owner, tenant) = (tenant.clone(), tenant.clone());
         let end = move |deleted: &bool| {
             if *deleted {
-                queue.appended(&owner, workflow, false, true, None);
+                queue.appended(&owner, workflow, Turn::Nobody, None);
                 tails.end(&owner, workflow);
             }
         };
