@@ -428,7 +428,7 @@ fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
     let mut names: Vec<String> = analyse::analyse(sql)
         .tables
         .iter()
-        .map(|used| match evidence::find(schema, used) {
+        .map(|used| match evidence::table_of(schema, used) {
             Some(table) => format!("{}.{}", table.schema, table.name),
             None => used.name.clone(),
         })
