@@ -210,6 +210,12 @@ async fn sql_of_every_size_and_nothing_as_html() {
 }
 
 #[tokio::test]
+async fn the_contract_is_read_and_tried() {
+    let server = Server::demo(&[]).await;
+    Browser::on(server.address.port(), "docs", &[]).passes().await;
+}
+
+#[tokio::test]
 async fn a_key_is_asked_for() {
     const KEY: &str = "key-of-the-browser-5b0e7a3f9c214d68";
     let folder = Folder::new();
@@ -253,6 +259,8 @@ async fn pages_run_nothing_but_their_own_files() {
         "/connections/new",
         "/sql",
         "/status",
+        "/docs",
+        "/docs/QueryService/ExecuteQuery",
     ] {
         let page = get(path, "identity").await;
         assert_eq!((page.status().as_u16(), &*said(&page, header::CACHE_CONTROL)), (200, "no-cache"), "{path}");
@@ -278,4 +286,30 @@ async fn pages_run_nothing_but_their_own_files() {
     let refused = get(script, "gzip;q=0").await;
     assert_eq!(said(&refused, header::CONTENT_ENCODING), "");
     assert_eq!(get("/assets/nothing.js", "identity").await.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn unknown_addresses_are_told_in_the_form_that_is_read() {
+    let server = Server::start().await;
+    let get = async |path: &str, accept: &str| {
+        let request = web::client().get(web::url(server.address, path)).header(header::ACCEPT, accept);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 404, "{path}");
+        let content_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        (content_type, response.text().await.unwrap())
+    };
+    let (content_type, text) = get("/nowhere/at/all", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8").await;
+    assert_eq!(content_type, "text/html; charset=utf-8");
+    assert!(text.contains("<div id=\"root\">"), "{text}");
+    let (content_type, text) = get("/nowhere", "*/*").await;
+    assert_eq!(content_type, "text/plain; charset=utf-8");
+    assert!(text.starts_with("There is no such page."), "{text}");
+    // REST is the gateway's; who looks for it here is sent there.
+    for accept in ["*/*", "text/html"] {
+        let (content_type, text) = get("/api/v1/instances", accept).await;
+        assert_eq!(content_type, "application/json");
+        let error: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(error["code"], 5);
+        assert!(error["message"].as_str().unwrap().contains("scripts/gateway"), "{text}");
+    }
 }
