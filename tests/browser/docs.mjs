@@ -51,7 +51,7 @@ await inBrowser({ tolerated: /status of 404/ }, async (page) => {
 
   // A reload comes back to the same place; what there is not is said in the page.
   await page.reload();
-  await page.getByRole("heading", { name: "RunWorkflow" }).waitFor();
+  await page.getByRole("heading", { name: "RunWorkflow", exact: true }).waitFor();
   await page.goto(`${base}/docs/Nothing`);
   await sees(page, "The contract has no Nothing");
   const response = await page.goto(`${base}/nowhere/at/all`);

@@ -21,7 +21,7 @@ await inBrowser({}, async (page) => {
   await page.getByRole("option", { name: /many/ }).first().waitFor();
   // Running closes it; the text outlives a reload.
   await page.keyboard.press("Control+Enter");
-  await page.getByRole("option").first().waitFor({ state: "detached" });
+  await page.getByRole("option", { name: /many/ }).first().waitFor({ state: "detached" });
   await page.getByRole("alert").waitFor();
   await page.reload();
   await eventually(async () => (await page.getByLabel(EDITOR).innerText()) === "SELECT * FROM man");
