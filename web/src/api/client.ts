@@ -17,7 +17,8 @@ const withKey: Interceptor = (next) => async (request) => {
   }
 };
 
-const transport = createGrpcWebTransport({ baseUrl: location.origin, interceptors: [withKey] });
+/** How calls reach the server. */
+export const transport = createGrpcWebTransport({ baseUrl: location.origin, interceptors: [withKey] });
 
 /** Saved databases. */
 export const connections = createClient(ConnectionService, transport);
