@@ -218,6 +218,9 @@ pub struct MapperOutput {
     pub join_path: Vec<Join>,
     /// Words that were found in the data.
     pub matched_values: Vec<MatchedValue>,
+    /// What was taken from the connection's knowledge, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub definitions: Vec<String>,
 }
 
 /// An entity and its place.

@@ -439,7 +439,7 @@ fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
 
 /// The same as paths; of a table that the schema does not have only the name is known.
 fn table_paths(sql: &GuardedSql, schema: &Schema) -> Vec<TablePath> {
-    let path = |used: &TableUse| match evidence::find(schema, used) {
+    let path = |used: &TableUse| match evidence::table_of(schema, used) {
         Some(table) => TablePath { schema: table.schema.clone(), table: table.name.clone() },
         None => TablePath { schema: String::new(), table: used.name.clone() },
     };

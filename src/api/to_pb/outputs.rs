@@ -149,7 +149,8 @@ pub(super) fn clarification(given: Clarification) -> pb::Clarification {
 }
 
 fn mapper(given: MapperOutput) -> pb::MapperOutput {
-    let MapperOutput { entities, filters, aggregations, group_by, order_by, join_path, matched_values } = given;
+    let MapperOutput { entities, filters, aggregations, group_by, order_by, join_path, matched_values, definitions } =
+        given;
     let scores: Vec<f64> = entities.iter().map(|entity| entity.score).collect();
     pb::MapperOutput {
         entities: entities.into_iter().map(mapped_entity).collect(),
@@ -162,6 +163,7 @@ fn mapper(given: MapperOutput) -> pb::MapperOutput {
         unmapped: Vec::new(),
         // As sure of the whole as of its weakest part.
         confidence: scores.into_iter().reduce(f64::min).unwrap_or_default(),
+        definitions,
     }
 }
 
