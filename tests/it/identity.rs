@@ -182,7 +182,7 @@ async fn another_tenants_ids_do_not_exist() {
                 let what = format!("{} with {}", method.name(), dotted(&path));
                 match (theirs, nobodys) {
                     (Err(theirs), Err(nobodys)) => {
-                        let code = if is_later(&path) { Code::Unimplemented } else { Code::NotFound };
+                        let code = if is_later(&method, &path) { Code::Unimplemented } else { Code::NotFound };
                         assert_eq!(theirs.code(), code, "{what}: {theirs:?}");
                         assert_eq!(reason(&theirs), reason(&nobodys), "{what}");
                         assert_eq!(theirs.message().replace(id, NOBODYS), nobodys.message(), "{what}");

@@ -161,7 +161,10 @@ fn a_day_may_be_the_last_one() {
 
 #[test]
 fn when_and_where_ask_for_what_the_thing_has() {
-    check("When was the first order?", "SELECT order_date FROM orders WHERE order_date IS NOT NULL ORDER BY order_date, id LIMIT 1");
+    check(
+        "When was the first order?",
+        "SELECT order_date FROM orders WHERE order_date IS NOT NULL ORDER BY order_date, id LIMIT 1",
+    );
     check("Where does the customer Zoe live?", "SELECT country FROM customers WHERE first_name = 'Zoë'");
     check_abstains("Where was the first order shipped?", "where");
     check_abstains("When was the product created?", "when");
