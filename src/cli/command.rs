@@ -127,7 +127,7 @@ pub(super) enum EngineArgument {
 /// Arguments of `pulse eval`.
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// Questions, one JSON object a line: id, db, question; with --context also gold_sql, and several files
+    /// Questions, one JSON object a line: id, db, question; with `--context` also `gold_sql`, and several files
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each

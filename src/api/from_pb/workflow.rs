@@ -357,9 +357,8 @@ mod tests {
 
     #[test]
     fn waiting_for_people_is_not_there_yet() {
-        for request in [pb::StartWorkflowRequest { allow_clarification: Some(true), ..ask("how many?") }] {
-            assert_eq!(start_workflow(request, LONGEST).unwrap_err().reason, Reason::NotImplemented);
-        }
+        let request = pb::StartWorkflowRequest { allow_clarification: Some(true), ..ask("how many?") };
+        assert_eq!(start_workflow(request, LONGEST).unwrap_err().reason, Reason::NotImplemented);
     }
 
     #[test]
