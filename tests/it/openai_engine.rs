@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::civil::date;
 use pulse::agents::{AgentError, Carried, ModelBudget, Outcome, Task, Team, steps};
 use pulse::domain::outputs::{AggregateFunction, ComposerOutput, Feedback, Operator, PlannerOutput, StepOutput, Usage};
+use pulse::domain::workflow::Clarified;
 use pulse::domain::{
     Column, ColumnPath, ColumnType, ColumnValues, ConnectionId, DatabaseKind, EngineName, Event, EventKind, Facts,
     ForeignKey, Principal, Question, Reason, RunOptions, Schema, Source, SqlError, Table, TableKind, Value, ValueIndex,
@@ -286,9 +287,21 @@ async fn a_question_with_several_readings_is_handed_back() {
     assert!(error.failure.message.contains("billing; residence"));
     assert_eq!(numbers(error.usage.as_ref()), usage(1));
 
-    Arc::make_mut(&mut task.question).options.allow_clarification = true;
+    Arc::make_mut(&mut task.workflow).started.question.options.allow_clarification = true;
     let outcome = run(&server, steps::PLANNER, &task).await.unwrap();
-    assert!(matches!(outcome.output, StepOutput::Planner(PlannerOutput { clarification: Some(_), .. })));
+    assert_eq!(outcome.summary, "Which country?");
+    let StepOutput::Planner(PlannerOutput { clarification: Some(clarification), .. }) = outcome.output else {
+        panic!("{outcome:?}")
+    };
+
+    // What was answered is told, and after three answers nobody is asked again.
+    let answered = Clarified { clarification, answer: "residence".to_owned(), steps_before: 2 };
+    Arc::make_mut(&mut task.workflow).clarified = vec![answered; 3];
+    let error = run(&server, steps::PLANNER, &task).await.unwrap_err();
+    assert_eq!(error.failure.reason, Reason::QuestionAmbiguous);
+    let prompts: Vec<String> = server.requests().iter().map(Recorded::prompt).collect();
+    assert!(prompts[1].contains("\"may_ask_back\":true") && !prompts[1].contains("residence"), "{}", prompts[1]);
+    assert!(prompts[2].contains("\"may_ask_back\":false") && prompts[2].contains("\"answered\":\"residence\""));
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ impl Asker {
         let first = roles[0];
         let plan = task.planner().filter(|_| first > Role::Planner);
         let mapping = task.mapper().filter(|_| first > Role::Mapper);
-        let words = plan.map_or_else(|| task.question.text.clone(), |plan| mapper::words(task, plan));
+        let words = plan.map_or_else(|| planner::words(task), |plan| mapper::words(task, plan));
         let tables = mapping.map(mapper::tables).unwrap_or_default();
         let relevance = index.relevance(&words);
         let focus = Focus { relevance: &relevance, tables: &tables };

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::fence::clean;
 use super::names::{MAX_NAME, Names};
+use super::planner;
 use super::role::Played;
 use super::wire::{
     boolean, each, function, list, literal, literal_of, object, operator, optional_string, share, string, text, unit,
@@ -33,7 +34,8 @@ pub fn words(task: &Task, plan: &PlannerOutput) -> String {
     let entities = plan.entities.iter().map(|entity| entity.name.as_str());
     let columns = plan.filters.iter().map(|filter| filter.column.as_str());
     let measures = plan.aggregations.iter().map(|item| item.column.as_str());
-    let parts = [task.question.text.as_str(), &plan.intent].into_iter().chain(entities).chain(columns).chain(measures);
+    let asked = planner::words(task);
+    let parts = [asked.as_str(), &plan.intent].into_iter().chain(entities).chain(columns).chain(measures);
     parts.collect::<Vec<_>>().join(" ; ")
 }
 
