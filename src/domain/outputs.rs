@@ -287,6 +287,9 @@ pub struct ValidatorOutput {
     pub refined_sql: Option<String>,
     /// The database's own words, when it refused the statement.
     pub sql_error: Option<SqlError>,
+    /// Of a valid statement: what is likely enough to be wrong that the composer may be asked once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One check.

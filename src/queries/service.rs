@@ -9,7 +9,7 @@ use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
-use super::{evidence, writes};
+use super::{doubts, evidence, writes};
 use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict, UnknownName};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
@@ -390,6 +390,8 @@ async fn gather(
         unknown_names: Vec::new(),
         planner: PlannerVerdict::Skipped("an earlier check failed".to_owned()),
         unmatched_literals: Vec::new(),
+        doubts: Vec::new(),
+        one_row: None,
     };
     let sql = match checked {
         Ok(sql) => sql,
@@ -401,6 +403,8 @@ async fn gather(
     let analysis = analyse::analyse(&sql);
     evidence.unknown_names = evidence::unknown_names(analysis, schema);
     evidence.unmatched_literals = evidence::unmatched_literals(analysis, schema, values);
+    evidence.doubts = doubts::doubts(analysis, schema, values);
+    evidence.one_row = analysis.one_row;
     evidence.planner = match target {
         Some((connection, database)) => match database.explain(&sql, &statement.parameters).await {
             Ok(plan) => PlannerVerdict::Accepted { plan: plan.text },

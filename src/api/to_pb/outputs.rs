@@ -246,7 +246,8 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 }
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error } = given;
+    // Doubts stand in the details of the checks too.
+    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error, doubts: _ } = given;
     pb::ValidatorOutput {
         is_valid,
         checks: checks(made, error.as_ref().map(|error| sql_error(error, "")).as_ref()),
