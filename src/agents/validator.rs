@@ -52,7 +52,8 @@ pub fn insist(mut verdict: ValidatorOutput) -> ValidatorOutput {
     }
     verdict.is_valid = false;
     verdict.errors.clone_from(&verdict.doubts);
-    verdict.feedback = format!("{}. If the statement says what is meant all the same, give it again.", verdict.doubts.join("; "));
+    verdict.feedback =
+        format!("{}. If the statement says what is meant all the same, give it again.", verdict.doubts.join("; "));
     for check in verdict.checks.iter_mut().filter(|check| check.kind == CheckKind::Semantics) {
         check.verdict = Verdict::Failed;
     }
@@ -145,15 +146,19 @@ fn semantics(evidence: &Evidence, plan: Option<&PlannerOutput>) -> Finding {
     let doubts = evidence.doubts.iter().map(|doubt| doubt.message.clone());
     let details: Vec<String> = literals.chain(doubts).chain(too_many_rows(evidence, plan)).collect();
     if details.is_empty() {
-        return Finding::passed("joins follow keys, groups are whole, and every text is in the data, as far as it is known");
+        return Finding::passed(
+            "joins follow keys, groups are whole, and every text is in the data, as far as it is known",
+        );
     }
     Finding::new(Verdict::Warning, details.join("; "))
 }
 
 /// What is likely enough to be wrong that the composer should look at it again.
 fn worth_asking(evidence: &Evidence, plan: Option<&PlannerOutput>) -> Vec<String> {
-    let misspelt =
-        evidence.unmatched_literals.iter().filter(|literal| !literal.nearest.is_empty() || !literal.elsewhere.is_empty());
+    let misspelt = evidence
+        .unmatched_literals
+        .iter()
+        .filter(|literal| !literal.nearest.is_empty() || !literal.elsewhere.is_empty());
     let doubts = evidence.doubts.iter().filter(|doubt| doubt.kind != DoubtKind::Grouping);
     let doubts = doubts.map(|doubt| match doubt.position {
         0 => doubt.message.clone(),
@@ -214,7 +219,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::evidence::UnmatchedLiteral;
+    use crate::domain::evidence::Doubt;
     use crate::domain::{ColumnPath, DatabaseKind, Schema, ValueIndex};
 
     fn facts() -> Facts {
@@ -296,5 +301,51 @@ mod tests {
             [Passed, Passed, Passed, Skipped, Warning],
             "",
         );
+    }
+
+    #[test]
+    fn a_doubt_is_worth_one_attempt() {
+        let doubt = |kind| Doubt { kind, message: "odd".into(), position: 7 };
+        let literal = |nearest: &[&str]| UnmatchedLiteral {
+            column: ColumnPath { schema: "main".into(), table: "t".into(), column: "c".into() },
+            literal: "d'Or".into(),
+            nearest: nearest.iter().map(ToString::to_string).collect(),
+            elsewhere: Vec::new(),
+        };
+        let doubted = Evidence {
+            doubts: vec![doubt(DoubtKind::Join)],
+            unmatched_literals: vec![literal(&["dOr"])],
+            ..evidence()
+        };
+        let verdict = judge(&doubted, &facts(), None);
+        assert!(verdict.is_valid && verdict.checks[4].verdict == Verdict::Warning, "{verdict:?}");
+        let insisted = insist(verdict);
+        assert!(!insisted.is_valid && insisted.checks[4].verdict == Verdict::Failed);
+        assert_eq!(
+            insisted.feedback,
+            "'d''Or' is not in t.c; perhaps 'dOr'; odd (at character 7). If the statement says what is meant all the same, \
+             give it again."
+        );
+        for mild in [
+            Evidence { doubts: vec![doubt(DoubtKind::Grouping)], ..evidence() },
+            Evidence { unmatched_literals: vec![literal(&[])], ..evidence() },
+        ] {
+            let verdict = judge(&mild, &facts(), None);
+            assert_eq!(verdict.checks[4].verdict, Verdict::Warning);
+            assert!(insist(verdict).is_valid, "nothing better is known: {mild:?}");
+        }
+    }
+
+    #[test]
+    fn one_number_is_not_a_number_for_each_group() {
+        let count = PlannedAggregation { function: AggregateFunction::Count, column: String::new() };
+        let plan = PlannerOutput { aggregations: vec![count], ..PlannerOutput::default() };
+        let grouped = Evidence { one_row: Some(false), ..evidence() };
+        assert_eq!(judge(&grouped, &facts(), Some(&plan)).doubts.len(), 1);
+        let per_city = PlannerOutput { group_by: vec!["city".into()], ..plan.clone() };
+        assert!(judge(&grouped, &facts(), Some(&per_city)).doubts.is_empty());
+        for one_row in [None, Some(true)] {
+            assert!(judge(&Evidence { one_row, ..evidence() }, &facts(), Some(&plan)).doubts.is_empty());
+        }
     }
 }

@@ -127,7 +127,7 @@ pub(super) enum EngineArgument {
 /// Arguments of `pulse eval`.
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// Questions, one JSON object a line: id, db, question; several files without predictions, which need gold_sql
+    /// Questions, one JSON object a line: id, db, question; several files without predictions, which need `gold_sql`
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each

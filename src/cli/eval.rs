@@ -9,8 +9,7 @@ use crate::eval;
 /// Writes a prediction per question and says how many were answered, or measures what a model would be told. Scoring
 /// is left to a scorer that runs the SQL.
 pub(super) async fn run(arguments: EvalArguments) -> Result<Outcome, Error> {
-    let work =
-        tokio::task::spawn_blocking(move || match arguments {
+    let work = tokio::task::spawn_blocking(move || match arguments {
         EvalArguments { context: true, .. } => context(arguments),
         EvalArguments { check_gold: true, .. } => gold(&arguments),
         _ => answers(arguments),

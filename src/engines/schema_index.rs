@@ -275,7 +275,10 @@ impl SchemaIndex {
 
     /// Whether one of the words is no value to be looked for: it is part of a name, or of every question.
     fn explains(&self, words: &[String]) -> bool {
-        words.iter().map(|word| fold(word)).any(|word| is_small(&word) || self.tables.contains_key(&self.stem(&lemma(&word))))
+        words
+            .iter()
+            .map(|word| fold(word))
+            .any(|word| is_small(&word) || self.tables.contains_key(&self.stem(&lemma(&word))))
     }
 
     /// How a column's data spells a text, and how alike that is: 1 the same, less for other cases and misspellings. `None`

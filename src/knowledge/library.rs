@@ -218,7 +218,10 @@ mod tests {
     #[tokio::test]
     async fn secrets_are_columns_without_values() {
         let folder = tempfile::tempdir().unwrap();
-        write(&folder, "CREATE TABLE customer (city TEXT, api_token TEXT); INSERT INTO customer VALUES ('Oslo', 'hunter2')");
+        write(
+            &folder,
+            "CREATE TABLE customer (city TEXT, api_token TEXT); INSERT INTO customer VALUES ('Oslo', 'hunter2')",
+        );
         let (library, _, source) = library(&folder).await;
         let facts = library.facts(&Principal::local(), &source, today()).await.unwrap();
         assert_eq!(facts.schema.tables[0].columns.len(), 2);

@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn names_say_what_is_secret() {
-        for name in ["password", "user_password", "PasswordHash", "apiToken", "API_KEY", "ssn", "CreditCardNo", "Card Number"] {
+        for name in
+            ["password", "user_password", "PasswordHash", "apiToken", "API_KEY", "ssn", "CreditCardNo", "Card Number"]
+        {
             assert!(is_secret(name), "{name}");
         }
         for name in ["name", "city", "tokens_used_label", "secretary", "passport_country", "key", "card", "assnumber"] {

@@ -10,6 +10,7 @@ use crate::domain::{Column, ColumnPath, ColumnType, DatabaseKind, ForeignKey, Sc
 use crate::sql::analyse::{Analysis, ColumnUse, Grouping, SelectUse};
 
 /// Everything that is odd, in the order of the statement.
+#[must_use]
 pub fn doubts(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<Doubt> {
     let reader = Reader { analysis, schema, values };
     let mut doubts = reader.joins();
@@ -45,7 +46,9 @@ impl<'a> Reader<'a> {
             let between = self.keys_between(one, other);
             let joined_by_key = pairs.iter().any(|(left, right, _)| {
                 let same_tables = [table_name(left), table_name(right)];
-                same_tables.contains(&table_name(one)) && same_tables.contains(&table_name(other)) && along_key(left, right)
+                same_tables.contains(&table_name(one))
+                    && same_tables.contains(&table_name(other))
+                    && along_key(left, right)
             });
             let alike = one.column.eq_ignore_ascii_case(&other.column) || self.share_parent(one, other);
             if let (Some(key), false, false) = (between.first(), joined_by_key, alike) {
@@ -129,7 +132,10 @@ impl<'a> Reader<'a> {
             }
             for table in &tables {
                 let holds = |key: &Vec<String>| {
-                    !key.is_empty() && key.iter().all(|name| table.column(name).is_some_and(|column| fixed.contains(&path(table, column))))
+                    !key.is_empty()
+                        && key
+                            .iter()
+                            .all(|name| table.column(name).is_some_and(|column| fixed.contains(&path(table, column))))
                 };
                 if holds(&table.primary_key) || table.unique_keys.iter().any(holds) {
                     fixed.extend(table.columns.iter().map(|column| path(table, column)));
@@ -225,11 +231,13 @@ impl<'a> Reader<'a> {
         let (Some(one), Some(other)) = (self.table(one), self.table(other)) else { return Vec::new() };
         let written = |from: &Table, to: &Table| -> Vec<String> {
             let keys = from.foreign_keys.iter().filter(|key| {
-                key.referenced_table.eq_ignore_ascii_case(&to.name) && key.referenced_schema.eq_ignore_ascii_case(&to.schema)
+                key.referenced_table.eq_ignore_ascii_case(&to.name)
+                    && key.referenced_schema.eq_ignore_ascii_case(&to.schema)
             });
             let condition = |key: &ForeignKey| {
                 let pairs = key.columns.iter().zip(&key.referenced_columns);
-                let equal = pairs.map(|(from_column, to_column)| format!("{}.{from_column} = {}.{to_column}", from.name, to.name));
+                let equal = pairs
+                    .map(|(from_column, to_column)| format!("{}.{from_column} = {}.{to_column}", from.name, to.name));
                 equal.collect::<Vec<_>>().join(" AND ")
             };
             keys.map(condition).collect()
@@ -266,4 +274,112 @@ fn short(path: &ColumnPath) -> String {
 /// A text as SQL writes it, so that whoever withholds values knows where it ends.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ColumnValues, TableKind};
+    use crate::sql::analyse::analyse;
+    use crate::sql::guard::{self, Policy};
+
+    fn table(name: &str, columns: &[(&str, ColumnType)], references: &[(&str, &str)]) -> Table {
+        let column = |(name, kind): &(&str, ColumnType)| Column {
+            name: (*name).to_owned(),
+            declared_type: String::new(),
+            kind: *kind,
+            nullable: true,
+            default: None,
+            comment: None,
+            enum_labels: Vec::new(),
+            generated: false,
+        };
+        let key = |(from, to): &(&str, &str)| ForeignKey {
+            name: None,
+            columns: vec![(*from).to_owned()],
+            referenced_schema: "main".to_owned(),
+            referenced_table: (*to).to_owned(),
+            referenced_columns: vec!["id".to_owned()],
+        };
+        Table {
+            schema: "main".to_owned(),
+            name: name.to_owned(),
+            kind: TableKind::Table,
+            columns: columns.iter().map(column).collect(),
+            primary_key: vec!["id".to_owned()],
+            unique_keys: Vec::new(),
+            foreign_keys: references.iter().map(key).collect(),
+            comment: None,
+            row_count: Some(100),
+        }
+    }
+
+    fn found(sql: &str) -> Vec<String> {
+        use ColumnType::{Date, Integer, Text};
+        let tables = vec![
+            table("album", &[("id", Integer), ("title", Text), ("artist_id", Integer)], &[("artist_id", "artist")]),
+            table("artist", &[("id", Integer), ("name", Text), ("born", Date)], &[]),
+            table("genre", &[("id", Integer), ("label", Text)], &[]),
+            table(
+                "track",
+                &[("id", Integer), ("name", Text), ("album_id", Integer), ("genre_id", Integer)],
+                &[("album_id", "album"), ("genre_id", "genre")],
+            ),
+        ];
+        let schema = Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: String::new() };
+        let path = ColumnPath { schema: "main".into(), table: "genre".into(), column: "label".into() };
+        let labels = ColumnValues { distinct: vec!["Rock".to_owned(), "Jazz".to_owned()], complete: true };
+        let values = ValueIndex::new([(path, labels)].into());
+        let guarded = guard::check(sql, &Policy::reads(DatabaseKind::Sqlite)).unwrap();
+        doubts(analyse(&guarded), &schema, &values).into_iter().map(|doubt| doubt.message).collect()
+    }
+
+    #[test]
+    fn what_runs_but_is_not_meant_is_doubted() {
+        for (sql, doubt) in [
+            (
+                "SELECT t.name FROM track AS t JOIN album AS a ON t.genre_id = a.id",
+                "track.genre_id = album.id does not follow a key; the key is track.album_id = album.id",
+            ),
+            (
+                "SELECT a.title FROM album AS a, artist AS b WHERE b.name = 'x'",
+                "nothing connects album and artist: every row of one meets every row of the other; the key is \
+                 album.artist_id = artist.id",
+            ),
+            (
+                "SELECT t.name, g.label FROM track AS t JOIN album AS a ON t.album_id = a.id JOIN genre AS g ON g.label = 'Rock'",
+                "nothing connects track and genre: every row of one meets every row of the other; the key is \
+                 track.genre_id = genre.id",
+            ),
+            (
+                "SELECT name, count(*) FROM track GROUP BY genre_id",
+                "track.name is neither grouped nor aggregated, so it is of any row of its group",
+            ),
+            ("SELECT name FROM artist WHERE id = 'Abba'", "artist.id holds numbers, and 'Abba' is none"),
+            ("SELECT name FROM artist WHERE born > 'long ago'", "artist.born holds dates, and 'long ago' is none"),
+            ("SELECT avg(label) FROM genre", "genre.label holds words, which cannot be added up"),
+        ] {
+            assert_eq!(found(sql), [doubt], "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_meant_is_not_doubted() {
+        for sql in [
+            "SELECT t.name FROM track t JOIN album a ON a.id = t.album_id JOIN artist r ON a.artist_id = r.id",
+            "SELECT a.name, b.name FROM artist a JOIN artist b ON a.born < b.born",
+            "SELECT t.name FROM track t, album a WHERE t.album_id = a.id AND a.title LIKE 'x%'",
+            "SELECT t.name FROM track t CROSS JOIN (SELECT count(*) AS n FROM genre) c",
+            "SELECT r.name, count(*) FROM artist r JOIN album a ON a.artist_id = r.id GROUP BY a.artist_id",
+            "SELECT r.name, r.born, count(*) FROM artist r JOIN album a ON a.artist_id = r.id GROUP BY r.id",
+            "SELECT substr(name, 1, 1) AS letter, count(*) FROM artist GROUP BY letter ORDER BY 2",
+            "SELECT name, max(born) FROM artist",
+            "SELECT upper(name), count(*) FROM track GROUP BY 1",
+            "SELECT count(*) FROM track WHERE album_id = '7' AND name = 'seven'",
+            "SELECT name FROM artist WHERE born BETWEEN '1990-01-01' AND '1999-12-31'",
+            "SELECT a.title FROM album a JOIN track t USING (id)",
+        ] {
+            assert!(found(sql).is_empty(), "{sql}: {:?}", found(sql));
+        }
+    }
 }

@@ -42,6 +42,7 @@ pub(super) fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<Unknown
 }
 
 /// Texts that columns are compared with although all their values are known and none is this text.
+#[must_use]
 pub fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
     let mut unmatched: Vec<UnmatchedLiteral> = Vec::new();
     for comparison in &analysis.comparisons {
@@ -77,6 +78,7 @@ fn matches(value: &str, comparison: &Comparison) -> bool {
 }
 
 /// The table that a statement means; PostgreSQL looks for a name without a namespace in `public`.
+#[must_use]
 pub fn table_of<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
     let searched = (schema.dialect == DatabaseKind::Postgresql && table.schema.is_none()).then_some("public");
     let found = searched.and_then(|namespace| schema.table(Some(namespace), &table.name));
@@ -131,6 +133,7 @@ fn is_word_of_sql(name: &str, dialect: DatabaseKind) -> bool {
 }
 
 /// The column that a name stands for: in the nearest query with a table that has it.
+#[must_use]
 pub fn column_of(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<ColumnPath> {
     for scope in &column.scopes {
         let tables = scope.iter().filter_map(|&index| table_of(schema, &analysis.tables[index]));

@@ -62,7 +62,9 @@ impl Values {
         if self.exact.len() > MOST {
             return;
         }
-        for folded in self.exact.keys().filter(|folded| (SHORTEST_NEAR..=LONGEST_NEAR).contains(&folded.chars().count())) {
+        for folded in
+            self.exact.keys().filter(|folded| (SHORTEST_NEAR..=LONGEST_NEAR).contains(&folded.chars().count()))
+        {
             for half in halves(folded) {
                 self.halves.entry(half).or_default().push(folded.as_str().into());
             }
@@ -80,7 +82,8 @@ impl Values {
         }
         let most = if length >= LONG { 2 } else { 1 };
         let candidates = near_halves(&folded, most).filter_map(|half| self.halves.get(&half)).flatten();
-        let near = candidates.map(|value| (strsim::osa_distance(&folded, value), value)).filter(|(off, _)| *off <= most);
+        let near =
+            candidates.map(|value| (strsim::osa_distance(&folded, value), value)).filter(|(off, _)| *off <= most);
         let mut near: Vec<(usize, &Box<str>)> = near.collect();
         near.sort();
         near.dedup();

@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::echo::{prose, repeats_rules};
 use super::fence::{Fence, clean};
 use super::role::Played;
-use super::wire::{boolean, each, list, object, share, string, text, unit};
+use super::wire::{boolean, each, list, object, sentence, share, string, unit};
 use crate::agents::Task;
 use crate::domain::outputs::{ComposerOutput, Feedback, StepOutput};
 use crate::domain::{DatabaseKind, Facts, Failure, Reason, Schema, SqlError};
@@ -204,7 +205,7 @@ impl WireStatement {
     fn into_proposal(self, dialect: DatabaseKind) -> Result<Proposal, String> {
         let Self { sql, explanation, assumptions, answerable, reason, confidence } = self;
         if !answerable {
-            let reason = text(&reason);
+            let reason = sentence(&reason);
             let reason = if reason.is_empty() { "the model gave no reason".to_owned() } else { reason };
             return Ok(Proposal::Abstention(reason));
         }
@@ -215,12 +216,17 @@ impl WireStatement {
         if sql.len() > MAX_SQL_BYTES {
             return Err("sql is longer than 32 KiB".to_owned());
         }
+        if repeats_rules(sql) {
+            return Err(
+                "sql repeats your instructions; it is a statement that reads the tables of the schema".to_owned()
+            );
+        }
         Ok(Proposal::Statement(ComposerOutput {
             sql: sql.to_owned(),
             dialect,
             parameters: Vec::new(),
-            explanation: clean(explanation.trim(), MAX_EXPLANATION),
-            assumptions: each("assumptions", assumptions, |assumption| Ok(text(&assumption)))?,
+            explanation: prose(&explanation, MAX_EXPLANATION),
+            assumptions: each("assumptions", assumptions, |assumption| Ok(sentence(&assumption)))?,
             confidence: unit(confidence),
         }))
     }

@@ -43,7 +43,8 @@ fn grounded(mapping: &MapperOutput, known: &Known<'_>) -> Vec<MatchedValue> {
         .map(|Spoken { words, column, value, score }| MatchedValue { text: words, column, value, score })
         .collect();
     let literals = mapping.filters.iter().flat_map(|filter| {
-        let texts = filter.values.iter().filter_map(|value| if let Value::String(text) = value { Some(text) } else { None });
+        let texts =
+            filter.values.iter().filter_map(|value| if let Value::String(text) = value { Some(text) } else { None });
         texts.map(|text| (&filter.column, text))
     });
     for (column, text) in literals {
@@ -97,9 +98,9 @@ pub fn told(mapping: &MapperOutput, names: Names<'_>, share_values: bool) -> Jso
         "join_path": joins.collect::<Vec<_>>(),
     });
     if share_values && !mapping.matched_values.is_empty() {
-        let matched = mapping.matched_values.iter().map(|found| {
-            json!({ "words": text(&found.text), "on": column(&found.column), "value": text(&found.value) })
-        });
+        let matched = mapping.matched_values.iter().map(
+            |found| json!({ "words": text(&found.text), "on": column(&found.column), "value": text(&found.value) }),
+        );
         told["matched_values"] = matched.collect();
     }
     told

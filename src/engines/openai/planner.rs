@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::fence::clean;
 use super::role::Played;
 use super::wire::{
-    boolean, each, function, list, literal, literal_of, object, operator, share, string, text, unit, value,
+    boolean, each, function, list, literal, literal_of, object, operator, sentence, share, string, text, unit, value,
 };
 use crate::agents::Task;
 use crate::domain::outputs::{
@@ -140,7 +140,7 @@ impl WirePlan {
             return Err("intent is empty".to_owned());
         }
         Ok(PlannerOutput {
-            intent: text(&intent),
+            intent: sentence(&intent),
             entities: each("entities", entities, |WireEntity { name, kind }| {
                 Ok(Entity { name: text(&name), kind: text(&kind) })
             })?,
@@ -163,7 +163,7 @@ impl WirePlan {
 
 impl WireClarification {
     fn into_output(self) -> Result<Clarification, String> {
-        let options = each("options", self.options, |option| Ok(text(&option)))?;
-        Ok(Clarification { question: text(&self.question), options })
+        let options = each("options", self.options, |option| Ok(sentence(&option)))?;
+        Ok(Clarification { question: sentence(&self.question), options })
     }
 }

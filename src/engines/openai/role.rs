@@ -7,8 +7,8 @@ use super::ask::Known;
 use super::call::Part;
 use super::{composer, mapper, planner};
 use crate::agents::steps;
-use crate::domain::outputs::StepOutput;
 use crate::domain::Failure;
+use crate::domain::outputs::StepOutput;
 use crate::llm::OutputSchema;
 
 /// One of the agents, in the order in which they work.

@@ -133,7 +133,7 @@ fn meant<'a>(key: &'a Expr, select: &'a Select, items: &[&'a Expr]) -> &'a Expr 
     let found = match key {
         Expr::Value(value) => match &value.value {
             Value::Number(number, _) => {
-                number.to_string().parse::<usize>().ok().and_then(|number| items.get(number.checked_sub(1)?).copied())
+                number.parse::<usize>().ok().and_then(|number| items.get(number.checked_sub(1)?).copied())
             }
             _ => None,
         },
@@ -182,8 +182,28 @@ fn called(call: &Function) -> String {
 /// Whether a call makes one value of many rows; one that nobody knows might, by its name.
 fn is_aggregate(call: &Function) -> bool {
     const KNOWN: [&str; 22] = [
-        "count", "sum", "avg", "min", "max", "total", "group_concat", "every", "bool_and", "bool_or", "bit_and", "bit_or",
-        "stddev", "stddev_pop", "stddev_samp", "std", "variance", "var_pop", "var_samp", "corr", "mode", "median",
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "total",
+        "group_concat",
+        "every",
+        "bool_and",
+        "bool_or",
+        "bit_and",
+        "bit_or",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "std",
+        "variance",
+        "var_pop",
+        "var_samp",
+        "corr",
+        "mode",
+        "median",
     ];
     let name = called(call);
     let known = KNOWN.contains(&name.as_str()) || ["agg", "group", "percentile"].iter().any(|part| name.contains(part));

@@ -119,8 +119,7 @@ impl Visitor for Walker {
                 {
                     self.analysis.equalities.push((left, right));
                 }
-                use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-                if matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq) {
+                if is_comparison(op) {
                     self.text(left, right);
                     self.text(right, left);
                 }
@@ -384,6 +383,11 @@ impl Walker {
             _ => None,
         }
     }
+}
+
+fn is_comparison(operator: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 /// The collation that an expression asks for, in lower case.

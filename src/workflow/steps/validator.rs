@@ -7,9 +7,9 @@ use async_trait::async_trait;
 
 use super::{counted, facts, missing};
 use crate::agents::steps::{COMPOSER, LOAD_SCHEMA, VALIDATOR};
+use crate::agents::validator::insist;
 use crate::agents::{Agent, AgentError, Outcome, Task};
 use crate::domain::outputs::{CheckKind, StepOutput, ValidatorOutput, Verdict};
-use crate::agents::validator::insist;
 use crate::domain::{EngineName, Failure, Reason};
 use crate::workflow::Databases;
 
