@@ -340,6 +340,9 @@ pub struct ValidatorOutput {
     /// What the statement reads and may cost; logs of older versions do not say.
     #[serde(default)]
     pub estimate: Estimate,
+    /// Of a valid statement: what is likely enough to be wrong that the composer may be asked once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One check.

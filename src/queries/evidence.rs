@@ -42,7 +42,8 @@ pub(super) fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<Unknown
 }
 
 /// Texts that columns are compared with although all their values are known and none is this text.
-pub(super) fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
+#[must_use]
+pub fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
     let mut unmatched: Vec<UnmatchedLiteral> = Vec::new();
     for comparison in &analysis.comparisons {
         let Some(column) = column_of(&comparison.column, analysis, schema) else { continue };
@@ -52,12 +53,23 @@ pub(super) fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &
             continue;
         }
         let nearest = nearest(literal, known.distinct.iter().cloned());
-        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest };
+        let elsewhere = elsewhere(literal, values);
+        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest, elsewhere };
         if !unmatched.contains(&finding) {
             unmatched.push(finding);
         }
     }
     unmatched
+}
+
+/// Columns that hold a text, whatever the case; those that hold fewest others first.
+fn elsewhere(literal: &str, values: &ValueIndex) -> Vec<ColumnPath> {
+    let literal = literal.to_lowercase();
+    let holds = |value: &String| value.len() == literal.len() && value.to_lowercase() == literal;
+    let found = values.columns().filter(|(_, known)| known.distinct.iter().any(holds));
+    let mut found: Vec<(usize, &ColumnPath)> = found.map(|(path, known)| (known.distinct.len(), path)).collect();
+    found.sort();
+    found.into_iter().take(MOST_NEAREST).map(|(_, path)| path.clone()).collect()
 }
 
 fn matches(value: &str, comparison: &Comparison) -> bool {

@@ -97,7 +97,9 @@ impl Asker {
         let names = Names::new(&facts.schema);
         let mut data = vec![fence.rule(), fence.block("question", [planner::question(task, facts)])];
         data.extend(plan.map(|plan| fence.block("plan", [planner::told(plan)])));
-        data.extend(mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names)])));
+        data.extend(
+            mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names, self.options.share_values)])),
+        );
         data.push(fence.block("schema", Card::new(facts, &focus, &self.options).lines));
         if self.options.share_values && !relevance.values.is_empty() {
             data.push(fence.block("values", spoken(&relevance, names)));
