@@ -19,7 +19,8 @@ pub fn judge(evidence: &Evidence, facts: &Facts) -> ValidatorOutput {
         (CheckKind::Planner, planner(evidence)),
         (CheckKind::Semantics, semantics(evidence)),
     ];
-    let mut output = ValidatorOutput { is_valid: true, ..ValidatorOutput::default() };
+    let estimate = evidence.estimate.clone();
+    let mut output = ValidatorOutput { is_valid: true, estimate, ..ValidatorOutput::default() };
     for (kind, finding) in findings {
         let finding = if output.is_valid { finding } else { Finding::skipped("an earlier check failed") };
         if finding.verdict == Verdict::Failed {
@@ -153,6 +154,7 @@ mod tests {
 
     use super::*;
     use crate::domain::evidence::UnmatchedLiteral;
+    use crate::domain::outputs::Estimate;
     use crate::domain::{ColumnPath, DatabaseKind, Schema, ValueIndex};
 
     fn facts() -> Facts {
@@ -171,6 +173,7 @@ mod tests {
             unknown_names: Vec::new(),
             planner: PlannerVerdict::Accepted { plan: String::new() },
             unmatched_literals: Vec::new(),
+            estimate: Estimate::default(),
         }
     }
 

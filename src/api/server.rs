@@ -26,6 +26,7 @@ use tower_http::cors::{Cors, CorsLayer};
 
 use super::connection_service::ConnectionService;
 use super::identity::ApiKeys;
+use super::knowledge_service::KnowledgeService;
 use super::layers::{self, Gate};
 use super::listener::{self, Limits};
 use super::pages;
@@ -35,6 +36,7 @@ use crate::connections::Directory;
 use crate::lifecycle::Lifecycle;
 use crate::pb;
 use crate::pb::v1::connection_service_server::{ConnectionServiceServer, SERVICE_NAME as CONNECTIONS};
+use crate::pb::v1::knowledge_service_server::{KnowledgeServiceServer, SERVICE_NAME as KNOWLEDGE};
 use crate::pb::v1::query_service_server::{QueryServiceServer, SERVICE_NAME as QUERIES};
 use crate::pb::v1::workflow_service_server::{SERVICE_NAME as WORKFLOWS, WorkflowServiceServer};
 use crate::{queries, workflow};
@@ -112,6 +114,7 @@ fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Fr
     }
     let drain = Drain::new(lifecycle.soft.clone(), options.limits.drain);
     let routes = Routes::new(limited!(ConnectionServiceServer, ConnectionService::new(directory, workflows.clone())))
+        .add_service(limited!(KnowledgeServiceServer, KnowledgeService))
         .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone(), drain)))
         .add_service(limited!(WorkflowServiceServer, WorkflowService::new(workflows, &options, lifecycle.clone())))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
@@ -252,7 +255,7 @@ async fn follow_readiness(health: HealthReporter, mut ready: watch::Receiver<boo
     loop {
         let serving = *ready.borrow_and_update() && !lifecycle.soft.is_cancelled();
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in [CONNECTIONS, QUERIES, WORKFLOWS] {
+        for service in [CONNECTIONS, KNOWLEDGE, QUERIES, WORKFLOWS] {
             health.set_service_status(service, status).await;
         }
         if lifecycle.soft.is_cancelled() {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::failure::SqlError;
+use super::outputs::Estimate;
 use super::schema::ColumnPath;
 
 /// Findings about one statement, gathered by the guard, against the schema, by the database's planner and in the data.
@@ -18,6 +19,8 @@ pub struct Evidence {
     pub planner: PlannerVerdict,
     /// Texts that columns are compared with but do not hold.
     pub unmatched_literals: Vec<UnmatchedLiteral>,
+    /// What it reads and may cost.
+    pub estimate: Estimate,
 }
 
 /// The guard's word.

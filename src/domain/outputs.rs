@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::connection::DatabaseKind;
-use super::failure::SqlError;
-use super::schema::ColumnPath;
+use super::failure::{Failure, SqlError};
+use super::schema::{ColumnPath, TablePath};
 use super::value::{ResultColumn, Row, Value};
 
 /// The output of one step.
@@ -166,6 +166,41 @@ pub struct Clarification {
     pub options: Vec<String>,
 }
 
+/// A statement that waits for a person's word.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Approval {
+    /// The statement that would run; it passed every check.
+    pub sql: String,
+    /// Values of its placeholders.
+    pub parameters: Vec<Value>,
+    /// What it computes, in plain language.
+    pub explanation: String,
+    /// What it reads, and what the database's planner expects of it.
+    pub estimate: Estimate,
+    /// What a person wrote instead and could not be run.
+    pub refused: Option<RefusedEdit>,
+}
+
+/// What a statement reads, and what the database's planner expects of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Tables and views, in order of their names.
+    pub tables: Vec<TablePath>,
+    /// Rows; `None` when the planner does not say.
+    pub row_count: Option<u64>,
+    /// Cost in the database's own unit; `None` when the planner does not say.
+    pub cost: Option<f64>,
+}
+
+/// A statement that a person wrote and that could not be run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusedEdit {
+    /// The statement.
+    pub sql: String,
+    /// Why.
+    pub failure: Failure,
+}
+
 /// Where the plan's words live in the schema.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct MapperOutput {
@@ -183,6 +218,9 @@ pub struct MapperOutput {
     pub join_path: Vec<Join>,
     /// Words that were found in the data.
     pub matched_values: Vec<MatchedValue>,
+    /// What was taken from the connection's knowledge, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub definitions: Vec<String>,
 }
 
 /// An entity and its place.
@@ -287,6 +325,9 @@ pub struct ValidatorOutput {
     pub refined_sql: Option<String>,
     /// The database's own words, when it refused the statement.
     pub sql_error: Option<SqlError>,
+    /// What the statement reads and may cost; logs of older versions do not say.
+    #[serde(default)]
+    pub estimate: Estimate,
 }
 
 /// One check.

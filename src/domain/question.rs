@@ -68,6 +68,8 @@ pub struct RunLimits {
     pub max_rows: Option<u32>,
     /// Most bytes of rows kept in the result.
     pub max_bytes: Option<u32>,
+    /// How long a person's answer is waited for.
+    pub input_timeout: Option<Duration>,
 }
 
 /// What the caller asked for.

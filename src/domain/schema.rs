@@ -141,6 +141,15 @@ pub struct ForeignKey {
     pub referenced_columns: Vec<String>,
 }
 
+/// Full name of a table or view.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TablePath {
+    /// Namespace; empty when it is not known.
+    pub schema: String,
+    /// Table name.
+    pub table: String,
+}
+
 /// Full name of a column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ColumnPath {

@@ -8,6 +8,7 @@ mod tests;
 mod types;
 mod writes;
 
+pub use evidence::{column_of, table_of};
 pub use service::{Databases, Service};
 pub use types::{
     Intent, Options, Plan, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,

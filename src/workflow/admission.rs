@@ -37,7 +37,6 @@ pub(super) fn check(question: &Question, limits: &Options) -> Result<(), Failure
         return Err(Failure::fields(violations));
     }
     let missing = [
-        ("require_approval", options.require_approval),
         ("allow_clarification", options.allow_clarification),
         ("candidates", options.candidates > 1),
         ("previous_workflow_id", options.previous_workflow_id.is_some()),

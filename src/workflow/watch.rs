@@ -156,7 +156,7 @@ impl Watch {
             return Err(self.gone().await);
         }
         if self.opened.is_none() {
-            self.opened = Some(self.ping().await?);
+            self.opened = Some(self.identity().await?);
         }
         if let Some(cursor) = self.cursor.filter(|cursor| cursor.sequence > 0)
             && self.at(cursor.sequence).await?.map(|event| event.cursor()) != Some(cursor)
@@ -196,7 +196,7 @@ impl Watch {
 
     /// Why there is no log: a workflow that ended may be removed, and a store may lose everything.
     async fn gone(&self) -> Failure {
-        match (self.opened, self.ping().await) {
+        match (self.opened, self.identity().await) {
             (None, _) => not_found(self.id),
             (_, Err(failure)) => failure,
             (Some(before), Ok(now)) if before != now => {
@@ -211,7 +211,7 @@ impl Watch {
         &*self.pages.store
     }
 
-    async fn ping(&self) -> Result<u64, Failure> {
-        self.store().ping().await.map_err(|error| journal::failure(&error))
+    async fn identity(&self) -> Result<u64, Failure> {
+        self.store().identity().await.map_err(|error| journal::failure(&error))
     }
 }

@@ -94,6 +94,9 @@ async fn every_list_refuses_a_negative_page_size_and_a_made_up_token() {
     let (server, own) = with_table().await;
     let mut lists = 0;
     for method in methods() {
+        if is_later(&method, &[]) {
+            continue;
+        }
         for path in fields(&method, |field| field.name() == "page_size") {
             lists += 1;
             let request = contract::request(&method, &own, &path, Value::I32(-1));

@@ -211,7 +211,7 @@ async fn a_person_answers_and_approves() {
         .zip(events)
         .map(|(sequence, event)| {
             let event = WorkflowEvent { sequence, event: Some(event), ..WorkflowEvent::default() };
-            let message = pulse::pb::v1::WatchWorkflowResponse { event: Some(event) }.encode_to_vec();
+            let message = pulse::pb::v1::WatchWorkflowResponse::from(Some(event)).encode_to_vec();
             let mut frame = vec![0];
             frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
             hex::encode([frame, message].concat())

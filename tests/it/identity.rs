@@ -110,16 +110,28 @@ async fn every_rpc_needs_its_scope() {
     }
     let with = |wanted| allowed.iter().filter(move |(_, scope)| **scope == wanted).map(|(name, _)| &name[..]);
     let reads = [
+        "ExportKnowledge",
         "GetConnection",
+        "GetKnowledge",
         "GetSchema",
         "GetWorkflow",
         "ListConnections",
+        "ListExamples",
         "ListWorkflowSteps",
         "ListWorkflows",
         "WatchWorkflow",
     ];
     assert_eq!(with("read").collect::<Vec<_>>(), reads);
-    let manages = ["CreateConnection", "DeleteConnection", "TestConnection", "UpdateConnection"];
+    let manages = [
+        "CreateConnection",
+        "CreateExample",
+        "DeleteConnection",
+        "DeleteExample",
+        "ImportKnowledge",
+        "TestConnection",
+        "UpdateConnection",
+        "UpdateKnowledge",
+    ];
     assert_eq!(with("manage").collect::<Vec<_>>(), manages);
     assert_eq!(allowed.len(), methods().len(), "every RPC has its scope: {allowed:?}");
 }

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use crate::domain::ColumnPath;
-use crate::domain::Value;
 use crate::domain::outputs::{
-    AggregateFunction, Check, CheckKind, Clarification, ComposerOutput, Delivery, Entity, ExecutionOutput, Join,
-    MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue, ModelCall, Operator,
-    PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput, Usage, ValidatorOutput,
-    Verdict, WorkflowResult,
+    AggregateFunction, Approval, Check, CheckKind, Clarification, ComposerOutput, Delivery, Entity, Estimate,
+    ExecutionOutput, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue,
+    ModelCall, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput,
+    Usage, ValidatorOutput, Verdict, WorkflowResult,
 };
+use crate::domain::{ColumnPath, TablePath, Value};
 use crate::pb::v1 as pb;
 use crate::pb::v1::step::Output;
 
 use super::connection::database_kind;
-use super::failure::sql_error;
+use super::failure::{failure, sql_error};
 use super::value::{columns, count, duration, long_count, rows, value, values};
 
 pub(super) fn output(given: StepOutput) -> Output {
@@ -150,7 +149,8 @@ pub(super) fn clarification(given: Clarification) -> pb::Clarification {
 }
 
 fn mapper(given: MapperOutput) -> pb::MapperOutput {
-    let MapperOutput { entities, filters, aggregations, group_by, order_by, join_path, matched_values } = given;
+    let MapperOutput { entities, filters, aggregations, group_by, order_by, join_path, matched_values, definitions } =
+        given;
     let scores: Vec<f64> = entities.iter().map(|entity| entity.score).collect();
     pb::MapperOutput {
         entities: entities.into_iter().map(mapped_entity).collect(),
@@ -163,6 +163,7 @@ fn mapper(given: MapperOutput) -> pb::MapperOutput {
         unmapped: Vec::new(),
         // As sure of the whole as of its weakest part.
         confidence: scores.into_iter().reduce(f64::min).unwrap_or_default(),
+        definitions,
     }
 }
 
@@ -246,17 +247,39 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 }
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error } = given;
+    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error, estimate } = given;
+    let Estimate { tables, row_count, cost } = estimate;
     pb::ValidatorOutput {
         is_valid,
         checks: checks(made, error.as_ref().map(|error| sql_error(error, "")).as_ref()),
         errors,
         feedback,
         refined_sql: refined_sql.unwrap_or_default(),
-        tables: Vec::new(),
-        estimated_row_count: None,
-        estimated_cost: None,
+        tables: tables.into_iter().map(table_ref).collect(),
+        estimated_row_count: row_count.map(long_count),
+        estimated_cost: cost,
     }
+}
+
+pub(super) fn approval(given: Approval) -> pb::Approval {
+    let Approval { sql, parameters, explanation, estimate, refused } = given;
+    let Estimate { tables, row_count, cost } = estimate;
+    let (refused_sql, refusal) = refused.map(|edit| (edit.sql, failure(edit.failure))).unzip();
+    pb::Approval {
+        sql,
+        parameters: values(parameters),
+        explanation,
+        tables: tables.into_iter().map(table_ref).collect(),
+        estimated_row_count: row_count.map(long_count),
+        estimated_cost: cost,
+        refused_sql: refused_sql.unwrap_or_default(),
+        refusal,
+    }
+}
+
+fn table_ref(path: TablePath) -> pb::TableRef {
+    let TablePath { schema, table } = path;
+    pb::TableRef { schema, table }
 }
 
 /// The words of the database, or the guard, belong to the first check that failed.

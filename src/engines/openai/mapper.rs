@@ -227,6 +227,7 @@ impl WireMapping {
                 let (words, value) = (text(&found.text), text(&found.value));
                 Ok(MatchedValue { text: words, column, value, score: unit(found.score) })
             })?,
+            definitions: Vec::new(),
         })
     }
 }

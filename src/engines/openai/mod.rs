@@ -18,6 +18,8 @@ mod planner;
 mod player;
 mod role;
 mod team;
+mod tokens;
 mod wire;
 
+pub use card::{Context, context};
 pub use team::{Calls, Models, Options, Temperatures, prompt_version, team};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::ask::{Asker, Spent};
+use super::ask::{Asker, Known, Spent};
 use super::call::{Call, Miss};
 use super::failures;
 use super::role::{Played, Role, Unusable};
@@ -35,13 +35,15 @@ impl Agent for Player {
     /// the model, and the rest is asked for once more, if the workflow may still call it. A refusal is final.
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         let missing = || Failure::new(Reason::Internal, "A step that a later one needs has no output.");
-        let facts = task.facts.as_deref().ok_or_else(missing)?;
+        let facts = task.facts.as_ref().ok_or_else(missing)?;
+        let index = self.asker.indexes.of(facts).await;
+        let known = Known { task, facts, index: &index };
         let mut spent = Spent { since: Instant::now(), usage: Usage::default() };
         let mut repaired = false;
         let carried = task.carried.take::<Call>().filter(|call| call.serves(self.role));
         let mut call = match carried {
             Some(call) => call,
-            None => self.asker.begin(task, facts, self.role, &spent, None)?,
+            None => self.asker.begin(&known, self.role, &spent, None)?,
         };
         loop {
             let miss = match self.play(&mut call, task, facts).await {
@@ -51,7 +53,7 @@ impl Agent for Player {
             call.finish().await;
             spent.usage = spent.usage.and(call.cost(false));
             let repair = Some(&miss).filter(|miss| miss.finding.is_some() && !repaired);
-            let next = repair.map(|miss| self.asker.begin(task, facts, self.role, &spent, Some(miss)));
+            let next = repair.map(|miss| self.asker.begin(&known, self.role, &spent, Some(miss)));
             let Some(Ok(corrected)) = next else {
                 // Why the answer is of no use says more than that there is no call left to repair it.
                 let no_time = task.budget.after(&spent.usage, spent.since.elapsed()).time.is_zero();

@@ -81,7 +81,7 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
 
 /// What the server does not offer yet: it answers UNIMPLEMENTED before it looks at the id.
 pub fn is_later(method: &MethodDescriptor, path: &[FieldDescriptor]) -> bool {
-    method.name() == "ResumeWorkflow" || dotted(path) == "previous_workflow_id"
+    method.parent_service().name() == "KnowledgeService" || dotted(path) == "previous_workflow_id"
 }
 
 /// A request of this RPC that is in order, on a connection of the caller's own, but for one field that holds `value`.
