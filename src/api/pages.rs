@@ -20,12 +20,13 @@ static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web_assets.rs"));
 
 /// Addresses within the UI, as `web/src/app.tsx` knows them. Each answers with its one document, which shows the page that
 /// the address names.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/",
     "/history",
     "/runs/{id}",
     "/connections",
     "/connections/{id}",
+    "/connections/{id}/knowledge",
     "/sql",
     "/status",
     "/docs",

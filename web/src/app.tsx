@@ -7,6 +7,7 @@ import { Nothing, Waiting } from "./parts/small.tsx";
 import { AskPage } from "./pages/ask.tsx";
 import { ConnectionPage, ConnectionsPage, NewConnectionPage } from "./pages/connections.tsx";
 import { HistoryPage } from "./pages/history.tsx";
+import { KnowledgePage } from "./pages/knowledge.tsx";
 import { RunPage } from "./pages/run.tsx";
 import { SqlPage } from "./pages/sql.tsx";
 import { StatusPage } from "./pages/status.tsx";
@@ -61,6 +62,7 @@ function Page({ path }: { path: string }) {
     case "docs": return <Suspense fallback={<Waiting>Loading</Waiting>}><DocsPage place={id} name={name} /></Suspense>;
     case "connections":
       if (!id) return <ConnectionsPage />;
+      if (name === "knowledge") return <KnowledgePage key={id} id={id} />;
       return id === "new" ? <NewConnectionPage /> : <ConnectionPage key={id} id={id} />;
     default: return <Nothing><h1>There is no such page</h1><Link to="/">Ask a question</Link></Nothing>;
   }

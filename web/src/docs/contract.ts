@@ -6,13 +6,17 @@ import { http } from "../../gen/google/api/annotations_pb.ts";
 import type { HttpRule } from "../../gen/google/api/http_pb.ts";
 import { file_pulse_v1_connection_service } from "../../gen/pulse/v1/connection_service_pb.ts";
 import { file_pulse_v1_error_reason } from "../../gen/pulse/v1/error_reason_pb.ts";
+import { file_pulse_v1_knowledge_service } from "../../gen/pulse/v1/knowledge_service_pb.ts";
 import { file_pulse_v1_query_service } from "../../gen/pulse/v1/query_service_pb.ts";
 import { file_pulse_v1_workflow_service } from "../../gen/pulse/v1/workflow_service_pb.ts";
 
 /** A message or an enum. */
 export type Type = DescMessage | DescEnum;
 
-const FILES = [file_pulse_v1_connection_service, file_pulse_v1_query_service, file_pulse_v1_workflow_service, file_pulse_v1_error_reason];
+const FILES = [
+  file_pulse_v1_connection_service, file_pulse_v1_query_service, file_pulse_v1_workflow_service, file_pulse_v1_knowledge_service,
+  file_pulse_v1_error_reason,
+];
 
 /** Everything that the contract declares. */
 const registry = createRegistry(...FILES, ...FILES.flatMap((file) => file.dependencies));

@@ -31,4 +31,15 @@ export const EXAMPLES: Record<string, (known: Known) => object> = {
   "WorkflowService.CancelWorkflow": () => ({ id: ID, reason: "no longer needed" }),
   "WorkflowService.ResumeWorkflow": () => ({ id: ID, answer: "after discounts" }),
   "WorkflowService.DeleteWorkflow": () => ({ id: ID }),
+  "KnowledgeService.GetKnowledge": ({ connection }) => ({ connection_id: connection }),
+  "KnowledgeService.UpdateKnowledge": ({ connection }) => ({
+    connection_id: connection,
+    knowledge: { measures: [{ name: "revenue", table: "order_items", expression: "sum(unit_price * quantity)" }] },
+    validate_only: true,
+  }),
+  "KnowledgeService.ExportKnowledge": ({ connection }) => ({ connection_id: connection }),
+  "KnowledgeService.ImportKnowledge": ({ connection }) => ({ connection_id: connection, yaml: "notes: Amounts are in euros.\n", validate_only: true }),
+  "KnowledgeService.CreateExample": ({ connection }) => ({ connection_id: connection, question: "How much is one?", sql: "SELECT 1 AS one", validate_only: true }),
+  "KnowledgeService.ListExamples": ({ connection }) => ({ connection_id: connection, page_size: 10 }),
+  "KnowledgeService.DeleteExample": () => ({ connection_id: ID, id: ID }),
 };
