@@ -10,6 +10,8 @@ const PROTOS: &[&str] = &[
     "pulse/v1/connection.proto",
     "pulse/v1/connection_service.proto",
     "pulse/v1/error_reason.proto",
+    "pulse/v1/knowledge.proto",
+    "pulse/v1/knowledge_service.proto",
     "pulse/v1/query.proto",
     "pulse/v1/query_service.proto",
     "pulse/v1/workflow.proto",

@@ -26,6 +26,7 @@ use tower_http::cors::{Cors, CorsLayer};
 
 use super::connection_service::ConnectionService;
 use super::identity::ApiKeys;
+use super::knowledge_service::KnowledgeService;
 use super::layers::{self, Gate};
 use super::listener::{self, Limits};
 use super::pages;
@@ -35,6 +36,7 @@ use crate::connections::Directory;
 use crate::lifecycle::Lifecycle;
 use crate::pb;
 use crate::pb::v1::connection_service_server::{ConnectionServiceServer, SERVICE_NAME as CONNECTIONS};
+use crate::pb::v1::knowledge_service_server::{KnowledgeServiceServer, SERVICE_NAME as KNOWLEDGE};
 use crate::pb::v1::query_service_server::{QueryServiceServer, SERVICE_NAME as QUERIES};
 use crate::pb::v1::workflow_service_server::{SERVICE_NAME as WORKFLOWS, WorkflowServiceServer};
 use crate::{queries, workflow};
@@ -112,6 +114,7 @@ fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Fr
     }
     let drain = Drain::new(lifecycle.soft.clone(), options.limits.drain);
     let routes = Routes::new(limited!(ConnectionServiceServer, ConnectionService::new(directory, workflows.clone())))
+        .add_service(limited!(KnowledgeServiceServer, KnowledgeService))
         .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone(), drain)))
         .add_service(limited!(WorkflowServiceServer, WorkflowService::new(workflows, &options, lifecycle.clone())))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))
@@ -120,7 +123,8 @@ fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Fr
     let calls = Calls { gate, services: routes.into_axum_router().fallback(layers::no_such_service) };
     // Refusals are made inside gRPC-Web, so that it can translate them.
     let browser_calls = cors(options.cors_origins).layer(GrpcWebLayer::new().layer(calls.clone()));
-    let pages = pages::router().route("/health", routing::get(health_json).with_state(ready)).fallback(no_such_page);
+    let pages =
+        pages::router().route("/health", routing::get(health_json).with_state(ready)).fallback(pages::no_such_page);
     Ok(Front(Arc::new(Served { calls, browser_calls, pages })))
 }
 
@@ -246,16 +250,12 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         .max_age(Duration::from_hours(1))
 }
 
-async fn no_such_page() -> Response {
-    (StatusCode::NOT_FOUND, "There is no such page. Pulse answers gRPC, /health and /.\n").into_response()
-}
-
 /// `""` tells that the process runs, our services that they can work: the store answers and the server is not stopping.
 async fn follow_readiness(health: HealthReporter, mut ready: watch::Receiver<bool>, lifecycle: Lifecycle) {
     loop {
         let serving = *ready.borrow_and_update() && !lifecycle.soft.is_cancelled();
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in [CONNECTIONS, QUERIES, WORKFLOWS] {
+        for service in [CONNECTIONS, KNOWLEDGE, QUERIES, WORKFLOWS] {
             health.set_service_status(service, status).await;
         }
         if lifecycle.soft.is_cancelled() {

@@ -58,7 +58,7 @@ fn code(reason: Reason) -> Code {
         R::Draining | R::StoreUnavailable | R::TargetUnavailable | R::ModelUnavailable => Code::Unavailable,
         R::Internal | R::ModelOutputInvalid | R::WorkerLost => Code::Internal,
         R::StoreDataLost | R::LogRewound => Code::DataLoss,
-        R::ConnectionNotFound | R::WorkflowNotFound | R::WorkflowExpired => Code::NotFound,
+        R::ConnectionNotFound | R::WorkflowNotFound | R::WorkflowExpired | R::ExampleNotFound => Code::NotFound,
         R::EtagMismatch | R::SqlConflict | R::SequenceMismatch => Code::Aborted,
         R::RecordTooNew
         | R::SecretUnreadable

@@ -179,15 +179,27 @@ pub(super) enum EngineArgument {
 /// Arguments of `pulse eval`.
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// Questions, one JSON object a line: id, db, question
-    #[arg(long, value_name = "FILE")]
-    pub(super) suite: PathBuf,
+    /// Questions, one JSON object a line: id, db, question; several files without predictions, which need `gold_sql`
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each
     #[arg(long, value_name = "DIR")]
     pub(super) databases: PathBuf,
     /// Where to write {"id","sql"} lines; null means abstained
-    #[arg(long, value_name = "FILE")]
-    pub(super) predictions: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["context", "check_gold"])]
+    pub(super) predictions: Option<PathBuf>,
+    /// Answer nothing; say for how many questions a model would be told of all tables that the gold SQL reads
+    #[arg(long, conflicts_with = "predictions")]
+    pub(super) context: bool,
+    /// Answer nothing; say which gold statements the validator would have a model look at again
+    #[arg(long, conflicts_with_all = ["predictions", "context"])]
+    pub(super) check_gold: bool,
+    /// With --context: all databases as one
+    #[arg(long, requires = "context")]
+    pub(super) merged: bool,
+    /// With --context: longest description of a schema, in tokens
+    #[arg(long, requires = "context", default_value_t = 4_000, value_name = "COUNT")]
+    pub(super) schema_tokens: usize,
     /// Databases worked on at the same time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..), value_name = "COUNT")]
     pub(super) jobs: u8,

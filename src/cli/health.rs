@@ -7,7 +7,8 @@ use tonic_health::pb::health_client::HealthClient;
 use super::client::{Client, explain};
 use super::command::{Error, Outcome, ServerArguments};
 
-const SERVICES: [&str; 3] = ["pulse.v1.ConnectionService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
+const SERVICES: [&str; 4] =
+    ["pulse.v1.ConnectionService", "pulse.v1.KnowledgeService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
 
 /// Prints a line per service; not ready is [`Outcome::NotAnswered`].
 pub(super) async fn run(arguments: ServerArguments) -> Result<Outcome, Error> {

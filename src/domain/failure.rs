@@ -192,6 +192,8 @@ pub enum Reason {
     InputExpired,
     /// The worker crashed on this workflow too often.
     WorkerLost,
+    /// The connection has no example of this id.
+    ExampleNotFound,
 }
 
 impl Failure {

@@ -233,6 +233,9 @@ pub struct MapperOutput {
     pub join_path: Vec<Join>,
     /// Words that were found in the data.
     pub matched_values: Vec<MatchedValue>,
+    /// What was taken from the connection's knowledge, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub definitions: Vec<String>,
 }
 
 /// An entity and its place.
@@ -340,6 +343,9 @@ pub struct ValidatorOutput {
     /// What the statement reads and may cost; logs of older versions do not say.
     #[serde(default)]
     pub estimate: Estimate,
+    /// Of a valid statement: what is likely enough to be wrong that the composer may be asked once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One check.

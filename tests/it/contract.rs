@@ -42,11 +42,17 @@ fn watches_hold_an_event_and_answers_their_resource_first() {
         let (name, answer) = (method.name(), method.output());
         let fields: Vec<_> = answer.fields().map(|field| (field.number(), field.name().to_owned())).collect();
         let service = method.parent_service();
-        let resource = if service.name() == "ConnectionService" { "connection" } else { "workflow" };
+        let resource = match (service.name(), name) {
+            ("ConnectionService", _) => "connection",
+            ("KnowledgeService", "CreateExample") => "example",
+            ("KnowledgeService", _) => "knowledge",
+            _ => "workflow",
+        };
         match name {
             "WatchWorkflow" | "RunWorkflow" => assert_eq!(fields, [(1, "event".to_owned())], "{name}"),
-            "CreateConnection" | "GetConnection" | "UpdateConnection" | "StartWorkflow" | "GetWorkflow"
-            | "CancelWorkflow" | "ResumeWorkflow" => assert_eq!(fields[0], (1, resource.to_owned()), "{name}"),
+            "CreateConnection" | "GetConnection" | "UpdateConnection" | "GetKnowledge" | "UpdateKnowledge"
+            | "ImportKnowledge" | "CreateExample" | "StartWorkflow" | "GetWorkflow" | "CancelWorkflow"
+            | "ResumeWorkflow" => assert_eq!(fields[0], (1, resource.to_owned()), "{name}"),
             _ if name.starts_with("List") => assert_eq!(fields[1], (2, "next_page_token".to_owned()), "{name}"),
             _ => {}
         }

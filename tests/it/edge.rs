@@ -22,7 +22,8 @@ use crate::support::databases::{statement, stream_of};
 use crate::support::http::{self, grpc_web, url};
 use crate::support::server::Server;
 
-const SERVICES: [&str; 3] = ["pulse.v1.ConnectionService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
+const SERVICES: [&str; 4] =
+    ["pulse.v1.ConnectionService", "pulse.v1.KnowledgeService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
 const LIST_CONNECTIONS: &str = "/pulse.v1.ConnectionService/ListConnections";
 const ORIGIN: &str = "https://pulse.example.org";
 

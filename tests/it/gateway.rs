@@ -182,6 +182,21 @@ async fn workflows_over_rest(rest: &mut Rest, id: &str) {
     assert_eq!(gone, (404, 5, "WORKFLOW_NOT_FOUND".to_owned()));
 }
 
+async fn knowledge_over_rest(rest: &mut Rest, id: &str) {
+    for (binding, body) in [
+        ("get /api/v1/instances/{connection_id}/knowledge", Value::Null),
+        ("put /api/v1/instances/{connection_id}/knowledge", json!({ "notes": "t is a table" })),
+        ("patch /api/v1/instances/{connection_id}/knowledge", json!({ "notes": "t is a table" })),
+        ("get /api/v1/instances/{connection_id}/knowledge/export", Value::Null),
+        ("post /api/v1/instances/{connection_id}/knowledge/import", json!({ "yaml": "" })),
+        ("post /api/v1/instances/{connection_id}/examples", json!({ "question": "How many?", "sql": "SELECT 1" })),
+        ("get /api/v1/instances/{connection_id}/examples", Value::Null),
+        ("delete /api/v1/instances/{connection_id}/examples/{id}", Value::Null),
+    ] {
+        assert_eq!(rest.error(binding, id, "", body).await, (501, 12, "NOT_IMPLEMENTED".to_owned()), "{binding}");
+    }
+}
+
 #[tokio::test]
 async fn every_rest_path_works() {
     let server = Server::start().await;
@@ -193,6 +208,7 @@ async fn every_rest_path_works() {
     let id = connections_over_rest(&mut rest).await;
     queries_over_rest(&mut rest, &id).await;
     workflows_over_rest(&mut rest, &id).await;
+    knowledge_over_rest(&mut rest, &id).await;
     rest.ok("delete /api/v1/instances/{id}", &id, "", Value::Null).await;
     assert_eq!(rest.used, bindings());
     let health = http::client().get(http::url(gateway.address, "/health")).send().await.unwrap();

@@ -122,5 +122,6 @@ pub(in crate::api) fn reason(reason: Reason) -> pb::ErrorReason {
         R::ConnectionDeleted => P::ConnectionDeleted,
         R::InputExpired => P::InputExpired,
         R::WorkerLost => P::WorkerLost,
+        R::ExampleNotFound => P::ExampleNotFound,
     }
 }

@@ -150,7 +150,8 @@ pub(super) fn clarification(given: Clarification) -> pb::Clarification {
 }
 
 fn mapper(given: MapperOutput) -> pb::MapperOutput {
-    let MapperOutput { entities, filters, aggregations, group_by, order_by, join_path, matched_values } = given;
+    let MapperOutput { entities, filters, aggregations, group_by, order_by, join_path, matched_values, definitions } =
+        given;
     let scores: Vec<f64> = entities.iter().map(|entity| entity.score).collect();
     pb::MapperOutput {
         entities: entities.into_iter().map(mapped_entity).collect(),
@@ -163,6 +164,7 @@ fn mapper(given: MapperOutput) -> pb::MapperOutput {
         unmapped: Vec::new(),
         // As sure of the whole as of its weakest part.
         confidence: scores.into_iter().reduce(f64::min).unwrap_or_default(),
+        definitions,
     }
 }
 
@@ -246,7 +248,17 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 }
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error, estimate } = given;
+    // Doubts stand in the details of the checks too.
+    let ValidatorOutput {
+        is_valid,
+        checks: made,
+        errors,
+        feedback,
+        refined_sql,
+        sql_error: error,
+        doubts: _,
+        estimate,
+    } = given;
     let Estimate { tables, row_count, cost } = estimate;
     pb::ValidatorOutput {
         is_valid,

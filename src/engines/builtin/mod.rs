@@ -17,20 +17,20 @@ mod draft;
 mod explain;
 mod followup;
 mod idioms;
-mod joins;
-mod names;
+pub(super) mod joins;
+pub(super) mod names;
 mod outputs;
 mod parse;
 mod print;
 mod reading;
 mod resolve;
-mod synonyms;
+pub(super) mod synonyms;
 mod team;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod values;
-mod words;
+pub(super) mod values;
+pub(super) mod words;
 
 pub use reading::{Abstention, Lexicon, Reading, interpret};
 pub use team::team;

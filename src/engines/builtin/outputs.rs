@@ -135,6 +135,7 @@ pub(crate) fn mapper(reading: &Reading, lexicon: &Lexicon) -> MapperOutput {
             .map(|(left, right)| Join { left: path(names, *left), right: path(names, *right) })
             .collect(),
         matched_values: matched(draft, &reading.targets, names, &score),
+        definitions: Vec::new(),
     }
 }
 

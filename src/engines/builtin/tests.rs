@@ -154,6 +154,50 @@ fn dates() {
 }
 
 #[test]
+fn a_day_may_be_the_last_one() {
+    let until = "SELECT COUNT(*) FROM orders WHERE order_date < '2024-04-01'";
+    for how in ["by 2024-03-31", "through March 2024", "until March 2024", "up to 2024-03-31", "up until 2024-03-31"] {
+        check(&format!("How many orders were placed {how}?"), until);
+    }
+}
+
+#[test]
+fn when_and_where_ask_for_what_the_thing_has() {
+    check(
+        "When was the first order?",
+        "SELECT order_date FROM orders WHERE order_date IS NOT NULL ORDER BY order_date, id LIMIT 1",
+    );
+    check("Where does the customer Zoe live?", "SELECT country FROM customers WHERE first_name = 'Zoë'");
+    check_abstains("Where was the first order shipped?", "where");
+    check_abstains("When was the product created?", "when");
+}
+
+#[test]
+fn what_the_grammar_has_no_form_for_is_not_guessed() {
+    check_abstains("What is the share of cancelled orders?", "share of");
+    check_abstains("orders by customer", "by customer");
+    check_abstains("Show the orders by customer in 2024.", "by customer");
+}
+
+#[test]
+fn who_has_nothing_is_said_not_to_count() {
+    for question in ["Which customers have fewer than 2 orders?", "Which customer has the fewest orders?"] {
+        let readings = interpret(question, &shop(DatabaseKind::Sqlite)).unwrap();
+        assert_eq!(readings[0].assumptions, ["What has no row in `orders` is not counted."], "{question}");
+    }
+    let most = interpret("Which customer has the most orders?", &shop(DatabaseKind::Sqlite)).unwrap();
+    assert!(most[0].assumptions.is_empty());
+}
+
+#[test]
+fn nobody_means_a_birthday_who_does_not_say_so() {
+    let lexicon = people(DatabaseKind::Sqlite, ("birth_date", ColumnType::Date));
+    assert!(interpret("Show the orders of customers in 2023.", &lexicon).is_err());
+    let born = "SELECT COUNT(*) FROM customers WHERE (birth_date >= '1980-01-01' AND birth_date < '1981-01-01')";
+    assert_eq!(read("How many customers have a birth date in 1980?", &lexicon), born);
+}
+
+#[test]
 fn groups_order_and_superlatives() {
     check("How many orders are there for each status?", "SELECT COUNT(*), status FROM orders GROUP BY status");
     check("Show the names of products ordered by price.", "SELECT name FROM products ORDER BY price, id");

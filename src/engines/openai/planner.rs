@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::fence::clean;
 use super::role::Played;
 use super::wire::{
-    boolean, each, function, list, literal, literal_of, object, operator, share, string, text, unit, value,
+    boolean, each, function, list, literal, literal_of, object, operator, sentence, share, string, text, unit, value,
 };
 use crate::agents::Task;
 use crate::domain::outputs::{
@@ -172,7 +172,7 @@ impl WirePlan {
             return Err("intent is empty".to_owned());
         }
         Ok(PlannerOutput {
-            intent: text(&intent),
+            intent: sentence(&intent),
             entities: each("entities", entities, |WireEntity { name, kind }| {
                 Ok(Entity { name: text(&name), kind: text(&kind) })
             })?,
@@ -199,10 +199,10 @@ impl WireClarification {
         if self.question.trim().is_empty() {
             return Err("clarification has no question".to_owned());
         }
-        let mut options = each("options", self.options, |option| Ok(text(&option)))?;
+        let mut options = each("options", self.options, |option| Ok(sentence(&option)))?;
         options.retain(|option| !option.is_empty());
         options.dedup();
         options.truncate(MAX_OPTIONS);
-        Ok(Clarification { question: text(&self.question), options })
+        Ok(Clarification { question: sentence(&self.question), options })
     }
 }
