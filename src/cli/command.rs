@@ -127,18 +127,21 @@ pub(super) enum EngineArgument {
 /// Arguments of `pulse eval`.
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// Questions, one JSON object a line: id, db, question; with --context also gold_sql, and several files
+    /// Questions, one JSON object a line: id, db, question; several files without predictions, which need `gold_sql`
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each
     #[arg(long, value_name = "DIR")]
     pub(super) databases: PathBuf,
     /// Where to write {"id","sql"} lines; null means abstained
-    #[arg(long, value_name = "FILE", required_unless_present = "context")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["context", "check_gold"])]
     pub(super) predictions: Option<PathBuf>,
     /// Answer nothing; say for how many questions a model would be told of all tables that the gold SQL reads
     #[arg(long, conflicts_with = "predictions")]
     pub(super) context: bool,
+    /// Answer nothing; say which gold statements the validator would have a model look at again
+    #[arg(long, conflicts_with_all = ["predictions", "context"])]
+    pub(super) check_gold: bool,
     /// With --context: all databases as one
     #[arg(long, requires = "context")]
     pub(super) merged: bool,

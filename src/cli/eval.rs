@@ -9,8 +9,11 @@ use crate::eval;
 /// Writes a prediction per question and says how many were answered, or measures what a model would be told. Scoring
 /// is left to a scorer that runs the SQL.
 pub(super) async fn run(arguments: EvalArguments) -> Result<Outcome, Error> {
-    let work =
-        tokio::task::spawn_blocking(move || if arguments.context { context(arguments) } else { answers(arguments) });
+    let work = tokio::task::spawn_blocking(move || match arguments {
+        EvalArguments { context: true, .. } => context(arguments),
+        EvalArguments { check_gold: true, .. } => gold(&arguments),
+        _ => answers(arguments),
+    });
     let said = work.await.map_err(|error| Error::Call(error.to_string()))?;
     println!("{}", said?);
     Ok(Outcome::Done)
@@ -55,6 +58,21 @@ fn context(arguments: EvalArguments) -> Result<String, Error> {
         report.tokens / total.max(1),
         report.most_tokens,
         report.index_time.as_secs_f64()
+    ))
+}
+
+fn gold(arguments: &EvalArguments) -> Result<String, Error> {
+    let EvalArguments { suite, databases, .. } = arguments;
+    let report = with_bar("without doubt", |on_progress| eval::check_gold(suite, databases, today(), on_progress))?;
+    for (id, doubt) in &report.doubted {
+        println!("{id}: {doubt}");
+    }
+    let eval::GoldReport { total, refused, doubted, warned } = report;
+    let passed = total - refused - doubted.len();
+    let share = 100.0 * passed as f64 / (total - refused).max(1) as f64;
+    Ok(format!(
+        "{total} statements, {refused} refused by the guard: {passed} pass without doubt ({share:.2} % of the others), \
+         {warned} with a warning"
     ))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::connection::DatabaseKind;
-use super::failure::{Failure, SqlError};
+use super::failure::{Failure, Reason, SqlError};
 use super::schema::{ColumnPath, TablePath};
 use super::value::{ResultColumn, Row, Value};
 
@@ -164,6 +164,18 @@ pub struct Clarification {
     pub question: String,
     /// Readings to choose from.
     pub options: Vec<String>,
+}
+
+impl Clarification {
+    /// Why a workflow ends that may not ask.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let Self { question, options } = self;
+        let told = if options.is_empty() { String::new() } else { format!(" ({})", options.join("; ")) };
+        let message = format!("The question has several readings. {question}{told} Ask again and say which.");
+        let failure = Failure::new(Reason::QuestionAmbiguous, message).with("readings", options.len());
+        failure.with("question", question).with("options", options.join("; "))
+    }
 }
 
 /// A statement that waits for a person's word.
@@ -328,6 +340,9 @@ pub struct ValidatorOutput {
     /// What the statement reads and may cost; logs of older versions do not say.
     #[serde(default)]
     pub estimate: Estimate,
+    /// Of a valid statement: what is likely enough to be wrong that the composer may be asked once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One check.

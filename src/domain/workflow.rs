@@ -12,6 +12,9 @@ use super::ids::WorkflowId;
 use super::outputs::{Approval, Clarification, Feedback, StepOutput, Usage, WorkflowResult};
 use super::value::Value;
 
+/// How often a workflow asks back: who has answered that often is not asked again.
+const MOST_QUESTIONS_BACK: usize = 3;
+
 /// Where a workflow stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -322,6 +325,12 @@ impl Workflow {
         let Awaiting { need, since, .. } = self.awaiting.take()?;
         self.waited += Duration::try_from(time.duration_since(since)).unwrap_or_default();
         Some(need)
+    }
+
+    /// Whether a planner may ask back (once more).
+    #[must_use]
+    pub fn may_ask_back(&self) -> bool {
+        self.started.question.options.allow_clarification && self.clarified.len() < MOST_QUESTIONS_BACK
     }
 
     /// The newest attempt of a step.

@@ -14,8 +14,9 @@ use rust_stemmers::{Algorithm, Stemmer};
 use super::builtin::joins::Joins;
 use super::builtin::names::{Col, Names};
 use super::builtin::synonyms;
-use super::builtin::values::Values;
+use super::builtin::values::{Found, Values};
 use super::builtin::words::{fold, identifier_words, key, lemma, tokens};
+use crate::domain::outputs::MatchedValue;
 use crate::domain::{ColumnPath, Facts};
 
 /// How much the words of a table's name, of its columns' names and of comments weigh.
@@ -39,6 +40,8 @@ const NEIGHBOURHOOD: f64 = 1.0;
 const VALUE: f64 = 1.2;
 /// Longest run of words that is looked up as a value.
 const MOST_WORDS: usize = 6;
+/// Longest run of words that is looked up as a misspelt value.
+const MOST_MISSPELT: usize = 3;
 /// Values told of one question.
 const MOST_VALUES: usize = 12;
 
@@ -254,7 +257,10 @@ impl SchemaIndex {
                 {
                     continue;
                 }
-                let found = self.values.find(&run);
+                let mut found = self.values.find(&run);
+                if found.is_empty() && length <= MOST_MISSPELT && !self.explains(&words[at..at + length]) {
+                    found = self.values.near(&run);
+                }
                 if found.is_empty() {
                     continue;
                 }
@@ -267,11 +273,37 @@ impl SchemaIndex {
         spoken
     }
 
-    fn told(&self, words: &str, col: Col, value: String, score: f64) -> Spoken {
+    /// Whether one of the words is no value to be looked for: it is part of a name, or of every question.
+    fn explains(&self, words: &[String]) -> bool {
+        words
+            .iter()
+            .map(|word| fold(word))
+            .any(|word| is_small(&word) || self.tables.contains_key(&self.stem(&lemma(&word))))
+    }
+
+    /// How a column's data spells a text, and how alike that is: 1 the same, less for other cases and misspellings. `None`
+    /// where it has nothing like it, or several things.
+    #[must_use]
+    pub fn spelling(&self, column: &ColumnPath, text: &str) -> Option<(String, f64)> {
+        let here = |found: &Found| self.path(found.col) == *column;
+        let mut found: Vec<Found> = self.values.find(text).into_iter().filter(here).collect();
+        if found.is_empty() {
+            found = self.values.near(text).into_iter().filter(here).collect();
+        }
+        match found.as_slice() {
+            [only] => Some((only.value.clone(), only.score)),
+            _ => None,
+        }
+    }
+
+    fn path(&self, col: Col) -> ColumnPath {
         let table = self.names.table(col.table);
         let column = self.names.column(col).name.clone();
-        let column = ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column };
-        Spoken { words: words.to_owned(), column, value, score }
+        ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column }
+    }
+
+    fn told(&self, words: &str, col: Col, value: String, score: f64) -> Spoken {
+        Spoken { words: words.to_owned(), column: self.path(col), value, score }
     }
 }
 
@@ -335,6 +367,17 @@ fn is_small(word: &str) -> bool {
         our return s show tell than that the their them there these they this those to us was we were what when where \
         which who whose why will with without you your ";
     word.len() < 2 || SMALL.split(' ').any(|small| small == word)
+}
+
+/// What was matched, for people: `'paris' → customer.city = 'Paris'`.
+#[must_use]
+pub fn matched_in_words(values: &[MatchedValue]) -> Option<String> {
+    const MOST: usize = 5;
+    let told = |MatchedValue { text, column, value, .. }: &MatchedValue| {
+        format!("'{text}' → {}.{} = '{value}'", column.table, column.column)
+    };
+    let told: Vec<String> = values.iter().take(MOST).map(told).collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// The indexes of the databases asked most recently. Cheap to clone; the clones share them.
@@ -477,6 +520,19 @@ mod tests {
         assert_eq!(spoken, [("new york city", "New York City", true), ("PARIS", "Paris", true)]);
         assert_eq!(relevance.values[0].column.to_string(), "main.actors.home_town");
         assert_eq!(first(&facts, &relevance, 2), ["actors", "film_cast"]);
+    }
+
+    #[test]
+    fn misspelt_values_are_found_where_no_name_explains_the_word() {
+        let facts = large();
+        let index = SchemaIndex::new(&facts);
+        let relevance = index.relevance("actors from new york citty, or Pariss");
+        let spoken: Vec<_> = relevance.values.iter().map(|found| found.value.as_str()).collect();
+        assert_eq!(spoken, ["New York City", "Paris"]);
+        assert!(index.relevance("which actor").values.is_empty());
+        let town = ColumnPath { schema: "main".into(), table: "actors".into(), column: "home_town".into() };
+        assert_eq!(index.spelling(&town, "PARIS").unwrap().0, "Paris");
+        assert_eq!(index.spelling(&town, "Lyon"), None);
     }
 
     #[test]

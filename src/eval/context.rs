@@ -101,17 +101,15 @@ fn look(options: &ContextOptions, facts: &Facts, index: &SchemaIndex, item: &Ite
         .collect();
     let needed = needed(item, &facts.schema);
     let missing = needed.iter().find(|path| !tables.contains_key(&(path.schema.as_str(), path.table.as_str())));
-    match missing {
-        Some(path) => report.missing.push((item.id.clone(), format!("{}.{}", path.schema, path.table))),
-        None => {
-            report.tables_told += 1;
-            let told = |path: &ColumnPath| {
-                path.column.is_empty()
-                    || tables[&(path.schema.as_str(), path.table.as_str())].contains(path.column.as_str())
-            };
-            report.columns_told += usize::from(needed.iter().all(told));
-        }
+    if let Some(path) = missing {
+        report.missing.push((item.id.clone(), format!("{}.{}", path.schema, path.table)));
+        return;
     }
+    report.tables_told += 1;
+    let told = |path: &ColumnPath| {
+        path.column.is_empty() || tables[&(path.schema.as_str(), path.table.as_str())].contains(path.column.as_str())
+    };
+    report.columns_told += usize::from(needed.iter().all(told));
 }
 
 /// Tables, with an empty column, and columns that the gold statement reads. A statement that the guard does not know

@@ -3,5 +3,6 @@
 //! [`Library::facts`] hands it to the workflow; agents get nothing else.
 
 mod library;
+mod secrets;
 
 pub use library::{Library, Options};

@@ -42,7 +42,8 @@ pub(super) fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<Unknown
 }
 
 /// Texts that columns are compared with although all their values are known and none is this text.
-pub(super) fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
+#[must_use]
+pub fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
     let mut unmatched: Vec<UnmatchedLiteral> = Vec::new();
     for comparison in &analysis.comparisons {
         let Some(column) = column_of(&comparison.column, analysis, schema) else { continue };
@@ -52,12 +53,23 @@ pub(super) fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &
             continue;
         }
         let nearest = nearest(literal, known.distinct.iter().cloned());
-        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest };
+        let elsewhere = elsewhere(literal, values);
+        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest, elsewhere };
         if !unmatched.contains(&finding) {
             unmatched.push(finding);
         }
     }
     unmatched
+}
+
+/// Columns that hold a text, whatever the case; those that hold fewest others first.
+fn elsewhere(literal: &str, values: &ValueIndex) -> Vec<ColumnPath> {
+    let literal = literal.to_lowercase();
+    let holds = |value: &String| value.len() == literal.len() && value.to_lowercase() == literal;
+    let found = values.columns().filter(|(_, known)| known.distinct.iter().any(holds));
+    let mut found: Vec<(usize, &ColumnPath)> = found.map(|(path, known)| (known.distinct.len(), path)).collect();
+    found.sort();
+    found.into_iter().take(MOST_NEAREST).map(|(_, path)| path.clone()).collect()
 }
 
 fn matches(value: &str, comparison: &Comparison) -> bool {
@@ -66,6 +78,7 @@ fn matches(value: &str, comparison: &Comparison) -> bool {
 }
 
 /// The table that a statement means; PostgreSQL looks for a name without a namespace in `public`.
+#[must_use]
 pub fn table_of<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
     let searched = (schema.dialect == DatabaseKind::Postgresql && table.schema.is_none()).then_some("public");
     let found = searched.and_then(|namespace| schema.table(Some(namespace), &table.name));
@@ -120,6 +133,7 @@ fn is_word_of_sql(name: &str, dialect: DatabaseKind) -> bool {
 }
 
 /// The column that a name stands for: in the nearest query with a table that has it.
+#[must_use]
 pub fn column_of(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<ColumnPath> {
     for scope in &column.scopes {
         let tables = scope.iter().filter_map(|&index| table_of(schema, &analysis.tables[index]));

@@ -1,6 +1,7 @@
 //! Use case: guard, limit, run, record. The one door through which statements reach a target database.
 
 pub mod arrow;
+mod doubts;
 mod evidence;
 mod service;
 #[cfg(test)]
@@ -8,7 +9,8 @@ mod tests;
 mod types;
 mod writes;
 
-pub use evidence::{column_of, table_of};
+pub use doubts::doubts;
+pub use evidence::{column_of, table_of, unmatched_literals};
 pub use service::{Databases, Service};
 pub use types::{
     Intent, Options, Plan, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,

@@ -9,7 +9,7 @@ use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
-use super::{evidence, writes};
+use super::{doubts, evidence, writes};
 use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict, UnknownName};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Estimate, Verdict};
@@ -392,6 +392,8 @@ async fn gather(
         planner: PlannerVerdict::Skipped("an earlier check failed".to_owned()),
         unmatched_literals: Vec::new(),
         estimate: Estimate::default(),
+        doubts: Vec::new(),
+        one_row: None,
     };
     let sql = match checked {
         Ok(sql) => sql,
@@ -404,6 +406,8 @@ async fn gather(
     evidence.unknown_names = evidence::unknown_names(analysis, schema);
     evidence.unmatched_literals = evidence::unmatched_literals(analysis, schema, values);
     evidence.estimate.tables = table_paths(&sql, schema);
+    evidence.doubts = doubts::doubts(analysis, schema, values);
+    evidence.one_row = analysis.one_row;
     evidence.planner = match target {
         Some((connection, database)) => match database.explain(&sql, &statement.parameters).await {
             Ok(Plan { text: plan, row_count, cost, columns: _ }) => {

@@ -36,11 +36,8 @@ pub(super) fn check(question: &Question, limits: &Options) -> Result<(), Failure
     if !violations.is_empty() {
         return Err(Failure::fields(violations));
     }
-    let missing = [
-        ("allow_clarification", options.allow_clarification),
-        ("candidates", options.candidates > 1),
-        ("previous_workflow_id", options.previous_workflow_id.is_some()),
-    ];
+    let missing =
+        [("candidates", options.candidates > 1), ("previous_workflow_id", options.previous_workflow_id.is_some())];
     match missing.into_iter().find(|(_, asked)| *asked) {
         None => Ok(()),
         Some((feature, _)) => {

@@ -154,6 +154,7 @@ impl Databases for ScriptedDatabases {
         _: &Source,
         _: &Facts,
         _: &ComposerOutput,
+        _: Option<&PlannerOutput>,
     ) -> Result<ValidatorOutput, Failure> {
         self.0.enter(VALIDATOR).await?;
         let next = self.0.verdicts.lock().unwrap().pop_front();

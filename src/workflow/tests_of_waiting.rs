@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::testing::{Act, Bench, short};
+use super::testing::{Act, Bench, Scripted, short, team};
 use super::*;
-use crate::agents::steps::{COMPOSER, EXECUTION, PLANNER, VALIDATOR};
-use crate::domain::outputs::{Approval, ValidatorOutput};
+use crate::agents::steps::{COMPOSER, EXECUTION, LOAD_SCHEMA, PLANNER, VALIDATOR};
+use crate::agents::{Task, Team};
+use crate::domain::outputs::{Approval, Clarification, PlannerOutput, StepOutput, ValidatorOutput};
 use crate::domain::{
     EngineName, Event, EventKind, Failure, Need, Principal, Reason, RequestKey, ResumeInput, RunOptions, Source,
     SqlError, Workflow, WorkflowId, WorkflowStatus,
@@ -293,4 +294,92 @@ async fn the_wait_does_not_count_as_work() {
     assert_eq!(ended.status, WorkflowStatus::Completed, "{:?}", ended.failure);
     let whole = ended.update_time.duration_since(ended.create_time);
     assert!(ended.waited > Duration::from_hours(19) && whole.as_hours() >= 20, "{:?} of {whole:?}", ended.waited);
+}
+
+// --- Questions back -------------------------------------------------------------------------------------------------
+
+fn may_ask() -> RunOptions {
+    RunOptions { allow_clarification: true, ..RunOptions::default() }
+}
+
+/// A team whose planner asks back until it was answered so often.
+fn asking(bench: &Bench, times: usize) -> Team {
+    let mut asking = team(&bench.script);
+    let plan = move |task: &Task| {
+        let nth = task.workflow.clarified.len();
+        let asked = Clarification { question: format!("Which, {nth}?"), options: vec!["a".into(), "b".into()] };
+        let clarification = (nth < times).then_some(asked);
+        StepOutput::Planner(PlannerOutput { clarification, ..PlannerOutput::default() })
+    };
+    asking.agents.retain(|agent| agent.name() != PLANNER);
+    asking.agents.push(Scripted::playing(&bench.script, PLANNER, &[LOAD_SCHEMA], plan));
+    asking
+}
+
+fn answer(text: &str) -> ResumeInput {
+    ResumeInput::Answer(text.to_owned())
+}
+
+#[tokio::test]
+async fn an_answer_lets_the_planner_plan_again() {
+    for mut bench in [Bench::new(), Bench::ahead()] {
+        let asking = asking(&bench, 2);
+        bench.replace(asking.clone()).await;
+        let id = bench.ask(may_ask()).await.id;
+        let workflow = waits(&bench, id, 1).await;
+        assert_eq!(workflow.status, WorkflowStatus::AwaitingInput);
+        let Need::Clarification(asked) = &workflow.awaiting.as_ref().unwrap().need else { panic!() };
+        assert_eq!(asked.question, "Which, 0?");
+        let refused = resume(&bench, id, ResumeInput::Approve).await.unwrap_err();
+        assert!(refused.reason == Reason::WorkflowNotAwaiting && refused.message.contains("answer"), "{refused}");
+        resume(&bench, id, answer("b")).await.unwrap();
+        waits(&bench, id, 2).await;
+        // The answers outlive the process.
+        bench.replace(asking).await;
+        resume(&bench, id, answer("in my own words")).await.unwrap();
+        let events = bench.events(id).await;
+        let planned = names(&events).into_iter().filter(|name| name.contains("planner") || name.starts_with("aw"));
+        let expected =
+            [1, 2].map(|n| [format!("started(planner,{n})"), format!("completed(planner,{n})"), "awaiting".into()]);
+        let last = ["started(planner,3)", "completed(planner,3)"].map(str::to_owned);
+        assert_eq!(planned.collect::<Vec<_>>(), expected.concat().into_iter().chain(last).collect::<Vec<_>>());
+        let ended = Workflow::fold(id, &events).unwrap();
+        assert_eq!(ended.status, WorkflowStatus::Completed, "{:?}", ended.failure);
+        let answers: Vec<_> = ended.clarified.iter().map(|clarified| clarified.answer.as_str()).collect();
+        assert_eq!(answers, ["b", "in my own words"]);
+        assert_eq!((runs(&bench, LOAD_SCHEMA), runs(&bench, COMPOSER)), (3, 1), "each worker looks at the facts");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_be_asked_is_not() {
+    let mut bench = Bench::new();
+    let asking = asking(&bench, 9);
+    bench.replace(asking).await;
+    let (ended, _) = bench.answer(RunOptions::default()).await;
+    let failure = ended.failure.unwrap();
+    assert_eq!((failure.reason, failure.metadata["readings"].as_str()), (Reason::QuestionAmbiguous, "2"));
+    assert!(failure.message.contains("Which, 0? (a; b)"), "{failure}");
+
+    // Nobody is asked a fourth time.
+    let id = bench.ask(may_ask()).await.id;
+    for nth in 1..=3 {
+        waits(&bench, id, nth).await;
+        resume(&bench, id, answer("a")).await.unwrap();
+    }
+    assert_eq!(names(&bench.events(id).await).last().unwrap(), "failed:QuestionAmbiguous");
+}
+
+#[tokio::test]
+async fn a_question_may_be_asked_back_and_its_sql_approved() {
+    let mut bench = Bench::ahead();
+    let asking = asking(&bench, 1);
+    bench.replace(asking).await;
+    let id = bench.ask(RunOptions { require_approval: true, ..may_ask() }).await.id;
+    waits(&bench, id, 1).await;
+    resume(&bench, id, answer("a")).await.unwrap();
+    let workflow = waits(&bench, id, 2).await;
+    assert_eq!(workflow.status, WorkflowStatus::AwaitingApproval);
+    resume(&bench, id, ResumeInput::Approve).await.unwrap();
+    assert_eq!(names(&bench.events(id).await).last().unwrap(), "completed");
 }

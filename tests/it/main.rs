@@ -23,6 +23,7 @@ mod grpc_web;
 mod guard;
 mod guard_on_servers;
 mod identity;
+mod injection;
 mod llm;
 mod model_check;
 mod mysql;

@@ -242,7 +242,6 @@ async fn options_of_later_say_that_they_are_not_there() {
     let (mut server, demo) = demo().await;
     let ask = || question(&demo, QUESTION);
     let requests = [
-        ("allow_clarification", StartWorkflowRequest { allow_clarification: Some(true), ..ask() }),
         ("previous_workflow_id", StartWorkflowRequest { previous_workflow_id: NOBODYS.to_owned(), ..ask() }),
         ("candidates", StartWorkflowRequest { candidates: 3, ..ask() }),
     ];

@@ -83,7 +83,8 @@ pub(in crate::api) fn run_workflow(
         execute,
         require_approval,
         previous_workflow_id,
-        allow_clarification,
+        // A client of one line could not answer.
+        allow_clarification: Some(allow_clarification.unwrap_or(false)),
         candidates,
         workflow_timeout,
         step_timeout,
@@ -122,8 +123,6 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         validate_only: _,
     } = request;
     fields.unless_missing(!previous_workflow_id.is_empty(), "StartWorkflow previous_workflow_id");
-    // Nobody could answer before ResumeWorkflow is there, so a question never waits for it.
-    fields.unless_missing(allow_clarification == Some(true), "StartWorkflow allow_clarification");
     fields.unless_missing(candidates > 1, "StartWorkflow candidates");
     let limits = RunLimits {
         step_timeout: fields.duration("step_timeout", step_timeout),
@@ -166,7 +165,7 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         max_retries,
         execute: execute.unwrap_or(defaults.execute) && !matches!(source, Some(Source::InlineSchema(_))),
         require_approval,
-        allow_clarification: false,
+        allow_clarification: allow_clarification.unwrap_or(true),
         candidates: 1,
         workflow_timeout: workflow_timeout.map_or(longest, |asked| asked.min(longest)),
         previous_workflow_id: None,
@@ -319,7 +318,8 @@ mod tests {
     #[test]
     fn a_question_and_a_connection_are_enough() {
         let (question, options) = start_workflow(ask("how many orders?"), LONGEST).unwrap();
-        assert_eq!(question.options, RunOptions { workflow_timeout: LONGEST, ..RunOptions::default() });
+        let asked = RunOptions { workflow_timeout: LONGEST, allow_clarification: true, ..RunOptions::default() };
+        assert_eq!(question.options, asked);
         assert!(options.request.is_none() && !options.validate_only);
     }
 
@@ -356,10 +356,19 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_people_is_not_there_yet() {
-        for request in [pb::StartWorkflowRequest { allow_clarification: Some(true), ..ask("how many?") }] {
-            assert_eq!(start_workflow(request, LONGEST).unwrap_err().reason, Reason::NotImplemented);
-        }
+    fn only_who_starts_is_asked_back_unasked() {
+        let start = |allow_clarification| {
+            let request = pb::StartWorkflowRequest { allow_clarification, ..ask("how many?") };
+            start_workflow(request, LONGEST).unwrap().0.options.allow_clarification
+        };
+        let run = |allow_clarification| {
+            let source = Some(RunSource::ConnectionId(ConnectionId::generate().to_string()));
+            let question = "how many?".into();
+            let request = pb::RunWorkflowRequest { question, source, allow_clarification, ..Default::default() };
+            run_workflow(request, LONGEST).unwrap().question.options.allow_clarification
+        };
+        assert_eq!([None, Some(true), Some(false)].map(start), [true, true, false]);
+        assert_eq!([None, Some(true), Some(false)].map(run), [false, true, false]);
     }
 
     #[test]

@@ -247,7 +247,9 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 }
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error, estimate } = given;
+    // Doubts stand in the details of the checks too.
+    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error, doubts: _, estimate } =
+        given;
     let Estimate { tables, row_count, cost } = estimate;
     pb::ValidatorOutput {
         is_valid,

@@ -50,6 +50,8 @@ pub struct Reading {
     pub(crate) query: Query,
     pub(crate) draft: Draft,
     pub(crate) targets: Vec<Target>,
+    /// How well the targets fit: 0 is perfect, every compromise takes something away.
+    pub(crate) score: f64,
 }
 
 /// Why a question has no reading.
@@ -155,6 +157,7 @@ fn readings(
                     query: built.query,
                     draft: draft.clone(),
                     targets: assignment.targets.clone(),
+                    score: assignment.score,
                 });
             }
             Err(text) => reason = reason.or(Some(text)),

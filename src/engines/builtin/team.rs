@@ -10,6 +10,7 @@ use super::reading::{Abstention, Lexicon, Reading, interpret};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team, steps};
 use crate::domain::outputs::StepOutput;
 use crate::domain::{EngineName, Facts, Failure, Reason};
+use crate::engines::schema_index::matched_in_words;
 
 /// The engine's agents.
 #[must_use]
@@ -118,13 +119,16 @@ impl Agent for Mapper {
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         let (readings, lexicon) = self.lexicons.readings(task)?;
         let output = outputs::mapper(&readings[0], &lexicon);
+        let is_value = |name: &str| output.matched_values.iter().any(|found| found.text == name);
         let summary = output
             .entities
             .iter()
+            .filter(|entity| !is_value(&entity.name))
             .map(|entity| match &entity.column {
                 Some(column) => format!("'{}' is {}.{column}", entity.name, entity.table),
                 None => format!("'{}' is {}", entity.name, entity.table),
             })
+            .chain(matched_in_words(&output.matched_values))
             .collect::<Vec<_>>()
             .join("; ");
         Ok(Outcome { output: StepOutput::Mapper(output), summary, usage: None })

@@ -90,14 +90,16 @@ impl Asker {
         let first = roles[0];
         let plan = task.planner().filter(|_| first > Role::Planner);
         let mapping = task.mapper().filter(|_| first > Role::Mapper);
-        let words = plan.map_or_else(|| task.question.text.clone(), |plan| mapper::words(task, plan));
+        let words = plan.map_or_else(|| planner::words(task), |plan| mapper::words(task, plan));
         let tables = mapping.map(mapper::tables).unwrap_or_default();
         let relevance = index.relevance(&words);
         let focus = Focus { relevance: &relevance, tables: &tables };
         let names = Names::new(&facts.schema);
         let mut data = vec![fence.rule(), fence.block("question", [planner::question(task, facts)])];
         data.extend(plan.map(|plan| fence.block("plan", [planner::told(plan)])));
-        data.extend(mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names)])));
+        data.extend(
+            mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names, self.options.share_values)])),
+        );
         data.push(fence.block("schema", Card::new(facts, &focus, &self.options).lines));
         if self.options.share_values && !relevance.values.is_empty() {
             data.push(fence.block("values", spoken(&relevance, names)));

@@ -9,6 +9,7 @@ mod ask;
 mod call;
 mod card;
 mod composer;
+mod echo;
 mod failures;
 mod fence;
 mod fields;

@@ -11,7 +11,7 @@ use super::failures;
 use super::role::{Played, Role, Unusable};
 use crate::agents::{Agent, AgentError, Outcome, Task};
 use crate::domain::outputs::{PlannerOutput, StepOutput, Usage};
-use crate::domain::{Facts, Failure, Reason};
+use crate::domain::{Failure, Reason};
 use crate::llm::{ErrorKind, Structure};
 
 /// Plays one role.
@@ -46,7 +46,7 @@ impl Agent for Player {
             None => self.asker.begin(&known, self.role, &spent, None)?,
         };
         loop {
-            let miss = match self.play(&mut call, task, facts).await {
+            let miss = match self.play(&mut call, &known).await {
                 Ok(played) => return self.end(played, call, task, spent.usage).await,
                 Err(miss) => miss,
             };
@@ -71,9 +71,9 @@ impl Agent for Player {
 }
 
 impl Player {
-    async fn play(&self, call: &mut Call, task: &Task, facts: &Facts) -> Result<Played, Miss> {
+    async fn play(&self, call: &mut Call, known: &Known<'_>) -> Result<Played, Miss> {
         let part = call.part(self.role).await?;
-        match self.role.read(part, task, facts) {
+        match self.role.read(part, known) {
             Ok(played) => Ok(played),
             Err(Unusable { finding, is_form }) => {
                 call.finish().await;

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 
 use super::{counted, facts, missing};
 use crate::agents::steps::{COMPOSER, LOAD_SCHEMA, VALIDATOR};
+use crate::agents::validator::insist;
 use crate::agents::{Agent, AgentError, Outcome, Task};
 use crate::domain::outputs::{CheckKind, ComposerOutput, StepOutput, ValidatorOutput, Verdict};
 use crate::domain::workflow::Choice;
-use crate::domain::{Failure, Reason};
+use crate::domain::{EngineName, Failure, Reason};
 use crate::workflow::Databases;
 
 pub(in crate::workflow) struct Validator {
@@ -32,7 +33,9 @@ impl Agent for Validator {
         let facts = facts(task)?;
         let proposal = proposal(task).ok_or_else(|| missing("a proposed statement"))?;
         let who = &task.workflow.started.principal;
-        let verdict = self.databases.judge(who, &task.question.source, facts, &proposal).await?;
+        let verdict = self.databases.judge(who, &task.question.source, facts, &proposal, task.planner()).await?;
+        let composed = matches!(proposal, Cow::Borrowed(_));
+        let verdict = if composed && learns(task) { insist(verdict) } else { verdict };
         if !verdict.is_valid {
             let failure = refusal(&verdict);
             return Err(AgentError { failure, output: Some(StepOutput::Validator(verdict)), usage: None });
@@ -52,6 +55,14 @@ fn proposal(task: &Task) -> Option<Cow<'_, ComposerOutput>> {
         }
         _ => Some(Cow::Borrowed(composed)),
     }
+/// Whether the composer can make something of a doubt: a model can, once, and if it may still be asked.
+fn learns(task: &Task) -> bool {
+    let options = &task.question.options;
+    task.workflow.started.engine == EngineName::Openai
+        && task.workflow.retries == 0
+        && options.max_retries > 0
+        && task.budget.calls > 0
+        && task.budget.tokens > 0
 }
 
 fn summary(verdict: &ValidatorOutput) -> String {
