@@ -49,7 +49,7 @@ export function RunPage({ id }: { id: string }) {
           <Steps run={run} />
         </details>
       ) : <Steps run={run} />}
-      {run.sql && <SqlCard id={id} run={run} tables={tables} />}
+      {run.sql && run.awaiting?.need.case !== "approval" && <SqlCard id={id} run={run} tables={tables} />}
       {run.status === WorkflowStatus.COMPLETED && <Receipt run={run} />}
       {run.status === WorkflowStatus.COMPLETED && run.sql && run.connectionId && <Rating id={id} run={run} />}
       {isOver(run) && run.connectionId && <FollowUp id={id} run={run} />}
