@@ -148,7 +148,7 @@ fn answer(
     let connection = sqlite::open(&path, Duration::from_secs(1)).map_err(failed)?;
     let schema = sqlite::schema(&connection).map_err(failed)?;
     let values = sqlite::values(&connection, &schema, SampleBounds::default()).map_err(failed)?;
-    let facts = Facts { schema: Arc::new(schema), values: Arc::new(values), today: options.today };
+    let facts = Facts::new(Arc::new(schema), Arc::new(values), options.today);
     let lexicon = Lexicon::new(Arc::new(facts));
     let read = |index: &usize| {
         let readings = interpret(&items[*index].question, &lexicon).ok();

@@ -8,7 +8,7 @@ mod tests;
 mod types;
 mod writes;
 
-pub use service::{Databases, Service};
+pub use service::{Databases, Service, formula};
 pub use types::{
     Intent, Options, Plan, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,
     Validation,

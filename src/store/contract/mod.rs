@@ -22,7 +22,8 @@ macro_rules! contract {
             old_logs_expire, logs_are_of_one_tenant, connections_live, names_are_unique_ignoring_case,
             stale_changes_are_refused, connections_are_pages, connections_are_of_one_tenant,
             request_ids_are_claimed_once, request_ids_expire, request_ids_are_released_by_who_claimed_them,
-            answers_go_with_their_claim,
+            answers_go_with_their_claim, knowledge_lives_with_its_connection, stale_knowledge_is_refused,
+            knowledge_is_of_one_tenant,
             what_waits_is_taken_once, only_the_holder_appends_on_a_lease, who_starts_may_hold,
             what_is_given_back_is_taken_at_once, what_has_ended_needs_no_worker, tenants_take_turns,
         }
