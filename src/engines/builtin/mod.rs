@@ -9,6 +9,7 @@ mod build;
 mod chunks;
 mod cues;
 mod dates;
+mod defined;
 mod dialect;
 mod draft;
 mod explain;

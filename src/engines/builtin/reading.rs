@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::build::Builder;
 use super::chunks::{self, Chunk};
+use super::defined;
 use super::draft::Draft;
 use super::idioms;
 use super::joins::{Edge, Joins};
@@ -31,8 +32,8 @@ impl Lexicon {
     /// Indexes facts.
     #[must_use]
     pub fn new(facts: Arc<Facts>) -> Self {
-        let names = Names::new(&facts.schema);
-        let values = Values::new(&names, &facts.values);
+        let names = Names::new(&facts.schema, &facts.meaning);
+        let values = Values::new(&names, &facts.values, &facts.meaning);
         let joins = Joins::new(&names);
         Self { names, values, joins, facts }
     }
@@ -97,6 +98,7 @@ impl fmt::Display for Abstention {
 pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
     let tokens = idioms::plain(&words::tokens(question), &lexicon.names);
     let chunks = chunks::chunks(&tokens, &lexicon.names, &lexicon.values, lexicon.facts.today);
+    let chunks = defined::with_totals(chunks, &lexicon.names);
     let unknown: Vec<String> = chunks
         .iter()
         .filter(|chunk| chunk.unknown && !is_like_text(&chunks, chunk))
@@ -142,7 +144,8 @@ fn readings(
             assumptions: Vec::new(),
         };
         match builder.build() {
-            Ok(built) => {
+            Ok(mut built) => {
+                built.assumptions.extend(defined::narrow(&mut built.query, draft, &assignment.targets, &lexicon.names));
                 let sql = print::sql(&built.query, &lexicon.names);
                 if readings.iter().any(|known| known.sql == sql) {
                     continue;
@@ -191,5 +194,6 @@ fn preference(edge: &Edge, said: &[&str], names: &Names) -> f64 {
                 || (word.len() > 4 && said.iter().any(|spoken| spoken.len() > 4 && (spoken.starts_with(&word[..4]))))
         })
         .count();
-    hits as f64 * 0.1
+    // What people prefer decides, whatever the words say.
+    hits as f64 * 0.1 + if edge.preferred { 10.0 } else { 0.0 }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::outputs;
 use super::reading::{Abstention, Lexicon, Reading, interpret};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team, steps};
-use crate::domain::outputs::StepOutput;
+use crate::domain::outputs::{ComposerOutput, MapperOutput, PlannerOutput, StepOutput};
 use crate::domain::{EngineName, Facts, Failure, Reason};
 
 /// The engine's agents.
@@ -50,21 +50,69 @@ impl Lexicons {
         lexicon
     }
 
-    /// The readings of a task's question, best first.
-    fn readings(&self, task: &Task) -> Result<(Vec<Reading>, Arc<Lexicon>), Failure> {
+    /// What a task's question may mean, best first.
+    fn proposals(&self, task: &Task) -> Result<(Vec<Proposal>, Arc<Lexicon>), Failure> {
         let facts = task
             .facts
             .as_ref()
             .ok_or_else(|| Failure::new(Reason::Internal, "The schema was not loaded before the question was read."))?;
         let lexicon = self.of(facts);
-        let readings = interpret(&task.question.text, &lexicon).map_err(|abstention| failure(&abstention))?;
-        Ok((readings, lexicon))
+        let example = facts
+            .examples
+            .iter()
+            .find_map(|example| Some(Proposal::Example(example.question.clone(), example.adapted_sql.clone()?)));
+        let readings = interpret(&task.question.text, &lexicon);
+        if let (None, Err(abstention)) = (&example, &readings) {
+            return Err(failure(abstention));
+        }
+        let readings = readings.unwrap_or_default().into_iter().map(|reading| Proposal::Reading(Box::new(reading)));
+        Ok((example.into_iter().chain(readings).collect(), lexicon))
+    }
+}
+
+/// What a question may mean.
+enum Proposal {
+    /// What a verified example means that differs in values at most: its question, and its SQL for this one. It is proposed
+    /// first, and checked like any other statement.
+    Example(String, String),
+    /// What the engine reads in it.
+    Reading(Box<Reading>),
+}
+
+impl Proposal {
+    fn sql(&self) -> &str {
+        match self {
+            Self::Example(_, sql) => sql,
+            Self::Reading(reading) => &reading.sql,
+        }
+    }
+
+    fn planner(&self, lexicon: &Lexicon) -> PlannerOutput {
+        match self {
+            Self::Example(question, _) => outputs::planner_by_example(question),
+            Self::Reading(reading) => outputs::planner(reading, lexicon),
+        }
+    }
+
+    fn mapper(&self, lexicon: &Lexicon) -> MapperOutput {
+        match self {
+            Self::Example(question, _) => outputs::mapper_by_example(question),
+            Self::Reading(reading) => outputs::mapper(reading, lexicon),
+        }
+    }
+
+    fn composer(&self, lexicon: &Lexicon) -> ComposerOutput {
+        match self {
+            Self::Example(question, sql) => outputs::composer_by_example(question, sql, lexicon),
+            Self::Reading(reading) => outputs::composer(reading, lexicon),
+        }
     }
 }
 
 /// Whether a lexicon of the one serves the other. Each workflow has facts of its own, but values measured once are shared.
 fn same(one: &Facts, other: &Facts) -> bool {
     Arc::ptr_eq(&one.values, &other.values)
+        && (Arc::ptr_eq(&one.meaning, &other.meaning) || one.meaning == other.meaning)
         && one.schema.fingerprint == other.schema.fingerprint
         && one.today == other.today
 }
@@ -99,8 +147,8 @@ impl Agent for Planner {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (readings, lexicon) = self.lexicons.readings(task)?;
-        let output = outputs::planner(&readings[0], &lexicon);
+        let (proposals, lexicon) = self.lexicons.proposals(task)?;
+        let output = proposals[0].planner(&lexicon);
         Ok(Outcome { summary: output.intent.clone(), output: StepOutput::Planner(output), usage: None })
     }
 }
@@ -116,8 +164,8 @@ impl Agent for Mapper {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (readings, lexicon) = self.lexicons.readings(task)?;
-        let output = outputs::mapper(&readings[0], &lexicon);
+        let (proposals, lexicon) = self.lexicons.proposals(task)?;
+        let output = proposals[0].mapper(&lexicon);
         let summary = output
             .entities
             .iter()
@@ -125,6 +173,7 @@ impl Agent for Mapper {
                 Some(column) => format!("'{}' is {}.{column}", entity.name, entity.table),
                 None => format!("'{}' is {}", entity.name, entity.table),
             })
+            .chain(output.definitions.iter().cloned())
             .collect::<Vec<_>>()
             .join("; ");
         Ok(Outcome { output: StepOutput::Mapper(output), summary, usage: None })
@@ -142,20 +191,20 @@ impl Agent for Composer {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (readings, lexicon) = self.lexicons.readings(task)?;
-        let reading = match &task.feedback {
-            None => readings.first(),
+        let (proposals, lexicon) = self.lexicons.proposals(task)?;
+        let proposal = match &task.feedback {
+            None => proposals.first(),
             // The statement fell short: the next reading, if there is one.
             Some(feedback) => {
-                let tried = readings.iter().position(|reading| reading.sql == feedback.sql);
-                tried.and_then(|tried| readings.get(tried + 1))
+                let tried = proposals.iter().position(|proposal| proposal.sql() == feedback.sql);
+                tried.and_then(|tried| proposals.get(tried + 1))
             }
         };
-        let Some(reading) = reading else {
+        let Some(proposal) = proposal else {
             let message = "The question has no other reading than the one that was tried.";
             return Err(Failure::new(Reason::RetriesExhausted, message).into());
         };
-        let output = outputs::composer(reading, &lexicon);
+        let output = proposal.composer(&lexicon);
         Ok(Outcome { summary: output.explanation.clone(), output: StepOutput::Composer(output), usage: None })
     }
 }

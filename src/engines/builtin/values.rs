@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::names::{Col, Names};
 use super::words::{key, lemma};
-use crate::domain::{ColumnPath, ValueIndex};
+use crate::domain::{ColumnPath, Meaning, ValueIndex};
 
 /// A phrase found in a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,12 +23,15 @@ pub(crate) struct Values {
     exact: HashMap<String, Vec<(Col, String)>>,
     counts: HashMap<Col, usize>,
     samples: HashMap<Col, Vec<String>>,
+    /// Words for values that people defined: they mean nothing else.
+    defined: HashMap<String, Vec<Found>>,
 }
 
 impl Values {
     /// Indexes the values of every column that the schema knows.
-    pub(crate) fn new(names: &Names, index: &ValueIndex) -> Self {
+    pub(crate) fn new(names: &Names, index: &ValueIndex, meaning: &Meaning) -> Self {
         let mut values = Self::default();
+        values.define(names, meaning);
         for (table_index, table) in names.schema().tables.iter().enumerate() {
             for (column_index, column) in table.columns.iter().enumerate() {
                 let path =
@@ -48,9 +51,28 @@ impl Values {
         values
     }
 
+    fn define(&mut self, names: &Names, meaning: &Meaning) {
+        for alias in &meaning.aliases {
+            let ColumnPath { schema, table, column } = &alias.column;
+            let place = names.schema().tables.iter().position(|known| known.schema == *schema && known.name == *table);
+            if let Some(col) = place.and_then(|table| names.find(table, column)) {
+                let found = Found { col, value: alias.value.clone(), score: 1.0 };
+                self.defined.entry(key(&alias.alias)).or_default().push(found);
+            }
+        }
+    }
+
+    /// Whether people defined the phrase as a word for a value.
+    pub(crate) fn is_defined(&self, phrase: &str) -> bool {
+        !self.defined.is_empty() && self.defined.contains_key(&key(phrase))
+    }
+
     /// Columns that hold the phrase, folded; a plural also finds its singular.
     pub(crate) fn find(&self, phrase: &str) -> Vec<Found> {
         let folded = key(phrase);
+        if let Some(defined) = self.defined.get(&folded) {
+            return defined.clone();
+        }
         let mut found = self.exact_matches(&folded, phrase, 1.0);
         if found.is_empty() && folded.len() > 3 {
             let singular = match folded.rsplit_once(' ') {

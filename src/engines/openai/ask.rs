@@ -12,6 +12,7 @@ use super::composer;
 use super::failures;
 use super::fence::Fence;
 use super::mapper;
+use super::meaning;
 use super::names::Names;
 use super::planner;
 use super::role::{Role, form};
@@ -92,7 +93,11 @@ impl Asker {
         let mut data = vec![fence.rule(), fence.block("question", [planner::question(task, facts)])];
         data.extend(plan.map(|plan| fence.block("plan", [planner::told(plan)])));
         data.extend(mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names)])));
-        data.push(fence.block("schema", card::lines(facts, &focus, &self.options)));
+        let (known, tokens) = meaning::blocks(facts, &words, fence, &self.options);
+        let schema_tokens = self.options.schema_tokens.saturating_sub(tokens);
+        let options = Options { schema_tokens, ..self.options.clone() };
+        data.push(fence.block("schema", card::lines(facts, &focus, &options)));
+        data.extend(known);
         if roles.contains(&Role::Composer) {
             data.push(composer::dialect(facts.schema.dialect).to_owned());
             data.extend(composer::feedback(task, facts, fence, self.options.share_values));

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::fence::clean;
+use super::meaning;
 use super::names::{MAX_NAME, Names};
 use super::role::Played;
 use super::wire::{
@@ -21,9 +22,10 @@ use crate::domain::{ColumnPath, Facts};
 pub const PROMPT: &str = include_str!("prompts/mapper.md");
 
 /// Reads the mapper's part.
-pub fn read(wire: WireMapping, facts: &Facts) -> Result<Played, String> {
+pub fn read(wire: WireMapping, task: &Task, facts: &Facts) -> Result<Played, String> {
     let names = Names::new(&facts.schema);
-    let output = wire.into_output(names)?;
+    let mut output = wire.into_output(names)?;
+    output.definitions = meaning::used(facts, &task.question.text, &output);
     let summary = summary(&output, names);
     Ok(Played::Done(StepOutput::Mapper(output), summary))
 }

@@ -66,7 +66,7 @@ impl Role {
     pub fn read(self, part: Part, task: &Task, facts: &Facts) -> Result<Played, Unusable> {
         match self {
             Self::Planner => planner::read(wire(part)?, task),
-            Self::Mapper => mapper::read(wire(part)?, facts),
+            Self::Mapper => mapper::read(wire(part)?, task, facts),
             Self::Composer => composer::read(wire(part)?, facts),
         }
         .map_err(|finding| Unusable { finding, is_form: false })
