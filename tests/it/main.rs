@@ -22,6 +22,7 @@ mod grpc_web;
 mod guard;
 mod guard_on_servers;
 mod identity;
+mod knowledge;
 mod llm;
 mod model_check;
 mod mysql;

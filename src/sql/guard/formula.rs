@@ -135,7 +135,7 @@ fn pieces(text: &str, tokens: &[TokenWithSpan], columns: &[Mention]) -> Vec<Piec
             continue;
         }
         if let Token::Whitespace(_) = token {
-            if !plain.is_empty() || !pieces.is_empty() {
+            if !plain.ends_with(' ') && !(plain.is_empty() && pieces.is_empty()) {
                 plain.push(' ');
             }
             continue;

@@ -81,8 +81,7 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
 
 /// What the server does not offer yet: it answers UNIMPLEMENTED before it looks at the id.
 pub fn is_later(method: &MethodDescriptor, path: &[FieldDescriptor]) -> bool {
-    let service = method.parent_service();
-    service.name() == "KnowledgeService" || method.name() == "ResumeWorkflow" || dotted(path) == "previous_workflow_id"
+    method.name() == "ResumeWorkflow" || dotted(path) == "previous_workflow_id"
 }
 
 /// A request of this RPC that is in order, on a connection of the caller's own, but for one field that holds `value`.
@@ -130,6 +129,7 @@ fn complete(message: &mut DynamicMessage, method: &str, own_connection: &str) {
             }
             ("ConnectionSpec", "database", _) if method != "UpdateConnection" => text("t.sqlite"),
             ("UpdateConnectionRequest", "connection", Kind::Message(inner))
+            | ("UpdateKnowledgeRequest", "knowledge", Kind::Message(inner))
             | ("StreamQueryRequest", "statement", Kind::Message(inner))
             | ("ResumeWorkflowRequest", "approve", Kind::Message(inner)) => {
                 let mut inner = DynamicMessage::new(inner);
