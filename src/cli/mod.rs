@@ -9,6 +9,7 @@ mod eval;
 mod guard;
 mod health;
 mod json;
+mod knowledge;
 mod model;
 mod progress;
 mod serve;

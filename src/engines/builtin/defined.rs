@@ -10,18 +10,20 @@ use super::tree::{Filter, Query};
 use crate::domain::knowledge::{Alias, DefaultFilter};
 use crate::domain::outputs::AggregateFunction as Aggregate;
 
-/// "Revenue by month" asks for the total revenue by month: a measure that nothing is computed of is a total.
+/// "Revenue by month" asks for the total revenue of each month: a measure that nothing is computed of is a total.
 pub(super) fn with_totals(chunks: Vec<Chunk>, names: &Names) -> Vec<Chunk> {
-    let mut with = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
-        let is_measure = !chunk.names.is_empty()
-            && chunk
-                .names
-                .iter()
-                .all(|link| matches!(link.target, Target::Column(col) if names.measure(col).is_some()));
+    let is_measure = |chunk: &Chunk| {
+        let measures = |target| matches!(target, Target::Column(col) if names.measure(col).is_some());
+        !chunk.names.is_empty() && chunk.names.iter().all(|link| measures(link.target))
+    };
+    let mut with: Vec<Chunk> = Vec::with_capacity(chunks.len());
+    for mut chunk in chunks {
+        if chunk.is(Cue::Of) && chunk.text.eq_ignore_ascii_case("by") && with.last().is_some_and(is_measure) {
+            chunk.cue = Some(Cue::Each);
+        }
         let computed = with.iter().rev().find(|before: &&Chunk| !before.noise && !before.is(Cue::Of));
         let computed = computed.is_some_and(|before| matches!(before.cue, Some(Cue::Aggregate(_) | Cue::Count)));
-        if is_measure && !computed {
+        if is_measure(&chunk) && !computed {
             with.push(Chunk {
                 text: "total".to_owned(),
                 cue: Some(Cue::Aggregate(Aggregate::Sum)),
