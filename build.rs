@@ -40,9 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Maps keep the same order every time, so that stored requests hash alike.
         .btree_map(".pulse.v1")
-        // Rows that are encoded already are sent as they are.
+        // Rows and events that are encoded already are sent as they are.
         .extern_path(".pulse.v1.Row", "crate::pb::Row")
         .extern_path(".pulse.v1.RowBatch", "crate::pb::RowBatch")
+        .extern_path(".pulse.v1.WatchWorkflowResponse", "crate::pb::WatchWorkflowResponse")
+        .extern_path(".pulse.v1.RunWorkflowResponse", "crate::pb::RunWorkflowResponse")
         .codec_path("crate::pb::Codec")
         // Cells and Arrow pieces are shared, not copied.
         .bytes(".pulse.v1")

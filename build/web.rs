@@ -22,6 +22,7 @@ const SOURCES: &[&str] = &[
     "web/index.html",
     "web/package-lock.json",
     "web/package.json",
+    "web/plugins",
     "web/proto",
     "web/public",
     "web/src",

@@ -286,6 +286,7 @@ fn workflow_options(config: &Config) -> workflow::Options {
         statement_timeout: config.statement_timeout,
         max_running: config.max_workflows as usize,
         max_workflow_timeout: config.workflow_timeout,
+        input_timeout: config.input_timeout,
         model_budget: config.model.as_ref().map_or(agents::ModelBudget::NONE, |model| agents::ModelBudget {
             calls: model.max_calls,
             tokens: model.workflow_tokens,

@@ -73,6 +73,10 @@ pub struct Settings {
     #[arg(long, env = "PULSE_STEP_TIMEOUT", default_value = "60s", value_parser = duration, value_name = "TIME")]
     pub step_timeout: Duration,
 
+    /// How long a workflow waits for a person's answer or approval
+    #[arg(long, env = "PULSE_INPUT_TIMEOUT", default_value = "24h", value_parser = duration, value_name = "TIME")]
+    pub input_timeout: Duration,
+
     /// Longest a workflow may take unless its call says less
     #[arg(long, env = "PULSE_WORKFLOW_TIMEOUT", default_value = "5m", value_parser = duration, value_name = "TIME")]
     pub workflow_timeout: Duration,
@@ -295,6 +299,8 @@ pub struct Config {
     pub cors_origins: Vec<http::HeaderValue>,
     /// Longest one attempt of a step may take.
     pub step_timeout: Duration,
+    /// How long a workflow waits for a person.
+    pub input_timeout: Duration,
     /// Longest a workflow may take.
     pub workflow_timeout: Duration,
     /// Longest a statement may run.
@@ -449,6 +455,7 @@ impl Settings {
             api_keys,
             cors_origins,
             step_timeout: at_least_a_millisecond("PULSE_STEP_TIMEOUT", self.step_timeout)?,
+            input_timeout: at_least_a_millisecond("PULSE_INPUT_TIMEOUT", self.input_timeout)?,
             workflow_timeout: at_least_a_millisecond("PULSE_WORKFLOW_TIMEOUT", self.workflow_timeout)?,
             statement_timeout,
             heartbeat: at_least_a_millisecond("PULSE_HEARTBEAT", self.heartbeat)?,

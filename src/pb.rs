@@ -20,6 +20,7 @@ use tonic_prost::ProstCodec;
     reason = "generated; the comments in proto/ are written for every language"
 )]
 pub mod v1 {
+    pub use super::{Row, RowBatch, RunWorkflowResponse, WatchWorkflowResponse};
     tonic::include_proto!("pulse.v1");
 }
 
@@ -77,27 +78,66 @@ impl<T: prost::Message> tonic::codec::Encoder for Encoder<T> {
     }
 }
 
-/// A message with one repeated field, which a server may have in its encoded form already.
+/// The only field of a message that may be encoded already.
+trait Field: Default {
+    fn encode(&self, out: &mut impl BufMut);
+    fn merge(&mut self, wire_type: WireType, from: &mut impl Buf, context: DecodeContext) -> Result<(), DecodeError>;
+    fn length(&self) -> usize;
+}
+
+const FIRST_FIELD: u32 = 1;
+
+impl<M: prost::Message + Default> Field for Vec<M> {
+    fn encode(&self, out: &mut impl BufMut) {
+        message::encode_repeated(FIRST_FIELD, self, out);
+    }
+
+    fn merge(&mut self, wire_type: WireType, from: &mut impl Buf, context: DecodeContext) -> Result<(), DecodeError> {
+        message::merge_repeated(wire_type, self, from, context)
+    }
+
+    fn length(&self) -> usize {
+        message::encoded_len_repeated(FIRST_FIELD, self)
+    }
+}
+
+impl<M: prost::Message + Default> Field for Option<M> {
+    fn encode(&self, out: &mut impl BufMut) {
+        if let Some(field) = self {
+            message::encode(FIRST_FIELD, field, out);
+        }
+    }
+
+    fn merge(&mut self, wire_type: WireType, from: &mut impl Buf, context: DecodeContext) -> Result<(), DecodeError> {
+        message::merge(wire_type, self.get_or_insert_default(), from, context)
+    }
+
+    fn length(&self) -> usize {
+        self.as_ref().map_or(0, |field| message::encoded_len(FIRST_FIELD, field))
+    }
+}
+
+/// A message with one field, which a server may have in its encoded form already.
 macro_rules! encodable {
-    ($(#[$meta:meta])* $name:ident, $field:ident: $item:ty) => {
+    ($(#[$meta:meta])* $name:ident, $field:ident: $type:ty) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Default)]
         pub struct $name {
-            /// The items of a message that was decoded, or made of them.
-            pub $field: Vec<$item>,
+            /// The field of a message that was decoded, or made of it.
+            pub $field: $type,
             encoded: Bytes,
         }
 
         impl $name {
-            /// A message whose items are encoded: the bytes of its fields.
+            /// A message that is encoded: the bytes of its field.
             #[must_use]
-            pub fn from_encoded(fields: Bytes) -> Self {
-                Self { $field: Vec::new(), encoded: fields }
+            pub fn from_encoded(field: Bytes) -> Self {
+                Self { $field: Default::default(), encoded: field }
             }
         }
 
-        impl From<Vec<$item>> for $name {
-            fn from($field: Vec<$item>) -> Self {
+        impl From<$type> for $name {
+            fn from($field: $type) -> Self {
                 Self { $field, encoded: Bytes::new() }
             }
         }
@@ -105,7 +145,7 @@ macro_rules! encodable {
         impl prost::Message for $name {
             fn encode_raw(&self, out: &mut impl BufMut) {
                 out.put_slice(&self.encoded);
-                message::encode_repeated(FIRST_FIELD, &self.$field, out);
+                self.$field.encode(out);
             }
 
             fn merge_field(
@@ -116,13 +156,13 @@ macro_rules! encodable {
                 context: DecodeContext,
             ) -> Result<(), DecodeError> {
                 match tag {
-                    FIRST_FIELD => message::merge_repeated(wire_type, &mut self.$field, from, context),
+                    FIRST_FIELD => self.$field.merge(wire_type, from, context),
                     _ => skip_field(wire_type, tag, from, context),
                 }
             }
 
             fn encoded_len(&self) -> usize {
-                self.encoded.len() + message::encoded_len_repeated(FIRST_FIELD, &self.$field)
+                self.encoded.len() + self.$field.length()
             }
 
             fn clear(&mut self) {
@@ -134,11 +174,17 @@ macro_rules! encodable {
 
 encodable!(
     /// `pulse.v1.Row`.
-    Row, values: v1::Value
+    Row, values: Vec<v1::Value>
 );
 encodable!(
     /// `pulse.v1.RowBatch`.
-    RowBatch, rows: Row
+    RowBatch, rows: Vec<Row>
 );
-
-const FIRST_FIELD: u32 = 1;
+encodable!(
+    /// `pulse.v1.WatchWorkflowResponse`.
+    WatchWorkflowResponse, event: Option<v1::WorkflowEvent>
+);
+encodable!(
+    /// `pulse.v1.RunWorkflowResponse`.
+    RunWorkflowResponse, event: Option<v1::WorkflowEvent>
+);

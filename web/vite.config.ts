@@ -23,7 +23,7 @@ export default defineConfig({
   },
   plugins: [packed()],
   // `npm run dev` beside a running `pulse demo`.
-  server: { proxy: { "^/(pulse\\.v1\\.|health)": "http://127.0.0.1:50051" } },
+  server: { proxy: { "^/(pulse\\.v1\\.|health)": process.env["PULSE_URL"] ?? "http://127.0.0.1:50051" } },
   test: { include: ["test/**/*.test.ts"] },
 });
 

@@ -2,24 +2,31 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::evidence::{Evidence, GuardVerdict, NameKind, PlannerVerdict, UnknownName};
-use crate::domain::outputs::{Check, CheckKind, ValidatorOutput, Verdict};
+use crate::domain::evidence::{
+    DoubtKind, Evidence, GuardVerdict, NameKind, PlannerVerdict, UnknownName, UnmatchedLiteral,
+};
+use crate::domain::outputs::{
+    AggregateFunction, Check, CheckKind, PlannedAggregation, PlannerOutput, ValidatorOutput, Verdict,
+};
 use crate::domain::{Facts, SqlError};
 
 /// Judges a statement on what was measured about it: parse, read-only, schema, planner, semantics, in this order.
 ///
-/// The first check that fails decides, and the later ones are skipped. A literal that is not in the data is a warning: the
-/// statement stays valid, and its result will say so by being empty. So is a name that only the planner knows.
+/// The first check that fails decides, and the later ones are skipped. What runs but may not be meant is a warning, and the
+/// statement stays valid: a literal that is not in the data, a join beside the keys, a column that is neither grouped nor
+/// aggregated, a number for each group where the plan asks for one. [`insist`] says what of it is worth another attempt. A
+/// name that only the planner knows is a warning too.
 #[must_use]
-pub fn judge(evidence: &Evidence, facts: &Facts) -> ValidatorOutput {
+pub fn judge(evidence: &Evidence, facts: &Facts, plan: Option<&PlannerOutput>) -> ValidatorOutput {
     let findings = [
         (CheckKind::Parse, parse(evidence)),
         (CheckKind::ReadOnly, read_only(evidence)),
         (CheckKind::Schema, schema(evidence, facts)),
         (CheckKind::Planner, planner(evidence)),
-        (CheckKind::Semantics, semantics(evidence)),
+        (CheckKind::Semantics, semantics(evidence, plan)),
     ];
-    let mut output = ValidatorOutput { is_valid: true, ..ValidatorOutput::default() };
+    let estimate = evidence.estimate.clone();
+    let mut output = ValidatorOutput { is_valid: true, estimate, ..ValidatorOutput::default() };
     for (kind, finding) in findings {
         let finding = if output.is_valid { finding } else { Finding::skipped("an earlier check failed") };
         if finding.verdict == Verdict::Failed {
@@ -30,7 +37,28 @@ pub fn judge(evidence: &Evidence, facts: &Facts) -> ValidatorOutput {
         }
         output.checks.push(Check { kind, verdict: finding.verdict, detail: finding.detail });
     }
+    if output.is_valid {
+        output.doubts = worth_asking(evidence, plan);
+    }
     output
+}
+
+/// The verdict with its doubts as findings, so that the composer hears of them; the same verdict where there are none.
+///
+/// For a composer that can learn from them, and once: who proposes the same again means it.
+#[must_use]
+pub fn insist(mut verdict: ValidatorOutput) -> ValidatorOutput {
+    if !verdict.is_valid || verdict.doubts.is_empty() {
+        return verdict;
+    }
+    verdict.is_valid = false;
+    verdict.errors.clone_from(&verdict.doubts);
+    verdict.feedback =
+        format!("{}. If the statement says what is meant all the same, give it again.", verdict.doubts.join("; "));
+    for check in verdict.checks.iter_mut().filter(|check| check.kind == CheckKind::Semantics) {
+        check.verdict = Verdict::Failed;
+    }
+    verdict
 }
 
 struct Finding {
@@ -114,23 +142,63 @@ fn planner(evidence: &Evidence) -> Finding {
     }
 }
 
-fn semantics(evidence: &Evidence) -> Finding {
-    if evidence.unmatched_literals.is_empty() {
-        return Finding::passed("every text it compares with is in the data, as far as the data is known");
+fn semantics(evidence: &Evidence, plan: Option<&PlannerOutput>) -> Finding {
+    let literals = evidence.unmatched_literals.iter().map(unmatched);
+    let doubts = evidence.doubts.iter().map(|doubt| doubt.message.clone());
+    let details: Vec<String> = literals.chain(doubts).chain(too_many_rows(evidence, plan)).collect();
+    if details.is_empty() {
+        return Finding::passed(
+            "joins follow keys, groups are whole, and every text is in the data, as far as it is known",
+        );
     }
-    let details: Vec<String> = evidence
+    Finding::new(Verdict::Warning, details.join("; "))
+}
+
+/// What is likely enough to be wrong that the composer should look at it again.
+fn worth_asking(evidence: &Evidence, plan: Option<&PlannerOutput>) -> Vec<String> {
+    let misspelt = evidence
         .unmatched_literals
         .iter()
-        .map(|literal| {
-            let column = format!("{}.{}", literal.column.table, literal.column.column);
-            let nearest: Vec<String> = literal.nearest.iter().map(|value| format!("'{value}'")).collect();
-            match nearest.as_slice() {
-                [] => format!("'{}' is not in {column}", literal.literal),
-                nearest => format!("'{}' is not in {column}; perhaps {}", literal.literal, nearest.join(" or ")),
-            }
-        })
-        .collect();
-    Finding::new(Verdict::Warning, details.join("; "))
+        .filter(|literal| !literal.nearest.is_empty() || !literal.elsewhere.is_empty());
+    let doubts = evidence.doubts.iter().filter(|doubt| doubt.kind != DoubtKind::Grouping);
+    let doubts = doubts.map(|doubt| match doubt.position {
+        0 => doubt.message.clone(),
+        position => format!("{} (at character {position})", doubt.message),
+    });
+    misspelt.map(unmatched).chain(doubts).chain(too_many_rows(evidence, plan)).collect()
+}
+
+/// A text that its column does not hold, and what there is instead. Values stand in quotes as SQL writes them, so that
+/// whoever withholds them knows where they end.
+fn unmatched(literal: &UnmatchedLiteral) -> String {
+    let UnmatchedLiteral { column, literal, nearest, elsewhere } = literal;
+    let quoted = |value: &String| format!("'{}'", value.replace('\'', "''"));
+    let mut text = format!("{} is not in {}.{}", quoted(literal), column.table, column.column);
+    if !nearest.is_empty() {
+        let nearest: Vec<String> = nearest.iter().map(quoted).collect();
+        // Writing to a String cannot fail.
+        let _ = write!(text, "; perhaps {}", nearest.join(" or "));
+    }
+    if !elsewhere.is_empty() {
+        let places: Vec<String> = elsewhere.iter().map(|path| format!("{}.{}", path.table, path.column)).collect();
+        let _ = write!(text, "; it is in {}", places.join(" and "));
+    }
+    text
+}
+
+/// A number for each group where the plan asks for one number of everything.
+fn too_many_rows(evidence: &Evidence, plan: Option<&PlannerOutput>) -> Option<String> {
+    let plan = plan?;
+    let counts = |item: &PlannedAggregation| {
+        use AggregateFunction::{Average, Count, CountDistinct, Sum};
+        matches!(item.function, Count | CountDistinct | Sum | Average)
+    };
+    let one_number = matches!(plan.aggregations.as_slice(), [only] if counts(only))
+        && plan.group_by.is_empty()
+        && plan.order_by.is_empty()
+        && plan.limit.is_none();
+    (one_number && evidence.one_row == Some(false))
+        .then(|| "the plan asks for one number, and the statement returns one for each group".to_owned())
 }
 
 /// What the composer is told: the finding, its place and the hint.
@@ -152,7 +220,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::evidence::UnmatchedLiteral;
+    use crate::domain::evidence::{Doubt, UnmatchedLiteral};
+    use crate::domain::outputs::Estimate;
     use crate::domain::{ColumnPath, DatabaseKind, Schema, ValueIndex};
 
     fn facts() -> Facts {
@@ -167,11 +236,14 @@ mod tests {
             unknown_names: Vec::new(),
             planner: PlannerVerdict::Accepted { plan: String::new() },
             unmatched_literals: Vec::new(),
+            estimate: Estimate::default(),
+            doubts: Vec::new(),
+            one_row: None,
         }
     }
 
     fn check(evidence: &Evidence, verdicts: [Verdict; 5], feedback: &str) {
-        let output = judge(evidence, &facts());
+        let output = judge(evidence, &facts(), None);
         let found: Vec<Verdict> = output.checks.iter().map(|check| check.verdict).collect();
         assert_eq!(found, verdicts);
         assert_eq!(output.feedback, feedback);
@@ -217,6 +289,7 @@ mod tests {
             column: ColumnPath { schema: "main".into(), table: "t".into(), column: "c".into() },
             literal: "Rok".into(),
             nearest: vec!["Rock".into()],
+            elsewhere: Vec::new(),
         };
         check(
             &Evidence {
@@ -227,5 +300,51 @@ mod tests {
             [Passed, Passed, Passed, Skipped, Warning],
             "",
         );
+    }
+
+    #[test]
+    fn a_doubt_is_worth_one_attempt() {
+        let doubt = |kind| Doubt { kind, message: "odd".into(), position: 7 };
+        let literal = |nearest: &[&str]| UnmatchedLiteral {
+            column: ColumnPath { schema: "main".into(), table: "t".into(), column: "c".into() },
+            literal: "d'Or".into(),
+            nearest: nearest.iter().map(ToString::to_string).collect(),
+            elsewhere: Vec::new(),
+        };
+        let doubted = Evidence {
+            doubts: vec![doubt(DoubtKind::Join)],
+            unmatched_literals: vec![literal(&["dOr"])],
+            ..evidence()
+        };
+        let verdict = judge(&doubted, &facts(), None);
+        assert!(verdict.is_valid && verdict.checks[4].verdict == Verdict::Warning, "{verdict:?}");
+        let insisted = insist(verdict);
+        assert!(!insisted.is_valid && insisted.checks[4].verdict == Verdict::Failed);
+        assert_eq!(
+            insisted.feedback,
+            "'d''Or' is not in t.c; perhaps 'dOr'; odd (at character 7). If the statement says what is meant all the same, \
+             give it again."
+        );
+        for mild in [
+            Evidence { doubts: vec![doubt(DoubtKind::Grouping)], ..evidence() },
+            Evidence { unmatched_literals: vec![literal(&[])], ..evidence() },
+        ] {
+            let verdict = judge(&mild, &facts(), None);
+            assert_eq!(verdict.checks[4].verdict, Verdict::Warning);
+            assert!(insist(verdict).is_valid, "nothing better is known: {mild:?}");
+        }
+    }
+
+    #[test]
+    fn one_number_is_not_a_number_for_each_group() {
+        let count = PlannedAggregation { function: AggregateFunction::Count, column: String::new() };
+        let plan = PlannerOutput { aggregations: vec![count], ..PlannerOutput::default() };
+        let grouped = Evidence { one_row: Some(false), ..evidence() };
+        assert_eq!(judge(&grouped, &facts(), Some(&plan)).doubts.len(), 1);
+        let per_city = PlannerOutput { group_by: vec!["city".into()], ..plan.clone() };
+        assert!(judge(&grouped, &facts(), Some(&per_city)).doubts.is_empty());
+        for one_row in [None, Some(true)] {
+            assert!(judge(&Evidence { one_row, ..evidence() }, &facts(), Some(&plan)).doubts.is_empty());
+        }
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::corked::Corked;
 use crate::lifecycle::Lifecycle;
 
 /// Limits of connections and of HTTP/2 on each.
@@ -141,7 +142,8 @@ async fn connection<S: Serves>(
             }
         }
     }
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let stream = TokioIo::new(Corked::new(stream));
+    let mut served = pin!(builder.serve_connection(stream, TowerToHyperService::new(service)));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = lifecycle.soft.cancelled() => {

@@ -5,6 +5,7 @@
 //! where a failure becomes a gRPC status.
 
 mod connection_service;
+mod corked;
 mod from_pb;
 mod identity;
 mod knowledge_service;

@@ -1,9 +1,10 @@
 //! The web UI: files that the build embedded, under headers that let a page run nothing but these files.
 
 use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A file of the web UI.
 struct Asset {
@@ -19,7 +20,19 @@ static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/web_assets.rs"));
 
 /// Addresses within the UI, as `web/src/app.tsx` knows them. Each answers with its one document, which shows the page that
 /// the address names.
-const PAGES: [&str; 7] = ["/", "/history", "/runs/{id}", "/connections", "/connections/{id}", "/sql", "/status"];
+const PAGES: [&str; 11] = [
+    "/",
+    "/history",
+    "/runs/{id}",
+    "/connections",
+    "/connections/{id}",
+    "/connections/{id}/knowledge",
+    "/sql",
+    "/status",
+    "/docs",
+    "/docs/{service}",
+    "/docs/{service}/{name}",
+];
 
 /// What a page may do: run, show and call what comes from this server, and nothing else. Text never becomes HTML.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -28,7 +41,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The routes of the UI.
 pub(super) fn router() -> Router {
-    let document = ASSETS.iter().find(|asset| asset.path == "/index.html");
+    let document = document();
     let pages = PAGES.iter().fold(Router::new(), |router, path| {
         router.route(
             path,
@@ -43,6 +56,31 @@ pub(super) fn router() -> Router {
     ASSETS.iter().filter(|asset| asset.path != "/index.html").fold(pages, |router, asset| {
         router.route(asset.path, get(move |headers: HeaderMap| async move { asset.answer(&headers) }))
     })
+}
+
+/// The one document of the UI, unless this build has none.
+fn document() -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.path == "/index.html")
+}
+
+/// What is said of any other address, in the form that the caller reads.
+pub(super) async fn no_such_page(request: Request) -> Response {
+    let reads_html = request
+        .headers()
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/html"));
+    let body = if request.uri().path().starts_with("/api/") {
+        let message = "REST with JSON is spoken by the gateway: run scripts/gateway and send this to its port.";
+        let error = serde_json::json!({ "code": tonic::Code::NotFound as i32, "message": message });
+        ([(header::CONTENT_TYPE, "application/json")], format!("{error}\n")).into_response()
+    } else if reads_html && let Some(document) = document() {
+        document.answer(request.headers())
+    } else {
+        "There is no such page. Pulse answers gRPC, /health and /.\n".into_response()
+    };
+    (StatusCode::NOT_FOUND, body).into_response()
 }
 
 impl Asset {

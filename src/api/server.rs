@@ -125,7 +125,8 @@ fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Fr
     let calls = Calls { gate, services: routes.into_axum_router().fallback(layers::no_such_service) };
     // Refusals are made inside gRPC-Web, so that it can translate them.
     let browser_calls = cors(options.cors_origins).layer(GrpcWebLayer::new().layer(calls.clone()));
-    let pages = pages::router().route("/health", routing::get(health_json).with_state(ready)).fallback(no_such_page);
+    let pages =
+        pages::router().route("/health", routing::get(health_json).with_state(ready)).fallback(pages::no_such_page);
     Ok(Front(Arc::new(Served { calls, browser_calls, pages })))
 }
 
@@ -249,10 +250,6 @@ fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
         ]))
         .expose_headers(names(&["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"]))
         .max_age(Duration::from_hours(1))
-}
-
-async fn no_such_page() -> Response {
-    (StatusCode::NOT_FOUND, "There is no such page. Pulse answers gRPC, /health and /.\n").into_response()
 }
 
 /// `""` tells that the process runs, our services that they can work: the store answers and the server is not stopping.

@@ -13,8 +13,8 @@ use super::connection_service::MAX_PAGE_BYTES;
 use super::identity::caller;
 use super::layers::overloaded;
 use super::server::Options;
-use super::watch::{Events, OnDisconnect, Watch};
-use super::{from_pb, status, to_pb};
+use super::watch::{Events, OnDisconnect, Tellers, Watch};
+use super::{from_pb, to_pb};
 use crate::domain::{Failure, Principal, Reason, Scope, Workflow, WorkflowId};
 use crate::lifecycle::Lifecycle;
 use crate::pb::v1 as pb;
@@ -27,6 +27,7 @@ pub(super) struct WorkflowService {
     longest: Duration,
     watchers: Arc<Semaphore>,
     max_watchers: usize,
+    tellers: Tellers,
     lifecycle: Lifecycle,
 }
 
@@ -38,6 +39,7 @@ impl WorkflowService {
             longest: options.workflow_timeout,
             watchers: Arc::new(Semaphore::new(options.max_watchers)),
             max_watchers: options.max_watchers,
+            tellers: Tellers::default(),
             lifecycle,
         }
     }
@@ -73,8 +75,7 @@ impl server::WorkflowService for WorkflowService {
             return Err(beyond_the_log(&workflow).into());
         }
         let events = self.watch(&who, workflow, after_sequence, after_cursor, place, None);
-        let answer = |event| pb::WatchWorkflowResponse { event: Some(event) };
-        Ok(Response::new(events.map(move |event| event.map(answer)).boxed()))
+        Ok(Response::new(events.map(|event| event.map(pb::WatchWorkflowResponse::from_encoded)).boxed()))
     }
 
     type RunWorkflowStream = Answers<pb::RunWorkflowResponse>;
@@ -93,8 +94,7 @@ impl server::WorkflowService for WorkflowService {
         }
         let on_disconnect = attached.then(|| self.cancel_when_gone(who.clone(), workflow.id));
         let events = self.watch(&who, workflow, 0, None, place, on_disconnect);
-        let answer = |event| pb::RunWorkflowResponse { event: Some(event) };
-        Ok(Response::new(events.map(move |event| event.map(answer)).boxed()))
+        Ok(Response::new(events.map(|event| event.map(pb::RunWorkflowResponse::from_encoded)).boxed()))
     }
 
     async fn get_workflow(
@@ -150,8 +150,10 @@ impl server::WorkflowService for WorkflowService {
         &self,
         request: Request<pb::ResumeWorkflowRequest>,
     ) -> Result<Response<pb::ResumeWorkflowResponse>, Status> {
-        caller(&request, Scope::Run)?;
-        Err(status::not_implemented("ResumeWorkflow").into())
+        let who = caller(&request, Scope::Run)?;
+        let from_pb::Resume { id, input, options } = from_pb::resume_workflow(request.into_inner())?;
+        let workflow = self.workflows.resume(&who, id, input, options).await?;
+        Ok(Response::new(pb::ResumeWorkflowResponse { workflow: Some(to_pb::workflow(&workflow, true)) }))
     }
 
     async fn delete_workflow(
@@ -176,8 +178,9 @@ impl WorkflowService {
         on_disconnect: Option<OnDisconnect>,
     ) -> Events {
         let feed = self.workflows.watch(who, workflow.id, after_sequence, after_cursor).boxed();
+        let teller = self.tellers.of(workflow, self.workflows.epoch());
         let soft = self.lifecycle.soft.clone();
-        Watch { feed, workflow, heartbeat: self.heartbeat, soft, place, on_disconnect }.events()
+        Watch { feed, teller, heartbeat: self.heartbeat, soft, place, on_disconnect }.events()
     }
 
     /// A place among the watchers, if there is one.

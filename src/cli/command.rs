@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{ask, demo, descriptors, eval, guard, health, knowledge, model, serve};
 use crate::config::{ModelSettings, Settings};
+use crate::pb::v1::resume_workflow_request::Action;
+use crate::pb::v1::{Approve, Reject};
 
 /// Chat with SQL databases over gRPC.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ enum Command {
     Demo(DemoArguments),
     /// Ask a running server a question and watch the agents
     Ask(AskArguments),
+    /// Answer a workflow that waits for a person, and watch it go on
+    Resume(ResumeArguments),
     /// Say whether a running server is ready
     Health(ServerArguments),
     /// What people know of a database: definitions and verified examples
@@ -106,6 +110,12 @@ pub(super) struct AskArguments {
     /// Stop before the SQL is run
     #[arg(long)]
     pub(super) no_execute: bool,
+    /// Ask before the SQL is run
+    #[arg(long, conflicts_with = "no_execute")]
+    pub(super) approve: bool,
+    /// Id of the workflow that the question follows up, as in "and only for 2024?"
+    #[arg(long, value_name = "WORKFLOW")]
+    pub(super) follow_up: Option<String>,
     /// How often the composer may try again [default: 3]
     #[arg(long, value_name = "COUNT")]
     pub(super) max_retries: Option<i32>,
@@ -138,6 +148,18 @@ pub(super) struct ExportArguments {
     pub(super) server: ServerArguments,
 }
 
+/// Arguments of `pulse resume`.
+#[derive(Debug, Args)]
+pub(super) struct ResumeArguments {
+    /// Id of the workflow
+    #[arg(value_name = "WORKFLOW")]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) action: ResumeAction,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+}
+
 /// Arguments of `pulse knowledge import`.
 #[derive(Debug, Args)]
 pub(super) struct ImportArguments {
@@ -151,6 +173,36 @@ pub(super) struct ImportArguments {
     pub(super) check: bool,
     #[command(flatten)]
     pub(super) server: ServerArguments,
+}
+
+/// What a person says to a workflow; one of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct ResumeAction {
+    /// Answer its question
+    #[arg(long, value_name = "TEXT")]
+    answer: Option<String>,
+    /// Let its SQL run
+    #[arg(long)]
+    approve: bool,
+    /// Do not let its SQL run; the workflow ends
+    #[arg(long, value_name = "REASON")]
+    reject: Option<String>,
+    /// Run this SQL instead, after the same checks
+    #[arg(long, value_name = "SQL")]
+    sql: Option<String>,
+}
+
+impl ResumeAction {
+    /// The one that was given; clap lets no call pass without one.
+    pub(super) fn given(self) -> Action {
+        match self {
+            Self { answer: Some(text), .. } => Action::Answer(text),
+            Self { reject: Some(reason), .. } => Action::Reject(Reject { reason }),
+            Self { sql: Some(sql), .. } => Action::EditedSql(sql),
+            Self { approve: _, .. } => Action::Approve(Approve {}),
+        }
+    }
 }
 
 /// Engines as a person writes them.
@@ -167,15 +219,27 @@ pub(super) enum EngineArgument {
 /// Arguments of `pulse eval`.
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// Questions, one JSON object a line: id, db, question
-    #[arg(long, value_name = "FILE")]
-    pub(super) suite: PathBuf,
+    /// Questions, one JSON object a line: id, db, question; several files without predictions, which need `gold_sql`
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each
     #[arg(long, value_name = "DIR")]
     pub(super) databases: PathBuf,
     /// Where to write {"id","sql"} lines; null means abstained
-    #[arg(long, value_name = "FILE")]
-    pub(super) predictions: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["context", "check_gold"])]
+    pub(super) predictions: Option<PathBuf>,
+    /// Answer nothing; say for how many questions a model would be told of all tables that the gold SQL reads
+    #[arg(long, conflicts_with = "predictions")]
+    pub(super) context: bool,
+    /// Answer nothing; say which gold statements the validator would have a model look at again
+    #[arg(long, conflicts_with_all = ["predictions", "context"])]
+    pub(super) check_gold: bool,
+    /// With --context: all databases as one
+    #[arg(long, requires = "context")]
+    pub(super) merged: bool,
+    /// With --context: longest description of a schema, in tokens
+    #[arg(long, requires = "context", default_value_t = 4_000, value_name = "COUNT")]
+    pub(super) schema_tokens: usize,
     /// Databases worked on at the same time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..), value_name = "COUNT")]
     pub(super) jobs: u8,
@@ -234,6 +298,7 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Ask(arguments) => ask::run(arguments).await,
+        Command::Resume(arguments) => ask::resume(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
         Command::Knowledge(KnowledgeCommand::Export(arguments)) => knowledge::export(arguments).await,
         Command::Knowledge(KnowledgeCommand::Import(arguments)) => knowledge::import(arguments).await,

@@ -1,13 +1,16 @@
 //! A workflow *is* its numbered events. This is what is stored, streamed to watchers and folded into a status.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::failure::Failure;
 use super::ids::ConnectionId;
-use super::outputs::{Clarification, Feedback, StepOutput, Usage, WorkflowResult};
+use super::outputs::{Approval, Clarification, Feedback, StepOutput, Usage, WorkflowResult};
 use super::principal::Principal;
-use super::question::{EngineName, Question};
+use super::question::{EngineName, Question, Turn};
 
 /// One event of a workflow's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,10 +89,12 @@ pub enum EventKind {
         /// What the composer is told.
         feedback: Feedback,
     },
-    /// A person is asked.
+    /// A person is asked. Nothing runs until somebody answers, or the wait is over.
     Awaiting {
-        /// For an answer, or (when `None`) for approval of the SQL.
-        clarification: Option<Clarification>,
+        /// For what.
+        need: Need,
+        /// How long an answer is waited for, from this event on.
+        patience: Duration,
     },
     /// Somebody asked to cancel.
     CancelRequested {
@@ -104,6 +109,9 @@ pub enum EventKind {
         by: Principal,
         /// What they said.
         input: ResumeInput,
+        /// Names the call, where it may be repeated, so that a repeat finds that it was heard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<Uuid>,
     },
     /// The answer.
     Result(Box<WorkflowResult>),
@@ -113,6 +121,16 @@ pub enum EventKind {
     Failed(Failure),
     /// Terminal: cancelled, and why.
     Cancelled(Failure),
+}
+
+/// What a person is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// An answer.
+    Clarification(Clarification),
+    /// Their word on a statement.
+    Approval(Box<Approval>),
 }
 
 /// What a person says to a waiting workflow.
@@ -144,6 +162,9 @@ pub struct WorkflowStarted {
     pub prompt_version: String,
     /// The connection as it was at the start, unless the schema is inline.
     pub connection: Option<PinnedConnection>,
+    /// The conversation that the question follows up, oldest first: kept here, for the workflows of it may be gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Turn>,
 }
 
 /// A connection as a workflow found it.

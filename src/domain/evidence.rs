@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::failure::SqlError;
+use super::outputs::Estimate;
 use super::schema::ColumnPath;
 
 /// Findings about one statement, gathered by the guard, against the schema, by the database's planner and in the data.
@@ -18,6 +19,39 @@ pub struct Evidence {
     pub planner: PlannerVerdict,
     /// Texts that columns are compared with but do not hold.
     pub unmatched_literals: Vec<UnmatchedLiteral>,
+    /// What it reads and may cost.
+    pub estimate: Estimate,
+    /// What the statement says that it may not mean.
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
+    /// Whether the result is one row (`false`: one for each group); `None` where the text does not say.
+    #[serde(default)]
+    pub one_row: Option<bool>,
+}
+
+/// Something that runs but may not be what was meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// What it is about.
+    pub kind: DoubtKind,
+    /// What is odd and how it is usually written, in words.
+    pub message: String,
+    /// Character in the statement, from 1; 0 when unknown.
+    pub position: u32,
+}
+
+/// What a doubt is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoubtKind {
+    /// Tables joined otherwise than along the key between them.
+    Join,
+    /// Tables that no condition connects: every row of one with every row of the other.
+    Product,
+    /// A column that is neither grouped nor aggregated.
+    Grouping,
+    /// A comparison or a sum of values of other kinds.
+    Kind,
 }
 
 /// The guard's word.
@@ -84,4 +118,7 @@ pub struct UnmatchedLiteral {
     pub literal: String,
     /// Values of the column that are close, closest first.
     pub nearest: Vec<String>,
+    /// Other columns that hold it, whatever the case.
+    #[serde(default)]
+    pub elsewhere: Vec<ColumnPath>,
 }

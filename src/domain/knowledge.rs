@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ExampleId, WorkflowId};
-use super::schema::{ColumnPath, Schema, Table};
+use super::schema::{ColumnPath, Schema, Table, TablePath};
 
 /// Definitions as people write them; names are not looked up yet. The same shape is stored, imported and exported, and a
 /// field that it does not have is refused rather than lost.
@@ -144,23 +144,6 @@ impl Meaning {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// A table of a schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TablePath {
-    /// Namespace.
-    pub schema: String,
-    /// Name.
-    pub table: String,
-}
-
-impl TablePath {
-    /// Whether it is this table.
-    #[must_use]
-    pub fn is(&self, table: &Table) -> bool {
-        self.schema == table.schema && self.table == table.name
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::connection::DatabaseKind;
-use super::failure::SqlError;
-use super::schema::ColumnPath;
+use super::failure::{Failure, Reason, SqlError};
+use super::schema::{ColumnPath, TablePath};
 use super::value::{ResultColumn, Row, Value};
 
 /// The output of one step.
@@ -67,6 +67,9 @@ pub struct PlannerOutput {
     pub confidence: f64,
     /// Set when the question has several readings.
     pub clarification: Option<Clarification>,
+    /// The question as understood, completed from what went before; empty when nothing did.
+    #[serde(default)]
+    pub restatement: String,
 }
 
 /// A thing a question names.
@@ -164,6 +167,53 @@ pub struct Clarification {
     pub question: String,
     /// Readings to choose from.
     pub options: Vec<String>,
+}
+
+impl Clarification {
+    /// Why a workflow ends that may not ask.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let Self { question, options } = self;
+        let told = if options.is_empty() { String::new() } else { format!(" ({})", options.join("; ")) };
+        let message = format!("The question has several readings. {question}{told} Ask again and say which.");
+        let failure = Failure::new(Reason::QuestionAmbiguous, message).with("readings", options.len());
+        failure.with("question", question).with("options", options.join("; "))
+    }
+}
+
+/// A statement that waits for a person's word.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Approval {
+    /// The statement that would run; it passed every check.
+    pub sql: String,
+    /// Values of its placeholders.
+    pub parameters: Vec<Value>,
+    /// What it computes, in plain language.
+    pub explanation: String,
+    /// What it reads, and what the database's planner expects of it.
+    pub estimate: Estimate,
+    /// What a person wrote instead and could not be run.
+    pub refused: Option<RefusedEdit>,
+}
+
+/// What a statement reads, and what the database's planner expects of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Tables and views, in order of their names.
+    pub tables: Vec<TablePath>,
+    /// Rows; `None` when the planner does not say.
+    pub row_count: Option<u64>,
+    /// Cost in the database's own unit; `None` when the planner does not say.
+    pub cost: Option<f64>,
+}
+
+/// A statement that a person wrote and that could not be run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusedEdit {
+    /// The statement.
+    pub sql: String,
+    /// Why.
+    pub failure: Failure,
 }
 
 /// Where the plan's words live in the schema.
@@ -290,6 +340,12 @@ pub struct ValidatorOutput {
     pub refined_sql: Option<String>,
     /// The database's own words, when it refused the statement.
     pub sql_error: Option<SqlError>,
+    /// What the statement reads and may cost; logs of older versions do not say.
+    #[serde(default)]
+    pub estimate: Estimate,
+    /// Of a valid statement: what is likely enough to be wrong that the composer may be asked once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// One check.

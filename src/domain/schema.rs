@@ -141,6 +141,23 @@ pub struct ForeignKey {
     pub referenced_columns: Vec<String>,
 }
 
+/// Full name of a table or view.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TablePath {
+    /// Namespace; empty when it is not known.
+    pub schema: String,
+    /// Table name.
+    pub table: String,
+}
+
+impl TablePath {
+    /// Whether it is this table.
+    #[must_use]
+    pub fn is(&self, table: &Table) -> bool {
+        self.schema == table.schema && self.table == table.name
+    }
+}
+
 /// Full name of a column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ColumnPath {

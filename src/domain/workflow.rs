@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use super::event::{Event, EventKind, WorkflowStarted};
+use super::event::{Event, EventKind, Need, ResumeInput, WorkflowStarted};
 use super::failure::Failure;
 use super::ids::WorkflowId;
-use super::outputs::{Clarification, Feedback, StepOutput, Usage, WorkflowResult};
+use super::outputs::{Approval, Clarification, Feedback, StepOutput, Usage, WorkflowResult};
 use super::value::Value;
+
+/// How often a workflow asks back: who has answered that often is not asked again.
+const MOST_QUESTIONS_BACK: usize = 3;
 
 /// Where a workflow stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,6 +76,12 @@ impl WorkflowStatus {
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
+
+    /// Whether a person is waited for.
+    #[must_use]
+    pub fn is_awaiting(self) -> bool {
+        matches!(self, Self::AwaitingInput | Self::AwaitingApproval)
+    }
 }
 
 /// Where one attempt of a step stands.
@@ -109,6 +119,41 @@ pub struct Step {
     pub usage: Option<Usage>,
 }
 
+/// What a workflow waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Awaiting {
+    /// What a person is asked for.
+    pub need: Need,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub expire_time: Timestamp,
+}
+
+/// A statement that a person wants to be run: the one that was put to them, or one of their own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The statement.
+    pub sql: String,
+    /// Values of its placeholders.
+    pub parameters: Vec<Value>,
+    /// Whether they wrote it themselves.
+    pub edited: bool,
+    /// How many attempts had begun by then; those behind are about this statement.
+    pub steps_before: usize,
+}
+
+/// A question back that was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clarified {
+    /// What was asked.
+    pub clarification: Clarification,
+    /// What was answered.
+    pub answer: String,
+    /// How many attempts had begun by then.
+    pub steps_before: usize,
+}
+
 /// A workflow as its events tell it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workflow {
@@ -124,8 +169,20 @@ pub struct Workflow {
     pub retries: u32,
     /// What the composer is to be told next.
     pub feedback: Option<Feedback>,
-    /// What a person was asked.
-    pub clarification: Option<Clarification>,
+    /// What it waits for, while it does.
+    pub awaiting: Option<Awaiting>,
+    /// What was put to a person last.
+    pub offered: Option<Approval>,
+    /// What a person wants to be run; it stands until it fails.
+    pub choice: Option<Choice>,
+    /// How many statements of their own persons gave.
+    pub edits: u32,
+    /// What persons were asked and answered.
+    pub clarified: Vec<Clarified>,
+    /// The calls by which persons answered, as far as they may be repeated.
+    pub resumed_by: Vec<Uuid>,
+    /// Time spent waiting for persons, up to the last answer.
+    pub waited: Duration,
     /// The answer.
     pub result: Option<WorkflowResult>,
     /// Why it failed or was cancelled.
@@ -155,7 +212,13 @@ impl Workflow {
             steps: Vec::new(),
             retries: 0,
             feedback: None,
-            clarification: None,
+            awaiting: None,
+            offered: None,
+            choice: None,
+            edits: 0,
+            clarified: Vec::new(),
+            resumed_by: Vec::new(),
+            waited: Duration::ZERO,
             result: None,
             failure: None,
             cancel_requested: None,
@@ -204,28 +267,70 @@ impl Workflow {
                 self.status = WorkflowStatus::Retrying;
                 self.retries = *retry;
                 self.feedback = Some(feedback.clone());
+                self.choice = None;
             }
-            EventKind::Awaiting { clarification } => {
-                self.status = if clarification.is_some() {
-                    WorkflowStatus::AwaitingInput
-                } else {
-                    WorkflowStatus::AwaitingApproval
-                };
-                self.clarification.clone_from(clarification);
-            }
+            EventKind::Awaiting { need, patience } => self.wait(need, *patience, event.time),
             EventKind::CancelRequested { reason, .. } => self.cancel_requested = Some(reason.clone()),
-            EventKind::Resumed { .. } => self.status = WorkflowStatus::Running,
+            EventKind::Resumed { input, call, .. } => {
+                self.resumed_by.extend(*call);
+                self.resume(input, event.time);
+            }
             EventKind::Result(result) => self.result = Some((**result).clone()),
-            EventKind::Completed => self.status = WorkflowStatus::Completed,
-            EventKind::Failed(failure) => {
-                self.status = WorkflowStatus::Failed;
-                self.failure = Some(failure.clone());
-            }
-            EventKind::Cancelled(failure) => {
-                self.status = WorkflowStatus::Cancelled;
-                self.failure = Some(failure.clone());
-            }
+            EventKind::Completed => self.end(WorkflowStatus::Completed, None, event.time),
+            EventKind::Failed(failure) => self.end(WorkflowStatus::Failed, Some(failure), event.time),
+            EventKind::Cancelled(failure) => self.end(WorkflowStatus::Cancelled, Some(failure), event.time),
         }
+    }
+
+    fn wait(&mut self, need: &Need, patience: Duration, since: Timestamp) {
+        self.status = match need {
+            Need::Clarification(_) => WorkflowStatus::AwaitingInput,
+            Need::Approval(approval) => {
+                self.offered = Some((**approval).clone());
+                WorkflowStatus::AwaitingApproval
+            }
+        };
+        self.choice = None;
+        self.awaiting = Some(Awaiting { need: need.clone(), since, expire_time: after(since, patience) });
+    }
+
+    fn resume(&mut self, input: &ResumeInput, time: Timestamp) {
+        self.status = WorkflowStatus::Running;
+        let steps_before = self.steps.len();
+        match (input, self.stop_waiting(time)) {
+            (ResumeInput::Answer(answer), Some(Need::Clarification(clarification))) => {
+                self.clarified.push(Clarified { clarification, answer: answer.clone(), steps_before });
+            }
+            (ResumeInput::Approve, Some(Need::Approval(approval))) => {
+                let Approval { sql, parameters, .. } = *approval;
+                self.choice = Some(Choice { sql, parameters, edited: false, steps_before });
+            }
+            (ResumeInput::EditedSql(sql), Some(Need::Approval(_))) => {
+                self.edits += 1;
+                let (sql, parameters) = (sql.clone(), Vec::new());
+                self.choice = Some(Choice { sql, parameters, edited: true, steps_before });
+            }
+            // Of a rejection the end follows; nothing else is let into a log.
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, status: WorkflowStatus, failure: Option<&Failure>, time: Timestamp) {
+        self.stop_waiting(time);
+        self.status = status;
+        self.failure = failure.cloned();
+    }
+
+    fn stop_waiting(&mut self, time: Timestamp) -> Option<Need> {
+        let Awaiting { need, since, .. } = self.awaiting.take()?;
+        self.waited += Duration::try_from(time.duration_since(since)).unwrap_or_default();
+        Some(need)
+    }
+
+    /// Whether a planner may ask back (once more).
+    #[must_use]
+    pub fn may_ask_back(&self) -> bool {
+        self.started.question.options.allow_clarification && self.clarified.len() < MOST_QUESTIONS_BACK
     }
 
     /// The newest attempt of a step.
@@ -265,9 +370,13 @@ impl Workflow {
         self.checked_sql().or_else(proposed)
     }
 
-    /// The statement that runs: the validator's correction where it made one, otherwise the composer's proposal.
+    /// The statement that runs: what a person chose, else the validator's correction where it made one, otherwise the
+    /// composer's proposal.
     #[must_use]
     pub fn checked_sql(&self) -> Option<&str> {
+        if let Some(choice) = &self.choice {
+            return Some(&choice.sql);
+        }
         if let Some(StepOutput::Validator(verdict)) = self.output("validator")
             && let Some(refined) = &verdict.refined_sql
         {
@@ -282,6 +391,9 @@ impl Workflow {
     /// The values of that statement's placeholders, in order.
     #[must_use]
     pub fn checked_parameters(&self) -> &[Value] {
+        if let Some(choice) = &self.choice {
+            return &choice.parameters;
+        }
         match self.output("composer") {
             Some(StepOutput::Composer(output)) => &output.parameters,
             _ => &[],
@@ -323,4 +435,9 @@ impl Workflow {
     fn step_mut(&mut self, name: &str, attempt: u32) -> Option<&mut Step> {
         self.steps.iter_mut().rev().find(|entry| entry.name == name && entry.attempt == attempt)
     }
+}
+
+/// An instant and a span behind it; far beyond any calendar it is the last instant there is.
+fn after(time: Timestamp, span: Duration) -> Timestamp {
+    time.checked_add(span).unwrap_or(Timestamp::MAX)
 }

@@ -2,3 +2,4 @@
 
 pub mod builtin;
 pub mod openai;
+pub mod schema_index;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -141,18 +141,23 @@ fn answer(
     indexes: &[usize],
     items: &[Item],
 ) -> Result<Vec<(usize, Option<String>)>, Error> {
-    let failed = |source| Error::Database { db: db.to_owned(), source };
-    let path = options.databases.join(format!("{db}.sqlite"));
-    // Opening follows no links; the folder that a person names may well be one.
-    let path = path.canonicalize().unwrap_or(path);
-    let connection = sqlite::open(&path, Duration::from_secs(1)).map_err(failed)?;
-    let schema = sqlite::schema(&connection).map_err(failed)?;
-    let values = sqlite::values(&connection, &schema, SampleBounds::default()).map_err(failed)?;
-    let facts = Facts::new(Arc::new(schema), Arc::new(values), options.today);
+    let facts = facts(&options.databases, db, options.today)?;
     let lexicon = Lexicon::new(Arc::new(facts));
     let read = |index: &usize| {
         let readings = interpret(&items[*index].question, &lexicon).ok();
         (*index, readings.and_then(|readings| readings.into_iter().next()).map(|reading| reading.sql))
     };
     Ok(indexes.iter().map(read).collect())
+}
+
+/// What is known of one database.
+pub(super) fn facts(folder: &Path, db: &str, today: Date) -> Result<Facts, Error> {
+    let failed = |source| Error::Database { db: db.to_owned(), source };
+    let path = folder.join(format!("{db}.sqlite"));
+    // Opening follows no links; the folder that a person names may well be one.
+    let path = path.canonicalize().unwrap_or(path);
+    let connection = sqlite::open(&path, Duration::from_secs(1)).map_err(failed)?;
+    let schema = sqlite::schema(&connection).map_err(failed)?;
+    let values = sqlite::values(&connection, &schema, SampleBounds::default()).map_err(failed)?;
+    Ok(Facts::new(Arc::new(schema), Arc::new(values), today))
 }

@@ -15,6 +15,9 @@ pub(crate) struct Item {
     pub db: String,
     /// What is asked.
     pub question: String,
+    /// A correct statement, where there is one.
+    #[serde(default)]
+    pub gold_sql: Option<String>,
 }
 
 /// One answer; no SQL is an abstention.

@@ -7,12 +7,12 @@ use futures::future::try_join_all;
 
 use crate::domain::evidence::{Evidence, GuardVerdict, NameKind, PlannerVerdict, UnknownName};
 use crate::domain::knowledge::{
-    Alias, ColumnMeaning, DefaultFilter, Measure, NamedMeasure, NotFound, Piece, Synonym, TableMeaning, TablePath,
+    Alias, ColumnMeaning, DefaultFilter, Measure, NamedMeasure, NotFound, Piece, Synonym, TableMeaning,
 };
 use crate::domain::outputs::ComposerOutput;
 use crate::domain::{
     Connection, DatabaseKind, Definitions, Facts, Failure, FieldViolation, Formula, Meaning, Principal, Schema, Source,
-    SqlError, Table,
+    SqlError, Table, TablePath,
 };
 use crate::queries;
 

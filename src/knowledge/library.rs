@@ -1,12 +1,15 @@
 //! Facts, measured once and shared.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::civil::Date;
 use moka::future::Cache;
+use tokio::time::Instant;
 
 use super::likeness::Precedents;
+use super::secrets;
 use super::service::{Service, State, without_excluded};
 use crate::connections::{Description, Directory};
 use crate::domain::{ConnectionId, Facts, Failure, Meaning, Principal, Schema, Source, ValueIndex};
@@ -19,7 +22,8 @@ const EXAMPLES_SHOWN: usize = 3;
 pub struct Options {
     /// Value indexes kept, over all tenants.
     pub indexes: u64,
-    /// How old a value index may be before the values are read again. A changed schema makes a new one at once.
+    /// How old a value index may be before the values are read again, beside the questions that go on with the old one.
+    /// One that is four times as old is not used any more. A changed schema makes a new one at once.
     pub values_max_age: Duration,
 }
 
@@ -37,7 +41,8 @@ type Key = (ConnectionId, String, String);
 pub struct Library {
     directory: Directory,
     service: Service,
-    values: Cache<Key, Arc<ValueIndex>>,
+    values: Cache<Key, Arc<Reading>>,
+    values_max_age: Duration,
     /// What people know, by the etag of it; as old as the values may be.
     known: Cache<(Key, String), Known>,
 }
@@ -51,6 +56,14 @@ struct Known {
     precedents: Option<Arc<Precedents>>,
 }
 
+/// Values as they were once read.
+struct Reading {
+    values: Arc<ValueIndex>,
+    since: Instant,
+    /// Whether somebody is reading them again.
+    refreshed: AtomicBool,
+}
+
 impl Library {
     /// A library with default options.
     #[must_use]
@@ -62,9 +75,9 @@ impl Library {
     #[must_use]
     pub fn with_options(directory: Directory, service: Service, options: &Options) -> Self {
         let Options { indexes, values_max_age } = *options;
-        let values = Cache::builder().max_capacity(indexes).time_to_live(values_max_age).build();
+        let values = Cache::builder().max_capacity(indexes).time_to_live(values_max_age.saturating_mul(4)).build();
         let known = Cache::builder().max_capacity(indexes).time_to_live(values_max_age).build();
-        Self { directory, service, values, known }
+        Self { directory, service, values, values_max_age, known }
     }
 
     /// What is known of a source; of an inline schema only itself. The schema is as fresh as
@@ -88,9 +101,7 @@ impl Library {
         let connection = &description.connection;
         let schema = without_excluded(connection, &description.schema);
         let key = (id, connection.etag.clone(), schema.fingerprint.clone());
-        let read = async { self.directory.values(who, id, &schema).await.map(Arc::new) };
-        let shared = self.values.try_get_with(key.clone(), read).await;
-        let values = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))?;
+        let values = self.values(who, key.clone(), &schema).await?;
         let Known { schema: described, meaning, precedents } = self.known(who, &description, key, &values).await?;
         let schema = described.unwrap_or(schema);
         let examples = precedents.map(|precedents| precedents.of(question, EXAMPLES_SHOWN)).unwrap_or_default();
@@ -117,6 +128,38 @@ impl Library {
             }
         };
         Ok(self.known.get_with((key, etag), prepare).await)
+    }
+
+    /// The values as they are remembered; they are read anew beside this where they are old.
+    async fn values(&self, who: &Principal, key: Key, schema: &Arc<Schema>) -> Result<Arc<ValueIndex>, Failure> {
+        let shared = self.values.try_get_with(key.clone(), self.read(who, key.0, schema)).await;
+        let reading = shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))?;
+        if reading.since.elapsed() > self.values_max_age && !reading.refreshed.swap(true, Ordering::AcqRel) {
+            let (this, who, schema, old) = (self.clone(), who.clone(), schema.clone(), reading.clone());
+            tokio::spawn(async move {
+                match this.read(&who, key.0, &schema).await {
+                    Ok(fresh) => this.values.insert(key, fresh).await,
+                    // Whoever asks next tries again; meanwhile the old ones are better than none.
+                    Err(_) => old.refreshed.store(false, Ordering::Release),
+                }
+            });
+        }
+        Ok(reading.values.clone())
+    }
+
+    /// Reads the values of all columns but those whose names say that they are secret.
+    async fn read(&self, who: &Principal, id: ConnectionId, schema: &Schema) -> Result<Arc<Reading>, Failure> {
+        let secret = schema.tables.iter().flat_map(|table| {
+            let secret = table.columns.iter().filter(|column| secrets::is_secret(&column.name));
+            secret.map(|column| format!("{}.{}.{}", table.schema, table.name, column.name))
+        });
+        let secret: Vec<String> = secret.collect();
+        let values = if secret.is_empty() {
+            self.directory.values(who, id, schema).await?
+        } else {
+            self.directory.values(who, id, &schema.without(&secret)).await?
+        };
+        Ok(Arc::new(Reading { values: Arc::new(values), since: Instant::now(), refreshed: AtomicBool::new(false) }))
     }
 }
 
@@ -200,6 +243,44 @@ mod tests {
         assert_eq!((columns, cities(&facts)), (vec!["email"], None));
         let whole = directory.schema(&who, id, false).await.unwrap();
         assert_eq!(whole.tables[0].columns.len(), 2, "whoever asks for the schema sees all of it");
+    }
+
+    #[tokio::test]
+    async fn old_values_are_read_again_beside_the_questions() {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder, "CREATE TABLE customer (city TEXT); INSERT INTO customer VALUES ('Oslo')");
+        let (first, directory, source) = library(&folder).await;
+        let options = Options { values_max_age: Duration::from_nanos(1), ..Options::default() };
+        // Time to live is not what is tested here.
+        let library = Library { values: Cache::new(8), ..Library::with_options(directory, first.service, &options) };
+        let who = Principal::local();
+        library.facts(&who, &source, "", today()).await.unwrap();
+        write(&folder, "INSERT INTO customer VALUES ('Kyiv')");
+        let held = library.facts(&who, &source, "", today()).await.unwrap();
+        assert_eq!(cities(&held).unwrap(), ["Oslo"], "nobody waits");
+        let fresh = async {
+            loop {
+                let facts = library.facts(&who, &source, "", today()).await.unwrap();
+                if cities(&facts).unwrap() == ["Kyiv", "Oslo"] {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(2), fresh).await.expect("new values arrive");
+    }
+
+    #[tokio::test]
+    async fn secrets_are_columns_without_values() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            &folder,
+            "CREATE TABLE customer (city TEXT, api_token TEXT); INSERT INTO customer VALUES ('Oslo', 'hunter2')",
+        );
+        let (library, _, source) = library(&folder).await;
+        let facts = library.facts(&Principal::local(), &source, "", today()).await.unwrap();
+        assert_eq!(facts.schema.tables[0].columns.len(), 2);
+        assert_eq!(facts.values.columns().map(|(path, _)| path.column.as_str()).collect::<Vec<_>>(), ["city"]);
     }
 
     #[tokio::test]

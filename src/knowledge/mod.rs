@@ -9,6 +9,7 @@ mod document;
 mod library;
 mod likeness;
 mod limits;
+mod secrets;
 mod service;
 
 pub use document::MAX_BYTES as MAX_DOCUMENT_BYTES;

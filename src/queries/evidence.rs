@@ -16,7 +16,7 @@ const CLOSE: f64 = 0.75;
 pub(super) fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<UnknownName> {
     let mut unknown: Vec<UnknownName> = Vec::new();
     for table in &analysis.tables {
-        if find(schema, table).is_none() && !is_system_table(table) {
+        if table_of(schema, table).is_none() && !is_system_table(table) {
             let nearest = nearest(&table.name, schema.tables.iter().map(|table| table.name.clone()));
             unknown.push(UnknownName {
                 name: table.name.clone(),
@@ -42,22 +42,34 @@ pub(super) fn unknown_names(analysis: &Analysis, schema: &Schema) -> Vec<Unknown
 }
 
 /// Texts that columns are compared with although all their values are known and none is this text.
-pub(super) fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
+#[must_use]
+pub fn unmatched_literals(analysis: &Analysis, schema: &Schema, values: &ValueIndex) -> Vec<UnmatchedLiteral> {
     let mut unmatched: Vec<UnmatchedLiteral> = Vec::new();
     for comparison in &analysis.comparisons {
-        let Some(column) = owner(&comparison.column, analysis, schema) else { continue };
+        let Some(column) = column_of(&comparison.column, analysis, schema) else { continue };
         let Some(known) = values.column(&column).filter(|known| known.complete) else { continue };
         let literal = &comparison.literal;
         if literal.is_empty() || known.distinct.iter().any(|value| matches(value, comparison)) {
             continue;
         }
         let nearest = nearest(literal, known.distinct.iter().cloned());
-        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest };
+        let elsewhere = elsewhere(literal, values);
+        let finding = UnmatchedLiteral { column, literal: literal.clone(), nearest, elsewhere };
         if !unmatched.contains(&finding) {
             unmatched.push(finding);
         }
     }
     unmatched
+}
+
+/// Columns that hold a text, whatever the case; those that hold fewest others first.
+fn elsewhere(literal: &str, values: &ValueIndex) -> Vec<ColumnPath> {
+    let literal = literal.to_lowercase();
+    let holds = |value: &String| value.len() == literal.len() && value.to_lowercase() == literal;
+    let found = values.columns().filter(|(_, known)| known.distinct.iter().any(holds));
+    let mut found: Vec<(usize, &ColumnPath)> = found.map(|(path, known)| (known.distinct.len(), path)).collect();
+    found.sort();
+    found.into_iter().take(MOST_NEAREST).map(|(_, path)| path.clone()).collect()
 }
 
 fn matches(value: &str, comparison: &Comparison) -> bool {
@@ -66,7 +78,8 @@ fn matches(value: &str, comparison: &Comparison) -> bool {
 }
 
 /// The table that a statement means; PostgreSQL looks for a name without a namespace in `public`.
-pub(super) fn find<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
+#[must_use]
+pub fn table_of<'a>(schema: &'a Schema, table: &TableUse) -> Option<&'a Table> {
     let searched = (schema.dialect == DatabaseKind::Postgresql && table.schema.is_none()).then_some("public");
     let found = searched.and_then(|namespace| schema.table(Some(namespace), &table.name));
     found.or_else(|| schema.table(table.schema.as_deref(), &table.name))
@@ -90,7 +103,7 @@ fn is_unknown_column(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -
     // A table that is not there is told by itself; what its columns are, nobody knows.
     column.scopes.iter().flatten().all(|&index| {
         let table = &analysis.tables[index];
-        find(schema, table).is_some_and(|table| !has_column(table, &column.name, schema.dialect))
+        table_of(schema, table).is_some_and(|table| !has_column(table, &column.name, schema.dialect))
     })
 }
 
@@ -120,9 +133,10 @@ fn is_word_of_sql(name: &str, dialect: DatabaseKind) -> bool {
 }
 
 /// The column that a name stands for: in the nearest query with a table that has it.
-fn owner(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<ColumnPath> {
+#[must_use]
+pub fn column_of(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<ColumnPath> {
     for scope in &column.scopes {
-        let tables = scope.iter().filter_map(|&index| find(schema, &analysis.tables[index]));
+        let tables = scope.iter().filter_map(|&index| table_of(schema, &analysis.tables[index]));
         for table in tables {
             if let Some(found) = table.column(&column.name) {
                 return Some(ColumnPath {
@@ -138,7 +152,7 @@ fn owner(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Option<Col
 
 /// Columns that are close: of the tables the statement reads first, then of all others.
 fn nearest_columns(column: &ColumnUse, analysis: &Analysis, schema: &Schema) -> Vec<String> {
-    let read: Vec<&Table> = analysis.tables.iter().filter_map(|table| find(schema, table)).collect();
+    let read: Vec<&Table> = analysis.tables.iter().filter_map(|table| table_of(schema, table)).collect();
     let others = schema.tables.iter().filter(|table| !read.iter().any(|known| known.name == table.name));
     let mut found = close_columns(&column.name, read.iter().copied());
     if found.len() < MOST_NEAREST {

@@ -9,14 +9,15 @@ use moka::future::Cache;
 use tokio_util::sync::CancellationToken;
 
 use super::types::{Intent, Options, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, Validation};
-use super::{evidence, writes};
+use super::{doubts, evidence, writes};
 use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict, UnknownName};
-use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Verdict};
+use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Estimate, Verdict};
 use crate::domain::{
     AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, Facts, Failure, Formula, Principal, Reason,
-    Schema, Source, SqlError, Value, ValueIndex,
+    Schema, Source, SqlError, TablePath, Value, ValueIndex,
 };
+use crate::sql::analyse::TableUse;
 use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
 use crate::sql::{Database, Error, GuardedSql, Limits, Plan, ResultSet, Written, analyse};
 use crate::store::Store;
@@ -395,6 +396,9 @@ async fn gather(
         unknown_names: Vec::new(),
         planner: PlannerVerdict::Skipped("an earlier check failed".to_owned()),
         unmatched_literals: Vec::new(),
+        estimate: Estimate::default(),
+        doubts: Vec::new(),
+        one_row: None,
     };
     let sql = match checked {
         Ok(sql) => sql,
@@ -406,9 +410,15 @@ async fn gather(
     let analysis = analyse::analyse(&sql);
     evidence.unknown_names = evidence::unknown_names(analysis, schema);
     evidence.unmatched_literals = evidence::unmatched_literals(analysis, schema, values);
+    evidence.estimate.tables = table_paths(&sql, schema);
+    evidence.doubts = doubts::doubts(analysis, schema, values);
+    evidence.one_row = analysis.one_row;
     evidence.planner = match target {
         Some((connection, database)) => match database.explain(&sql, &statement.parameters).await {
-            Ok(plan) => PlannerVerdict::Accepted { plan: plan.text },
+            Ok(Plan { text: plan, row_count, cost, columns: _ }) => {
+                evidence.estimate = Estimate { row_count, cost, ..evidence.estimate };
+                PlannerVerdict::Accepted { plan }
+            }
             Err(Error::Statement(error)) => PlannerVerdict::Refused(error),
             Err(error @ (Error::ParameterCount { .. } | Error::ParameterKind { .. })) => {
                 PlannerVerdict::Refused(SqlError { message: error.to_string(), ..SqlError::default() })
@@ -430,17 +440,22 @@ fn verdict(refusal: Refusal) -> GuardVerdict {
 
 /// The tables a statement reads or writes, as `schema.table` where the schema has them, each once.
 fn table_names(sql: &GuardedSql, schema: &Schema) -> Vec<String> {
-    let mut names: Vec<String> = analyse::analyse(sql)
-        .tables
-        .iter()
-        .map(|used| match evidence::find(schema, used) {
-            Some(table) => format!("{}.{}", table.schema, table.name),
-            None => used.name.clone(),
-        })
-        .collect();
+    let name = |TablePath { schema, table }| if schema.is_empty() { table } else { format!("{schema}.{table}") };
+    let mut names: Vec<String> = table_paths(sql, schema).into_iter().map(name).collect();
     names.sort();
-    names.dedup();
     names
+}
+
+/// The same as paths; of a table that the schema does not have only the name is known.
+fn table_paths(sql: &GuardedSql, schema: &Schema) -> Vec<TablePath> {
+    let path = |used: &TableUse| match evidence::table_of(schema, used) {
+        Some(table) => TablePath { schema: table.schema.clone(), table: table.name.clone() },
+        None => TablePath { schema: String::new(), table: used.name.clone() },
+    };
+    let mut paths: Vec<TablePath> = analyse::analyse(sql).tables.iter().map(path).collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 /// Whether an error of the planner says that the statement is wrong, so that running it would say the same.

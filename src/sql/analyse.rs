@@ -4,6 +4,7 @@
 //! may own the column, nearest first, and [`ColumnUse::may_be_other`] that it may be something else altogether.
 
 mod scope;
+mod shape;
 mod walk;
 
 use sqlparser::ast::Statement;
@@ -29,8 +30,42 @@ pub struct Analysis {
     pub words: Vec<NameUse>,
     /// Columns compared with literal texts.
     pub comparisons: Vec<Comparison>,
+    /// Every select.
+    pub selects: Vec<SelectUse>,
+    /// Columns compared with each other by `=`.
+    pub equalities: Vec<(ColumnUse, ColumnUse)>,
+    /// Columns compared with literal texts in any way, by `<` and BETWEEN too.
+    pub texts: Vec<(ColumnUse, String)>,
+    /// Columns that are added up or averaged.
+    pub sums: Vec<ColumnUse>,
     /// Columns of the result; `None` when a `*` hides how many.
     pub output_columns: Option<usize>,
+    /// Whether the result is one row (`false`: one for each group); `None` where the text does not say.
+    pub one_row: Option<bool>,
+}
+
+/// A select: what it reads, and how that is put together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SelectUse {
+    /// Indexes into [`Analysis::tables`] of the tables in its FROM.
+    pub tables: Vec<usize>,
+    /// Whether it reads other things too, or puts tables together otherwise than by conditions.
+    pub joins_otherwise: bool,
+    /// The columns of each condition that every row must meet.
+    pub conditions: Vec<Vec<ColumnUse>>,
+    /// How it groups, when it does.
+    pub grouping: Option<Grouping>,
+}
+
+/// How a select groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grouping {
+    /// Columns that it groups by.
+    pub keys: Vec<ColumnUse>,
+    /// Columns that it selects although they are neither grouped nor aggregated.
+    pub loose: Vec<ColumnUse>,
+    /// Whether it also takes a minimum or maximum, which in SQLite says of which row these columns are.
+    pub extreme: bool,
 }
 
 /// A mention of a table.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Error, record};
-use crate::domain::{Event, EventKind, Source, TenantId, WorkflowId, WorkflowStatus};
+use crate::domain::{Event, EventKind, Need, Source, TenantId, WorkflowId, WorkflowStatus};
 
 /// Events turned into rows, with what they change beside the log, before the store's writer is asked.
 pub(super) struct Append {
@@ -15,6 +15,8 @@ pub(super) struct Append {
     pub(super) status: Option<WorkflowStatus>,
     /// Set when the log begins here: the connection and the user's label.
     pub(super) begins: Option<(Option<String>, String)>,
+    /// Who is to do something about the workflow from now on.
+    pub(super) turn: Turn,
     pub(super) first_time: Timestamp,
     pub(super) last_time: Timestamp,
 }
@@ -46,14 +48,10 @@ impl Append {
             rows: events.iter().map(row).collect::<Result<_, Error>>()?,
             status: events.iter().rev().find_map(|event| status_set_by(&event.kind)),
             begins,
+            turn: Turn::after(events),
             first_time: first.time,
             last_time: last.time,
         }))
-    }
-
-    /// Whether nothing may follow.
-    pub(super) fn ends(&self) -> bool {
-        self.status.is_some_and(WorkflowStatus::is_terminal)
     }
 
     pub(super) fn is_gapless(&self) -> bool {
@@ -65,14 +63,40 @@ impl Append {
     }
 }
 
+/// Who is to do something about a workflow after an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Whoever was before.
+    Same,
+    /// A worker: who appends, or else the next that is free. The workflow begins, or a person has answered.
+    Worker,
+    /// A person, until an instant; from then on a worker, to end the wait.
+    Person(Timestamp),
+    /// Nobody: it has ended.
+    Nobody,
+}
+
+impl Turn {
+    pub(crate) fn after(events: &[Event]) -> Self {
+        let turn = |event: &Event| match &event.kind {
+            EventKind::WorkflowStarted(_) | EventKind::Resumed { .. } => Some(Self::Worker),
+            EventKind::Awaiting { patience, .. } => {
+                Some(Self::Person(event.time.checked_add(*patience).unwrap_or(Timestamp::MAX)))
+            }
+            kind => kind.is_terminal().then_some(Self::Nobody),
+        };
+        events.iter().rev().find_map(turn).unwrap_or(Self::Same)
+    }
+}
+
 /// What an event makes of its workflow's status, as [`crate::domain::Workflow::apply`] says; a test compares the two.
 fn status_set_by(kind: &EventKind) -> Option<WorkflowStatus> {
     match kind {
         EventKind::WorkflowStarted(_) => Some(WorkflowStatus::Pending),
         EventKind::StepStarted { .. } | EventKind::Resumed { .. } => Some(WorkflowStatus::Running),
         EventKind::Retrying { .. } => Some(WorkflowStatus::Retrying),
-        EventKind::Awaiting { clarification: Some(_) } => Some(WorkflowStatus::AwaitingInput),
-        EventKind::Awaiting { clarification: None } => Some(WorkflowStatus::AwaitingApproval),
+        EventKind::Awaiting { need: Need::Clarification(_), .. } => Some(WorkflowStatus::AwaitingInput),
+        EventKind::Awaiting { need: Need::Approval(_), .. } => Some(WorkflowStatus::AwaitingApproval),
         EventKind::Completed => Some(WorkflowStatus::Completed),
         EventKind::Failed(_) => Some(WorkflowStatus::Failed),
         EventKind::Cancelled(_) => Some(WorkflowStatus::Cancelled),

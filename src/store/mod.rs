@@ -13,5 +13,7 @@ mod store_trait;
 mod tails;
 
 #[cfg(test)]
+pub(crate) use append::Turn;
+#[cfg(test)]
 pub(crate) use queue::Queue;
 pub use store_trait::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};

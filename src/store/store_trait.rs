@@ -78,7 +78,7 @@ pub trait Store: Send + Sync {
 
     /// Appends events to a workflow's log. The first must have sequence `expected_last + 1`, the rest follow without a
     /// gap; [`Error::OutOfSequence`] when the log's last sequence is not `expected_last`. All or none are stored. A log
-    /// that begins waits for a worker from then on, until it ends.
+    /// that begins waits for a worker from then on, until it ends; so does one whose person has answered.
     async fn append(
         &self,
         tenant: &TenantId,
@@ -90,7 +90,8 @@ pub trait Store: Send + Sync {
     }
 
     /// The same for a worker: [`Error::LeaseLost`] when it does not hold the workflow (any more). A log that begins is
-    /// held from then on; an append prolongs the lease, and a terminal event ends it.
+    /// held from then on; an append prolongs the lease. A terminal event ends it, and so does one that asks a person: from
+    /// then on the workflow rests, until it is answered or the wait is over.
     async fn append_on(
         &self,
         tenant: &TenantId,
@@ -168,6 +169,11 @@ pub trait Store: Send + Sync {
 
     /// Whether the store answers, and which one it is: another number than before means that what it held is gone.
     async fn ping(&self) -> Result<u64, Error>;
+
+    /// Which store it is, as [`Store::ping`] tells it, where that takes no call as well.
+    async fn identity(&self) -> Result<u64, Error> {
+        self.ping().await
+    }
 
     /// Number that grows with every start of a writer on this store, and whenever what it acknowledged may be lost;
     /// part of each event's cursor.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::civil::Date;
 
-use crate::domain::outputs::{ComposerOutput, ValidatorOutput};
+use crate::domain::outputs::{ComposerOutput, PlannerOutput, ValidatorOutput};
 use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, ResultColumn, Row, Source, Value};
 
 /// Facts, verdicts and rows. Every call acts for `who`; dropping a call stops what it runs.
@@ -21,13 +21,14 @@ pub trait Databases: Send + Sync {
     async fn facts(&self, who: &Principal, source: &Source, question: &str, today: Date)
     -> Result<Arc<Facts>, Failure>;
 
-    /// Measures a proposed statement and judges it.
+    /// Measures a proposed statement and judges it, also against the plan where there is one.
     async fn judge(
         &self,
         who: &Principal,
         source: &Source,
         facts: &Facts,
         proposal: &ComposerOutput,
+        plan: Option<&PlannerOutput>,
     ) -> Result<ValidatorOutput, Failure>;
 
     /// Runs one statement, read-only whatever the connection allows, up to the cap of executions. `timeout` bounds it where

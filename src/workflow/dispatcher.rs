@@ -79,10 +79,9 @@ impl Dispatcher {
         Self { plan, limits, journal, question, facts, carried, steps, holds, deferred }
     }
 
-    /// Runs the workflow to its terminal event, or until the shutdown: then its steps are dropped, nothing is written,
-    /// and the next process goes on. `tail` tells that the log grew, `left` is what remains of the workflow's time.
-    /// Returns the workflow as it ended; `None` after
-    /// a shutdown.
+    /// Runs the workflow to its terminal event, or until a person is waited for, or until the shutdown: then its steps are
+    /// dropped, nothing is written, and the next process goes on. `tail` tells that the log grew, `left` is what remains of
+    /// the workflow's time. Returns the workflow as it stands then; `None` after a shutdown.
     pub(super) async fn run(
         mut self,
         origin: Origin,
@@ -113,7 +112,8 @@ impl Dispatcher {
             if !writing && let Some(next) = self.journal.write() {
                 (write, writing) = (Some(next.run().boxed()).into(), true);
             }
-            let (last, ended) = (self.journal.workflow().last_sequence, self.journal.workflow().status.is_terminal());
+            let (last, status) = (self.journal.workflow().last_sequence, self.journal.workflow().status);
+            let ended = status.is_terminal() || status.is_awaiting();
             if ended && !writing {
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::crew::{Crews, Teams};
 use super::databases::Databases;
 use super::dispatcher::{Dispatcher, Limits, MAX_DELIVERIES, Origin, worker_lost};
-use super::handle::Handle;
+use super::handle::{Handle, cancelled};
 use super::journal::{self, Backoff, Journal};
 use super::live::Live;
 use super::plan;
@@ -20,7 +20,8 @@ use super::steps::{MAX_KEPT_BYTES, MAX_KEPT_ROWS};
 use super::watch::Pages;
 use crate::agents::ModelBudget;
 use crate::connections::Directory;
-use crate::domain::{Clock, EventKind, RunLimits, TenantId, Workflow};
+use crate::domain::workflow::Awaiting;
+use crate::domain::{Clock, EventKind, Failure, Need, Reason, RunLimits, TenantId, Workflow};
 use crate::knowledge::Library;
 use crate::queries;
 use crate::store::{Error, Lease, Store, Work};
@@ -41,6 +42,8 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// Longest `workflow_timeout` that a question may ask for.
     pub max_workflow_timeout: Duration,
+    /// How long a person's answer is waited for.
+    pub input_timeout: Duration,
     /// Most `max_retries` that a question may ask for.
     pub max_retries: u32,
     /// What one workflow may spend on a language model.
@@ -55,6 +58,7 @@ impl Default for Options {
             step_timeout: Duration::from_mins(1),
             statement_timeout: Duration::from_secs(30),
             max_workflow_timeout: Duration::from_hours(1),
+            input_timeout: Duration::from_hours(24),
             max_retries: 10,
             model_budget: ModelBudget { calls: 5, tokens: u64::MAX, time: Duration::from_mins(3) },
         }
@@ -70,6 +74,7 @@ impl Options {
             statement_timeout: asked.statement_timeout.or(Some(self.statement_timeout)),
             max_rows: least(asked.max_rows, MAX_KEPT_ROWS),
             max_bytes: least(asked.max_bytes, MAX_KEPT_BYTES),
+            input_timeout: Some(self.input_timeout),
         }
     }
 }
@@ -227,11 +232,15 @@ async fn work(shared: &Shared, job: Job, stop: &CancellationToken) -> Result<(),
     }
     let id = workflow.id;
     let age = shared.clock.now().duration_since(workflow.create_time);
-    let age = Duration::try_from(age).unwrap_or_default();
-    let left = workflow.started.question.options.workflow_timeout.saturating_sub(age);
+    let worked = Duration::try_from(age).unwrap_or_default().saturating_sub(workflow.waited);
+    let left = workflow.started.question.options.workflow_timeout.saturating_sub(worked);
     let crew = shared.crews.of(workflow.started.engine);
     let plan = crew.map(|crew| (crew.plan(&workflow.started.question), crew.pace()));
+    let wait = workflow.awaiting.as_ref().map(|awaiting| unanswered(&workflow, awaiting));
     let mut journal = Journal::new(shared.store.clone(), shared.clock.clone(), workflow, lease);
+    if let Some(end) = wait {
+        return journal.end(end).await;
+    }
     if lost as usize >= MAX_DELIVERIES {
         return journal.end(EventKind::Failed(worker_lost())).await;
     }
@@ -246,9 +255,25 @@ async fn work(shared: &Shared, job: Job, stop: &CancellationToken) -> Result<(),
     let dispatcher = Dispatcher::new(plan, limits, journal, shared.databases.clone(), holds);
     if let Some(ended) = dispatcher.run(origin, tail, left, stop).await? {
         let (status, reason) = (ended.status, ended.failure.as_ref().map(|failure| failure.reason));
-        tracing::info!(workflow = %id, ?status, ?reason, "workflow ended");
+        let what = if status.is_terminal() { "workflow ended" } else { "workflow waits for a person" };
+        tracing::info!(workflow = %id, ?status, ?reason, "{what}");
     }
     Ok(())
+}
+
+/// How a workflow ends that a store hands out while it waits for a person: nobody answered in time. An answer that comes
+/// first ends the lease, so that this end is not written.
+fn unanswered(workflow: &Workflow, awaiting: &Awaiting) -> EventKind {
+    if let Some(reason) = &workflow.cancel_requested {
+        return EventKind::Cancelled(cancelled(reason));
+    }
+    let hours = awaiting.expire_time.duration_since(awaiting.since).as_secs_f64() / 3_600.0;
+    let (what, remedy) = match awaiting.need {
+        Need::Clarification(_) => ("answered the question back", "ask again, in words that leave less open"),
+        Need::Approval(_) => ("approved the statement", "ask again when somebody is there"),
+    };
+    let message = format!("nobody {what} within {hours} h; {remedy}");
+    EventKind::Failed(Failure::new(Reason::InputExpired, message).with("hours", hours))
 }
 
 /// Follows and then reads the log, so that nothing falls between.

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures::Stream;
 use tokio::sync::mpsc::error::TrySendError;
+use uuid::Uuid;
 
 use super::engine::{Job, Shared};
 use super::next::next;
 use super::plan::Plan;
-use super::{Cursor, admission, journal, watch};
+use super::{Cursor, admission, conversation, journal, watch};
 use crate::domain::{
-    Connection, ConnectionId, Event, EventKind, Failure, Page, PageRequest, PinnedConnection, Principal, Question,
-    Reason, RequestKey, RunOptions, Source, Workflow, WorkflowId, WorkflowStarted, WorkflowStatus,
+    Connection, ConnectionId, Event, EventKind, Failure, Need, Page, PageRequest, PinnedConnection, Principal,
+    Question, Reason, RequestKey, ResumeInput, RunOptions, Source, Turn, Workflow, WorkflowId, WorkflowStarted,
+    WorkflowStatus,
 };
 use crate::queries::Statement;
 use crate::store::{Claim, Error, Lease, ListFilter};
@@ -27,6 +29,15 @@ pub struct StartOptions {
     pub validate_only: bool,
 }
 
+/// How a waiting workflow is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResumeOptions {
+    /// Makes a repeat return what the first call did (AIP-155).
+    pub request: Option<RequestKey>,
+    /// The answer counts only while this is the workflow's last sequence.
+    pub expected_sequence: Option<u64>,
+}
+
 /// Starts, reads, follows, cancels and removes workflows. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
@@ -34,8 +45,9 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The name under which request ids are claimed.
+    /// The names under which request ids are claimed.
     const START: &str = "workflow.start";
+    const RESUME: &str = "workflow.resume";
     /// Tries of an append that others keep overtaking.
     const MAX_TRIES: usize = 32;
 
@@ -72,6 +84,7 @@ impl Handle {
             }
             Source::InlineSchema(_) => None,
         };
+        let previous = self.conversation(who, &question).await?;
         let limits = shared.options.lowered(question.options.limits);
         let question = Question { options: RunOptions { limits, ..question.options }, ..question };
         let started = WorkflowStarted {
@@ -81,6 +94,7 @@ impl Handle {
             model: crew.model.clone(),
             prompt_version: crew.prompt_version.clone(),
             connection,
+            previous,
         };
         let kind = EventKind::WorkflowStarted(Box::new(started));
         let first = Event { sequence: 1, time: shared.clock.now(), epoch: shared.store.epoch(), kind };
@@ -91,6 +105,20 @@ impl Handle {
         }
         let plan = crew.plan(&workflow.started.question);
         self.store_new(who, &plan, workflow, first).await
+    }
+
+    /// What went before a question that follows another one up.
+    async fn conversation(&self, who: &Principal, question: &Question) -> Result<Vec<Turn>, Failure> {
+        let Some(id) = question.options.previous_workflow_id else { return Ok(Vec::new()) };
+        let before = self.get(who, id).await?;
+        if before.started.question.source != question.source {
+            let asked_elsewhere =
+                "is of another connection or schema; ask a follow-up where the first question was asked";
+            return Err(Failure::field("previous_workflow_id", asked_elsewhere));
+        }
+        conversation::after(before).ok_or_else(|| {
+            Failure::field("previous_workflow_id", "has no SQL that could be built on; ask the whole question")
+        })
     }
 
     /// The workflow as its events tell it, or `WORKFLOW_NOT_FOUND`.
@@ -150,6 +178,12 @@ impl Handle {
         watch::watch(self.shared.pages.clone(), who.tenant.clone(), id, after_sequence, after_cursor)
     }
 
+    /// Changes whenever the store may have lost what it acknowledged: a log that is read later may go on otherwise.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.shared.store.epoch()
+    }
+
     /// Asks to cancel; the running steps stop and `cancelled` is written soon after. Repeating it changes nothing;
     /// `WORKFLOW_FINISHED` when it has ended otherwise.
     pub async fn cancel(&self, who: &Principal, id: WorkflowId, reason: String) -> Result<Workflow, Failure> {
@@ -174,6 +208,50 @@ impl Handle {
             Ok(kinds)
         })
         .await
+    }
+
+    /// Gives a waiting workflow what it waits for; a worker goes on with it soon after, or it ends by rejection. Of two
+    /// answers at once the first counts. `WORKFLOW_NOT_AWAITING` when it waits for nothing, or for something else;
+    /// `SEQUENCE_MISMATCH` when it is not where the caller saw it.
+    pub async fn resume(
+        &self,
+        who: &Principal,
+        id: WorkflowId,
+        input: ResumeInput,
+        options: ResumeOptions,
+    ) -> Result<Workflow, Failure> {
+        let ResumeOptions { request, expected_sequence } = options;
+        let call = self.claim_resume(who, request).await?;
+        self.append(who, id, |workflow| {
+            if call.is_some_and(|call| workflow.resumed_by.contains(&call)) {
+                return Ok(Vec::new());
+            }
+            if let Some(expected) = expected_sequence.filter(|expected| *expected != workflow.last_sequence) {
+                return Err(moved_on(workflow, expected));
+            }
+            let rejected = match (workflow.awaiting.as_ref().map(|awaiting| &awaiting.need), &input) {
+                (Some(Need::Clarification(_)), ResumeInput::Answer(_))
+                | (Some(Need::Approval(_)), ResumeInput::Approve | ResumeInput::EditedSql(_)) => None,
+                (Some(Need::Approval(_)), ResumeInput::Reject(reason)) => Some(reason),
+                _ => return Err(not_awaiting(workflow, &input)),
+            };
+            let resumed = EventKind::Resumed { by: who.clone(), input: input.clone(), call };
+            let end = rejected.map(|reason| EventKind::Cancelled(self::rejected(reason)));
+            Ok(std::iter::once(resumed).chain(end).collect())
+        })
+        .await
+    }
+
+    /// The name of an answer that may be repeated: the same for every repeat.
+    async fn claim_resume(&self, who: &Principal, request: Option<RequestKey>) -> Result<Option<Uuid>, Failure> {
+        let Some(key) = request else { return Ok(None) };
+        let fresh = Uuid::now_v7();
+        let claim = self.shared.store.claim_request(&who.tenant, Self::RESUME, &key.id, &key.body_hash, fresh).await;
+        match claim.map_err(|error| journal::failure(&error))? {
+            Claim::New => Ok(Some(fresh)),
+            Claim::Repeat(first) => Ok(Some(first)),
+            Claim::Reused => Err(reused(&key.id)),
+        }
     }
 
     /// Removes a workflow that has ended, with its log; `WORKFLOW_NOT_FINISHED` before that.
@@ -293,6 +371,36 @@ impl Handle {
 pub(super) fn cancelled(reason: &str) -> Failure {
     let message = if reason.is_empty() { "cancelled".to_owned() } else { format!("cancelled: {reason}") };
     Failure::new(Reason::CallCancelled, message).with("reason", reason)
+}
+
+/// How a workflow ends whose statement a person does not want.
+fn rejected(reason: &str) -> Failure {
+    let message = if reason.is_empty() { "rejected".to_owned() } else { format!("rejected: {reason}") };
+    Failure::new(Reason::CallCancelled, message).with("reason", reason)
+}
+
+fn not_awaiting(workflow: &Workflow, input: &ResumeInput) -> Failure {
+    let (id, status) = (workflow.id, workflow.status.as_str());
+    let given = match input {
+        ResumeInput::Answer(_) => "an answer",
+        ResumeInput::Approve => "approval",
+        ResumeInput::Reject(_) => "a rejection",
+        ResumeInput::EditedSql(_) => "other SQL",
+    };
+    let remedy = match workflow.status {
+        WorkflowStatus::AwaitingInput => "give it an `answer`",
+        WorkflowStatus::AwaitingApproval => "give it `approve`, `reject` or `edited_sql`",
+        _ => "look at it again",
+    };
+    let message = format!("workflow {id} is {status} and does not wait for {given}; {remedy}");
+    Failure::new(Reason::WorkflowNotAwaiting, message).with("workflow_id", id).with("status", status)
+}
+
+fn moved_on(workflow: &Workflow, expected: u64) -> Failure {
+    let Workflow { id, last_sequence, .. } = workflow;
+    let message = format!("workflow {id} went on from sequence {expected} to {last_sequence}; look at it again");
+    let failure = Failure::new(Reason::SequenceMismatch, message).with("workflow_id", id);
+    failure.with("expected_sequence", expected).with("last_sequence", last_sequence)
 }
 
 pub(super) fn not_found(id: WorkflowId) -> Failure {

@@ -170,7 +170,7 @@ impl Write {
             match store.append_on(&tenant, id, last, &events, Some(lease)).await {
                 Ok(()) => return Ok(Written::Stored(events)),
                 Err(Error::OutOfSequence { .. }) => break,
-                // A terminal event ends the lease: an earlier try may have been it.
+                // The last event of a worker ends the lease: an earlier try may have been it.
                 Err(Error::LeaseLost) if tried && ends(&events) => break,
                 Err(error) => backoff.after(error).await?,
             }
@@ -189,8 +189,9 @@ impl Write {
     }
 }
 
+/// Whether a worker has nothing more to do after these.
 fn ends(events: &[Event]) -> bool {
-    events.last().is_some_and(|event| event.kind.is_terminal())
+    events.last().is_some_and(|event| event.kind.is_terminal() || matches!(event.kind, EventKind::Awaiting { .. }))
 }
 
 /// Numbers what happened from where the workflow stands, and moves it on.

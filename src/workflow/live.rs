@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use super::{Databases, Rows};
 use crate::agents::validator;
 use crate::connections::Directory;
-use crate::domain::outputs::{ComposerOutput, ValidatorOutput};
+use crate::domain::outputs::{ComposerOutput, PlannerOutput, ValidatorOutput};
 use crate::domain::{Connection, ConnectionId, Facts, Failure, Principal, Source, Value};
 use crate::knowledge::Library;
 use crate::queries::{self, Intent, QueryResult, RequestedLimits, Statement};
@@ -42,9 +42,10 @@ impl Databases for Live {
         source: &Source,
         facts: &Facts,
         proposal: &ComposerOutput,
+        plan: Option<&PlannerOutput>,
     ) -> Result<ValidatorOutput, Failure> {
         let evidence = self.queries.evidence(who, source, facts, proposal).await?;
-        Ok(validator::judge(&evidence, facts))
+        Ok(validator::judge(&evidence, facts, plan))
     }
 
     async fn execute(

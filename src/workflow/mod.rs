@@ -8,6 +8,7 @@
 
 mod admission;
 mod answer;
+mod conversation;
 mod crew;
 mod databases;
 mod dispatcher;
@@ -24,12 +25,14 @@ mod steps;
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_waiting;
 mod watch;
 
 pub use crew::Teams;
 pub use databases::{Databases, Rows};
 pub use engine::{Engine, Options, Parts};
-pub use handle::{Handle, StartOptions};
+pub use handle::{Handle, ResumeOptions, StartOptions};
 
 pub use crate::domain::event::Cursor;
 pub use crate::store::ListFilter;

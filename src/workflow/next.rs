@@ -2,13 +2,21 @@
 //! visible here and nowhere else.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::answer;
 use super::handle::cancelled;
 use super::plan::Plan;
-use crate::agents::steps::{COMPOSER, EXECUTION};
-use crate::domain::outputs::{Feedback, StepOutput};
-use crate::domain::{EventKind, Failure, Reason, Step, StepStatus, Workflow, WorkflowStatus};
+use crate::agents::steps::{COMPOSER, EXECUTION, PLANNER, VALIDATOR};
+use crate::domain::outputs::{Approval, Clarification, Estimate, Feedback, RefusedEdit, StepOutput};
+use crate::domain::workflow::Choice;
+use crate::domain::{EventKind, Failure, Need, Reason, Step, StepStatus, Workflow, WorkflowStatus};
+
+/// How long a person is waited for, unless the log says otherwise.
+const INPUT_TIMEOUT: Duration = Duration::from_hours(24);
+
+/// Statements that persons may write for one workflow.
+const MAX_EDITS: u32 = 20;
 
 /// Findings in a failure are cut here; the verdict in the step holds them all.
 const MAX_FINDINGS_CHARS: usize = 1_000;
@@ -27,6 +35,12 @@ pub(super) fn next(plan: &Plan, workflow: &Workflow) -> Vec<EventKind> {
         WorkflowStatus::Retrying => return vec![start(workflow, COMPOSER)],
         WorkflowStatus::Pending | WorkflowStatus::Running => {}
     }
+    if let Some(choice) = &workflow.choice {
+        return carry_out(workflow, choice);
+    }
+    if let Some(asked) = unanswered(workflow) {
+        return clarify(workflow, asked);
+    }
     let current: Vec<&Step> = plan.steps().filter_map(|name| current(plan, workflow, name)).collect();
     if let Some(failed) = current.iter().find(|step| step.status == StepStatus::Failed) {
         return repair(workflow, failed);
@@ -36,7 +50,14 @@ pub(super) fn next(plan: &Plan, workflow: &Workflow) -> Vec<EventKind> {
     };
     let (finished, running) = (with_status(StepStatus::Done), with_status(StepStatus::Running));
     let ready = plan.ready(&finished).into_iter().filter(|name| !running.contains(name));
-    let starts: Vec<EventKind> = ready.map(|name| start(workflow, name)).collect();
+    let ready: Vec<&str> = ready.collect();
+    if ready.contains(&EXECUTION) && workflow.started.question.options.require_approval {
+        return approval(workflow)
+            .map(|approval| ask(workflow, Need::Approval(Box::new(approval))))
+            .into_iter()
+            .collect();
+    }
+    let starts: Vec<EventKind> = ready.into_iter().map(|name| start(workflow, name)).collect();
     if starts.is_empty() && running.is_empty() { finish(workflow) } else { starts }
 }
 
@@ -50,6 +71,91 @@ fn current<'a>(plan: &Plan, workflow: &'a Workflow, name: &str) -> Option<&'a St
 fn start(workflow: &Workflow, name: &str) -> EventKind {
     let attempt = workflow.latest(name).map_or(1, |step| step.attempt + 1);
     EventKind::StepStarted { step: name.to_owned(), attempt }
+}
+
+/// What the newest plan asks back, unless somebody has answered since: then it is planned again.
+fn unanswered(workflow: &Workflow) -> Option<Option<&Clarification>> {
+    let place = workflow.steps.iter().rposition(|step| step.name == PLANNER)?;
+    let asked = match &workflow.steps[place] {
+        Step { status: StepStatus::Done, output: Some(StepOutput::Planner(plan)), .. } => {
+            plan.clarification.as_ref()?
+        }
+        _ => return None,
+    };
+    let answered = workflow.clarified.last().is_some_and(|last| last.steps_before > place);
+    Some((!answered).then_some(asked))
+}
+
+/// A question back goes to a person once nothing else runs; with their answer the planner begins again.
+fn clarify(workflow: &Workflow, asked: Option<&Clarification>) -> Vec<EventKind> {
+    match asked {
+        None => vec![start(workflow, PLANNER)],
+        Some(_) if workflow.steps.iter().any(|step| step.status == StepStatus::Running) => Vec::new(),
+        Some(asked) if workflow.may_ask_back() => vec![ask(workflow, Need::Clarification(asked.clone()))],
+        Some(asked) => vec![EventKind::Failed(asked.failure())],
+    }
+}
+
+/// A person is asked, and waited for as long as the workflow's options say.
+fn ask(workflow: &Workflow, need: Need) -> EventKind {
+    let patience = workflow.started.question.options.limits.input_timeout.unwrap_or(INPUT_TIMEOUT);
+    EventKind::Awaiting { need, patience }
+}
+
+/// What is put to a person before it runs.
+fn approval(workflow: &Workflow) -> Option<Approval> {
+    let explanation = match workflow.output(COMPOSER) {
+        Some(StepOutput::Composer(output)) => output.explanation.clone(),
+        _ => String::new(),
+    };
+    let estimate = match workflow.output(VALIDATOR) {
+        Some(StepOutput::Validator(verdict)) => verdict.estimate.clone(),
+        _ => Estimate::default(),
+    };
+    let (sql, parameters) = (workflow.checked_sql()?.to_owned(), workflow.checked_parameters().to_vec());
+    Some(Approval { sql, parameters, explanation, estimate, refused: None })
+}
+
+/// What follows from a person's choice: what they wrote themselves is checked first; then it runs.
+fn carry_out(workflow: &Workflow, choice: &Choice) -> Vec<EventKind> {
+    let Some(last) = workflow.steps[choice.steps_before..].last() else {
+        return vec![start(workflow, if choice.edited { VALIDATOR } else { EXECUTION })];
+    };
+    match last.status {
+        StepStatus::Running => Vec::new(),
+        StepStatus::Done if last.name == VALIDATOR => vec![start(workflow, EXECUTION)],
+        StepStatus::Done => finish(workflow),
+        StepStatus::Failed if choice.edited => refused(workflow, choice, last),
+        StepStatus::Failed => repair(workflow, last),
+    }
+}
+
+/// A statement of a person that cannot run: they are told why, and asked again. No model mends what a person wrote.
+fn refused(workflow: &Workflow, choice: &Choice, failed: &Step) -> Vec<EventKind> {
+    let Some(failure) = failed.failure.clone() else { return Vec::new() };
+    match &workflow.offered {
+        Some(offered) if is_of_statement(failed, &failure) && workflow.edits < MAX_EDITS => {
+            let refused = Some(RefusedEdit { sql: choice.sql.clone(), failure });
+            vec![ask(workflow, Need::Approval(Box::new(Approval { refused, ..offered.clone() })))]
+        }
+        _ => vec![EventKind::Failed(failure)],
+    }
+}
+
+/// Whether another statement could do better.
+fn is_of_statement(failed: &Step, failure: &Failure) -> bool {
+    let verdict = matches!(failed.output, Some(StepOutput::Validator(_)));
+    verdict
+        || matches!(
+            failure.reason,
+            Reason::SqlNotUnderstood
+                | Reason::SqlNotAllowed
+                | Reason::SqlFailed
+                | Reason::StatementTimeout
+                | Reason::StatementTooExpensive
+                | Reason::ResultTooLarge
+                | Reason::TargetPrivilegeMissing
+        )
 }
 
 /// A statement that falls short goes back to the composer; anything else ends the workflow.

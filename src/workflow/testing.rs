@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,7 +23,7 @@ use crate::domain::{
     TenantId, Tls, Value, ValueIndex, Workflow, WorkflowId,
 };
 use crate::store::record::{ConnectionRecord, KnowledgeRecord};
-use crate::store::{Claim, Error, Lease, ListFilter, Queue, Store, StoredWorkflow, Work};
+use crate::store::{Claim, Error, Lease, ListFilter, Queue, Store, StoredWorkflow, Turn, Work};
 
 type Play = Box<dyn Fn(&Task) -> StepOutput + Send + Sync>;
 
@@ -153,6 +154,7 @@ impl Databases for ScriptedDatabases {
         _: &Source,
         _: &Facts,
         _: &ComposerOutput,
+        _: Option<&PlannerOutput>,
     ) -> Result<ValidatorOutput, Failure> {
         self.0.enter(VALIDATOR).await?;
         let next = self.0.verdicts.lock().unwrap().pop_front();
@@ -398,8 +400,7 @@ impl Store for MemoryStore {
         }
         log.events.extend_from_slice(events);
         log.tail.send_replace(log.events.len() as u64);
-        let ended = events.last().is_some_and(|event| event.kind.is_terminal());
-        self.queue.appended(tenant, id, expected == 0, ended, lease);
+        self.queue.appended(tenant, id, Turn::after(events), lease);
         if taken(&self.lost_answers) { Err(unavailable()) } else { Ok(()) }
     }
 
@@ -440,11 +441,11 @@ impl Store for MemoryStore {
     }
 
     async fn take(&self) -> Result<Option<Work>, Error> {
-        Ok(self.queue.take())
+        Ok(self.queue.take(Timestamp::now()))
     }
 
     async fn more_work(&self) {
-        self.queue.more().await;
+        self.queue.more(Timestamp::now).await;
     }
 
     async fn waiting(&self) -> Result<usize, Error> {

@@ -1,7 +1,6 @@
 //! Following a log: what is stored, then what comes. Events are read from the store only, so none is seen before it
 //! is durable; the tail only says when to look. Of the watchers that one append wakes, one reads.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +72,7 @@ pub(super) fn watch(
     after: u64,
     cursor: Option<Cursor>,
 ) -> impl Stream<Item = Result<Arc<Event>, Failure>> + Send + 'static {
-    let watch = Watch { pages, tenant, id, after, cursor, opened: None, tail: None, page: VecDeque::new() };
+    let watch = Watch { pages, tenant, id, after, cursor, opened: None, tail: None, page: Events::default(), read: 0 };
     stream::unfold(Some(watch), |watch| async move {
         let mut watch = watch?;
         match watch.next().await {
@@ -98,7 +97,9 @@ struct Watch {
     /// Which store the log was found in.
     opened: Option<u64>,
     tail: Option<Receiver<u64>>,
-    page: VecDeque<Arc<Event>>,
+    /// What was read, and how many of it are handed out.
+    page: Events,
+    read: usize,
 }
 
 impl Watch {
@@ -119,10 +120,11 @@ impl Watch {
 
     async fn try_next(&mut self) -> Result<Option<Arc<Event>>, Failure> {
         loop {
-            if let Some(event) = self.page.pop_front() {
+            if let Some(event) = self.page.get(self.read) {
+                self.read += 1;
                 self.after = event.sequence;
                 self.cursor = Some(event.cursor());
-                return Ok(Some(event));
+                return Ok(Some(event.clone()));
             }
             if self.tail.is_none() && Box::pin(self.open()).await? {
                 return Ok(None);
@@ -130,8 +132,8 @@ impl Watch {
             // Marked as seen before the read: an append after it wakes the wait below.
             let known = self.tail.as_mut().map_or(0, |tail| *tail.borrow_and_update());
             // Apart, so that a watcher that waits does not hold the room for it.
-            let page = Box::pin(self.pages.read(&self.tenant, self.id, self.after, known)).await?;
-            self.page = page.iter().cloned().collect();
+            self.page = Box::pin(self.pages.read(&self.tenant, self.id, self.after, known)).await?;
+            self.read = 0;
             if !self.page.is_empty() {
                 continue;
             }
@@ -156,7 +158,7 @@ impl Watch {
             return Err(self.gone().await);
         }
         if self.opened.is_none() {
-            self.opened = Some(self.ping().await?);
+            self.opened = Some(self.identity().await?);
         }
         if let Some(cursor) = self.cursor.filter(|cursor| cursor.sequence > 0)
             && self.at(cursor.sequence).await?.map(|event| event.cursor()) != Some(cursor)
@@ -196,7 +198,7 @@ impl Watch {
 
     /// Why there is no log: a workflow that ended may be removed, and a store may lose everything.
     async fn gone(&self) -> Failure {
-        match (self.opened, self.ping().await) {
+        match (self.opened, self.identity().await) {
             (None, _) => not_found(self.id),
             (_, Err(failure)) => failure,
             (Some(before), Ok(now)) if before != now => {
@@ -211,7 +213,7 @@ impl Watch {
         &*self.pages.store
     }
 
-    async fn ping(&self) -> Result<u64, Failure> {
-        self.store().ping().await.map_err(|error| journal::failure(&error))
+    async fn identity(&self) -> Result<u64, Failure> {
+        self.store().identity().await.map_err(|error| journal::failure(&error))
     }
 }

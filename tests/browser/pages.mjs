@@ -10,11 +10,11 @@ mkdirSync(folder, { recursive: true });
 const MODES = {
   light: { colorScheme: "light", viewport: { width: 1280, height: 900 } },
   dark: { colorScheme: "dark", viewport: { width: 1280, height: 900 } },
-  narrow: { colorScheme: "light", viewport: { width: 390, height: 844 } },
+  narrow: { colorScheme: "light", viewport: { width: 360, height: 780 } },
 };
 
 // axe is put into the page from outside, which the page's own policy would forbid.
-await inBrowser({ bypassCSP: true }, async (page) => {
+await inBrowser({ bypassCSP: true, tolerated: /status of 404/ }, async (page) => {
   await page.goto(base);
   await ask(page, "How many orders were placed in each month of 2025?");
   await sees(page, "How this was answered");
@@ -37,6 +37,10 @@ await inBrowser({ bypassCSP: true }, async (page) => {
     diagram: { at: connection, until: ".columns", act: () => page.getByRole("button", { name: "Diagram" }).click() },
     "new-connection": { at: "/connections/new", until: ".form", open: ["TLS, limits, what to hide"] },
     status: { at: "/status", until: ".databases .badge" },
+    docs: { at: "/docs", until: ".contract" },
+    call: { at: "/docs/WorkflowService/RunWorkflow", until: ".contract", act: send },
+    reasons: { at: "/docs/types/ErrorReason", until: ".contract" },
+    nowhere: { at: "/nowhere", until: ".nothing" },
   };
   for (const [mode, { colorScheme, viewport }] of Object.entries(MODES)) {
     await page.emulateMedia({ colorScheme });
@@ -50,12 +54,21 @@ await inBrowser({ bypassCSP: true }, async (page) => {
       await page.screenshot({ path: `${folder}/${name}-${mode}.png`, fullPage: true });
       const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.equal(sideways, 0, `${name} in ${mode} scrolls sideways`);
+      const cut = await page.locator(".top nav a").evaluateAll((links) =>
+        links.filter((link) => link.getBoundingClientRect().right > document.documentElement.clientWidth).map((link) => link.textContent));
+      assert.deepEqual(cut, [], `links that are cut off in ${mode}`);
       await page.addScriptTag({ path: AXE });
       const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
       const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
       const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).slice(0, 3).join(" ")}`);
       assert.deepEqual(said, [], `${name} in ${mode}`);
     }
+  }
+
+  async function send() {
+    await page.getByRole("button", { name: "Send" }).click();
+    await page.getByLabel("Answer").waitFor();
+    await sees(page, /^OK, /);
   }
 
   async function runSql() {

@@ -19,6 +19,21 @@ await inBrowser({}, async (page) => {
   await page.getByLabel(EDITOR).click();
   await page.keyboard.type("SELECT * FROM man");
   await page.getByRole("option", { name: /many/ }).first().waitFor();
+  // Running closes it; the text outlives a reload.
+  await page.keyboard.press("Control+Enter");
+  await page.getByRole("option", { name: /many/ }).first().waitFor({ state: "detached" });
+  await page.getByRole("alert").waitFor();
+  await page.reload();
+  await eventually(async () => (await page.getByLabel(EDITOR).innerText()) === "SELECT * FROM man");
+  // Tab belongs to the editor until Escape lets it go.
+  const within = () => page.evaluate(() => Boolean(document.activeElement?.shadowRoot));
+  await page.getByLabel(EDITOR).click();
+  await sees(page, "Escape, then Tab leaves the editor.");
+  await page.keyboard.press("Tab");
+  assert(await within(), "Tab indents");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("Tab");
+  assert(!(await within()), "Escape and Tab lead out");
 
   // An error names its place.
   await run(page, "SELECT n\nFROM many\nWHERE nowhere = 1");

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("knowledge", &["queries", "connections", "store"]),
     ("workflow", &["agents", "queries", "connections", "knowledge", "store"]),
     ("demo", &[]),
-    ("eval", &["agents", "engines", "sql"]),
+    ("eval", &["agents", "engines", "queries", "sql"]),
     ("api", &["pb", "connections", "queries", "knowledge", "workflow"]),
     ("config", &["telemetry"]),
     ("cli", &["app", "config", "demo", "eval", "pb", "sql", "telemetry"]),

@@ -1,6 +1,7 @@
 //! The web UI in a real Chromium, on real servers. Each flow is a script in `tests/browser`; what only the server's side
 //! can do, such as letting a model answer, happens here when the script says so.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,10 +17,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::support::databases::{creation, spec, sqlite};
 use crate::support::http as web;
 use crate::support::model_server::ModelServer;
+use crate::support::process::Process;
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::script::{self, ANSWER, ENDLESS, QUESTION, mapping, model, plan, statement};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::free_port;
+use crate::support::servers::{Gateway, RedisServer, free_port};
 
 /// Longest a flow may take, or keep this side waiting for a word.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -132,6 +134,52 @@ async fn a_lost_connection_is_said_and_taken_up_again() {
     browser.passes().await;
 }
 
+#[tokio::test]
+async fn a_question_is_asked_through_the_gateway() {
+    let server = Server::demo(&[]).await;
+    let gateway = Gateway::before(&[server.address], &[]).await;
+    Browser::on(gateway.address.port(), "ask", &[]).passes().await;
+}
+
+#[tokio::test]
+async fn a_reload_goes_on_through_the_gateway() {
+    let model = model(ANSWER, Some("composer")).await;
+    let server = script::server(&model, &[]).await;
+    let gateway = Gateway::before(&[server.address], &[]).await;
+    let mut browser = Browser::on(gateway.address.port(), "follow", &[QUESTION]);
+    browser.says("waiting").await;
+    model.release("composer");
+    browser.tell("answered").await;
+    browser.passes().await;
+}
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+#[tokio::test]
+async fn a_page_goes_on_when_its_server_dies() {
+    let redis = RedisServer::start(&[]).await;
+    let folder = Folder::with_demo();
+    let model = model(ANSWER, Some("composer")).await;
+    let url = redis.url();
+    let own = ["--store", &url, "--encryption-key", KEY, "--lease", "1s", "--demo"];
+    let flags = script::flags(&model, &own);
+    let first = Process::serve(folder.path(), &flags).await;
+    let second = Process::serve(folder.path(), &flags).await;
+    // The second is not to be reached yet, so that everything begins at the first.
+    let way = Proxy::to(second.address.port()).await;
+    way.set(Weather::Refused).await;
+    let servers = [first.address, SocketAddr::from(([127, 0, 0, 1], way.port))];
+    let gateway = Gateway::before(&servers, &[]).await;
+    let mut browser = Browser::on(gateway.address.port(), "replica", &[QUESTION]);
+    browser.says("running").await;
+    model.arrived(3).await;
+    way.set(Weather::Fair).await;
+    first.kill().await;
+    model.release("composer");
+    browser.tell("killed").await;
+    browser.passes().await;
+}
+
 /// A person's part in a run: what the page shows and sends, on events made here. The calls do not reach a server.
 #[tokio::test]
 async fn a_person_answers_and_approves() {
@@ -163,7 +211,7 @@ async fn a_person_answers_and_approves() {
         .zip(events)
         .map(|(sequence, event)| {
             let event = WorkflowEvent { sequence, event: Some(event), ..WorkflowEvent::default() };
-            let message = pulse::pb::v1::WatchWorkflowResponse { event: Some(event) }.encode_to_vec();
+            let message = pulse::pb::v1::WatchWorkflowResponse::from(Some(event)).encode_to_vec();
             let mut frame = vec![0];
             frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
             hex::encode([frame, message].concat())
@@ -210,10 +258,16 @@ async fn sql_of_every_size_and_nothing_as_html() {
 }
 
 #[tokio::test]
+async fn the_contract_is_read_and_tried() {
+    let server = Server::demo(&[]).await;
+    Browser::on(server.address.port(), "docs", &[]).passes().await;
+}
+
+#[tokio::test]
 async fn a_key_is_asked_for() {
-    const KEY: &str = "key-of-the-browser-5b0e7a3f9c214d68";
+    const API_KEY: &str = "key-of-the-browser-5b0e7a3f9c214d68";
     let folder = Folder::new();
-    let digest = hex::encode(Sha256::digest(KEY));
+    let digest = hex::encode(Sha256::digest(API_KEY));
     let scopes = ["read", "run", "manage"];
     let keys = serde_json::json!([{ "name": "browser", "tenant": "a", "scopes": scopes, "sha256": digest }]);
     let file = folder.path().join("keys.json");
@@ -221,9 +275,9 @@ async fn a_key_is_asked_for() {
     sqlite(&folder.databases(), "t.sqlite", "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1);");
     let mut server = Server::on(folder, &["--api-keys-file", file.to_str().unwrap()], false).await;
     let mut request = tonic::Request::new(creation(spec("t", "t.sqlite")));
-    request.metadata_mut().insert("authorization", format!("Bearer {KEY}").parse().unwrap());
+    request.metadata_mut().insert("authorization", format!("Bearer {API_KEY}").parse().unwrap());
     server.connections.create_connection(request).await.unwrap();
-    Browser::on(server.address.port(), "key", &[KEY]).passes().await;
+    Browser::on(server.address.port(), "key", &[API_KEY]).passes().await;
 }
 
 #[tokio::test]
@@ -253,6 +307,8 @@ async fn pages_run_nothing_but_their_own_files() {
         "/connections/new",
         "/sql",
         "/status",
+        "/docs",
+        "/docs/QueryService/ExecuteQuery",
     ] {
         let page = get(path, "identity").await;
         assert_eq!((page.status().as_u16(), &*said(&page, header::CACHE_CONTROL)), (200, "no-cache"), "{path}");
@@ -278,4 +334,30 @@ async fn pages_run_nothing_but_their_own_files() {
     let refused = get(script, "gzip;q=0").await;
     assert_eq!(said(&refused, header::CONTENT_ENCODING), "");
     assert_eq!(get("/assets/nothing.js", "identity").await.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn unknown_addresses_are_told_in_the_form_that_is_read() {
+    let server = Server::start().await;
+    let get = async |path: &str, accept: &str| {
+        let request = web::client().get(web::url(server.address, path)).header(header::ACCEPT, accept);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 404, "{path}");
+        let content_type = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        (content_type, response.text().await.unwrap())
+    };
+    let (content_type, text) = get("/nowhere/at/all", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8").await;
+    assert_eq!(content_type, "text/html; charset=utf-8");
+    assert!(text.contains("<div id=\"root\">"), "{text}");
+    let (content_type, text) = get("/nowhere", "*/*").await;
+    assert_eq!(content_type, "text/plain; charset=utf-8");
+    assert!(text.starts_with("There is no such page."), "{text}");
+    // REST is the gateway's; who looks for it here is sent there.
+    for accept in ["*/*", "text/html"] {
+        let (content_type, text) = get("/api/v1/instances", accept).await;
+        assert_eq!(content_type, "application/json");
+        let error: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(error["code"], 5);
+        assert!(error["message"].as_str().unwrap().contains("scripts/gateway"), "{text}");
+    }
 }

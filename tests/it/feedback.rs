@@ -211,3 +211,23 @@ async fn the_key_goes_to_the_model_and_nowhere_else() {
     assert!(stored.windows(QUESTION.len()).any(|window| window == QUESTION.as_bytes()), "the question is stored");
     assert!(!stored.windows(KEY.len()).any(|window| window == KEY.as_bytes()), "the key is not");
 }
+
+/// A statement that runs but may not be meant goes back once; who gives it again means it.
+#[tokio::test]
+async fn a_doubt_is_told_once() {
+    const MISSPELT: &str = "SELECT count(*) FROM suppliers WHERE country = 'Germny'";
+    const RIGHT: &str = "SELECT count(*) FROM suppliers WHERE country = 'Germany'";
+    for (proposed, answer) in [([MISSPELT, RIGHT], RIGHT), ([MISSPELT, MISSPELT], MISSPELT)] {
+        let model = proposing(&proposed).await;
+        let (mut server, id, events) = ask(&model, None).await;
+        assert_eq!(kind(events.last().unwrap()), "completed", "{:?}", names(&events));
+        assert_eq!(model.requests_of("composer").len(), 2);
+        let told = model.requests_of("composer")[1].prompt();
+        assert!(told.contains(MISSPELT) && told.contains("perhaps 'Germany'"), "{told}");
+        let whole = workflow(&mut server.workflows, &id).await;
+        assert_eq!((whole.sql.as_str(), whole.retry_count), (answer, 1));
+    }
+    let model = proposing(&[MISSPELT]).await;
+    let (mut server, id, _) = ask(&model, Some(0)).await;
+    assert_eq!(workflow(&mut server.workflows, &id).await.sql, MISSPELT, "without retries it stays a warning");
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod api_docs;
+mod approval;
 mod architecture;
 mod arrow;
 mod bad_input;
@@ -13,6 +14,7 @@ mod cli;
 mod connections;
 mod containers;
 mod contract;
+mod conversation;
 mod crash;
 mod dialects;
 mod edge;
@@ -22,6 +24,7 @@ mod grpc_web;
 mod guard;
 mod guard_on_servers;
 mod identity;
+mod injection;
 mod knowledge;
 mod llm;
 mod model_check;

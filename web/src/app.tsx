@@ -1,15 +1,19 @@
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { useKey } from "./api/key.ts";
 import { KeyDialog } from "./api/key_dialog.tsx";
 import { kept, keep } from "./lib/kept.ts";
 import { Link, useLocation } from "./lib/router.tsx";
-import { Nothing } from "./parts/small.tsx";
+import { Nothing, Waiting } from "./parts/small.tsx";
 import { AskPage } from "./pages/ask.tsx";
 import { ConnectionPage, ConnectionsPage, NewConnectionPage } from "./pages/connections.tsx";
 import { HistoryPage } from "./pages/history.tsx";
+import { KnowledgePage } from "./pages/knowledge.tsx";
 import { RunPage } from "./pages/run.tsx";
 import { SqlPage } from "./pages/sql.tsx";
 import { StatusPage } from "./pages/status.tsx";
+
+/** The contract weighs something; it comes when it is asked for. */
+const DocsPage = lazy(() => import("./pages/docs.tsx"));
 
 const PLACES = [
   { to: "/", name: "Ask", holds: (path: string) => path === "/" || path.startsWith("/runs/") },
@@ -17,6 +21,7 @@ const PLACES = [
   { to: "/sql", name: "SQL", holds: (path: string) => path === "/sql" },
   { to: "/connections", name: "Connections", holds: (path: string) => path.startsWith("/connections") },
   { to: "/status", name: "Status", holds: (path: string) => path === "/status" },
+  { to: "/docs", name: "API", holds: (path: string) => path === "/docs" || path.startsWith("/docs/") },
 ];
 
 /** The frame around every page. */
@@ -47,15 +52,17 @@ export function App() {
 }
 
 function Page({ path }: { path: string }) {
-  const [, place = "", id = ""] = path.split("/");
+  const [, place = "", id = "", name = ""] = path.split("/");
   switch (place) {
     case "": return <AskPage />;
     case "history": return <HistoryPage />;
     case "runs": return <RunPage key={id} id={id} />;
     case "sql": return <SqlPage />;
     case "status": return <StatusPage />;
+    case "docs": return <Suspense fallback={<Waiting>Loading</Waiting>}><DocsPage place={id} name={name} /></Suspense>;
     case "connections":
       if (!id) return <ConnectionsPage />;
+      if (name === "knowledge") return <KnowledgePage key={id} id={id} />;
       return id === "new" ? <NewConnectionPage /> : <ConnectionPage key={id} id={id} />;
     default: return <Nothing><h1>There is no such page</h1><Link to="/">Ask a question</Link></Nothing>;
   }

@@ -7,6 +7,7 @@ import "./styles/parts.css";
 import "./styles/run.css";
 import "./styles/result.css";
 import "./styles/connections.css";
+import "./styles/docs.css";
 
 const root = document.getElementById("root");
 if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);

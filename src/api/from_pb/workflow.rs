@@ -7,17 +7,20 @@ use super::inline_schema::inline_schema;
 use crate::api::page_token::List;
 use crate::api::to_pb;
 use crate::domain::{
-    ConnectionId, EngineChoice, Failure, PageRequest, Question, RunLimits, RunOptions, Source, WorkflowId,
+    ConnectionId, EngineChoice, Failure, PageRequest, Question, ResumeInput, RunLimits, RunOptions, Source, WorkflowId,
     WorkflowStatus,
 };
 use crate::pb::v1 as pb;
+use crate::pb::v1::resume_workflow_request::Action;
 use crate::pb::v1::run_workflow_request::Source as RunSource;
 use crate::pb::v1::start_workflow_request::Source as StartSource;
-use crate::workflow::{Cursor, ListFilter, StartOptions};
+use crate::workflow::{Cursor, ListFilter, ResumeOptions, StartOptions};
 
 const MAX_QUESTION_BYTES: usize = 4 << 10;
 const MAX_USER_ID_CHARS: usize = 128;
 const MAX_REASON_BYTES: usize = 1 << 10;
+const MAX_ANSWER_BYTES: usize = 4 << 10;
+const MAX_SQL_BYTES: usize = 32 << 10;
 const MAX_RETRIES: i32 = 10;
 const MAX_CANDIDATES: i32 = 5;
 
@@ -80,7 +83,8 @@ pub(in crate::api) fn run_workflow(
         execute,
         require_approval,
         previous_workflow_id,
-        allow_clarification,
+        // A client of one line could not answer.
+        allow_clarification: Some(allow_clarification.unwrap_or(false)),
         candidates,
         workflow_timeout,
         step_timeout,
@@ -118,16 +122,13 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         request_id: _,
         validate_only: _,
     } = request;
-    fields.unless_missing(require_approval, "StartWorkflow require_approval");
-    fields.unless_missing(!previous_workflow_id.is_empty(), "StartWorkflow previous_workflow_id");
-    // Nobody could answer before ResumeWorkflow is there, so a question never waits for it.
-    fields.unless_missing(allow_clarification == Some(true), "StartWorkflow allow_clarification");
     fields.unless_missing(candidates > 1, "StartWorkflow candidates");
     let limits = RunLimits {
         step_timeout: fields.duration("step_timeout", step_timeout),
         statement_timeout: fields.duration("statement_timeout", statement_timeout),
         max_rows: fields.limit("max_rows", max_rows.into()),
         max_bytes: fields.limit("max_bytes", max_bytes.into()),
+        input_timeout: None,
     };
     if !(0..=MAX_CANDIDATES).contains(&candidates) {
         fields.bad("candidates", format!("must be 1 to {MAX_CANDIDATES}, or 0 for one"));
@@ -157,16 +158,17 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
             None
         }
     };
+    let previous_workflow_id = fields.optional_id("previous_workflow_id", &previous_workflow_id);
     let options = RunOptions {
         user_id,
         engine,
         max_retries,
         execute: execute.unwrap_or(defaults.execute) && !matches!(source, Some(Source::InlineSchema(_))),
         require_approval,
-        allow_clarification: false,
+        allow_clarification: allow_clarification.unwrap_or(true),
         candidates: 1,
         workflow_timeout: workflow_timeout.map_or(longest, |asked| asked.min(longest)),
-        previous_workflow_id: None,
+        previous_workflow_id,
         cancel_on_disconnect: false,
         limits,
     };
@@ -249,6 +251,41 @@ pub(in crate::api) fn cancel_workflow(request: pb::CancelWorkflowRequest) -> Res
     fields.finish(id.map(|id| (id, reason)))
 }
 
+/// What a person gives to a waiting workflow.
+pub(in crate::api) struct Resume {
+    pub(in crate::api) id: WorkflowId,
+    pub(in crate::api) input: ResumeInput,
+    pub(in crate::api) options: ResumeOptions,
+}
+
+pub(in crate::api) fn resume_workflow(mut request: pb::ResumeWorkflowRequest) -> Result<Resume, Failure> {
+    let mut fields = Fields::default();
+    let key = std::mem::take(&mut request.request_id);
+    let key = request_key(&mut fields, key, &request);
+    let pb::ResumeWorkflowRequest { id, action, expected_sequence, request_id: _ } = request;
+    let id = fields.id("id", &id);
+    let input = match action {
+        Some(Action::Answer(text)) => Some(ResumeInput::Answer(fields.words("answer", text, MAX_ANSWER_BYTES))),
+        Some(Action::Approve(pb::Approve {})) => Some(ResumeInput::Approve),
+        Some(Action::Reject(pb::Reject { reason })) => {
+            Some(ResumeInput::Reject(fields.text("reject.reason", reason, MAX_REASON_BYTES)))
+        }
+        Some(Action::EditedSql(sql)) => Some(ResumeInput::EditedSql(fields.words("edited_sql", sql, MAX_SQL_BYTES))),
+        None => {
+            fields.bad("action", "is required: give `answer`, `approve`, `reject` or `edited_sql`");
+            None
+        }
+    };
+    let expected_sequence = expected_sequence.map(|sequence| {
+        u64::try_from(sequence).unwrap_or_else(|_| {
+            fields.bad("expected_sequence", format!("is {sequence}; it must not be negative"));
+            0
+        })
+    });
+    let options = ResumeOptions { request: key, expected_sequence };
+    fields.finish(id.zip(input).map(|(id, input)| Resume { id, input, options }))
+}
+
 fn workflow_status(status: pb::WorkflowStatus) -> Option<WorkflowStatus> {
     match status {
         pb::WorkflowStatus::Unspecified => None,
@@ -266,7 +303,6 @@ fn workflow_status(status: pb::WorkflowStatus) -> Option<WorkflowStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     const LONGEST: Duration = Duration::from_mins(5);
 
@@ -281,7 +317,8 @@ mod tests {
     #[test]
     fn a_question_and_a_connection_are_enough() {
         let (question, options) = start_workflow(ask("how many orders?"), LONGEST).unwrap();
-        assert_eq!(question.options, RunOptions { workflow_timeout: LONGEST, ..RunOptions::default() });
+        let asked = RunOptions { workflow_timeout: LONGEST, allow_clarification: true, ..RunOptions::default() };
+        assert_eq!(question.options, asked);
         assert!(options.request.is_none() && !options.validate_only);
     }
 
@@ -318,13 +355,19 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_people_is_not_there_yet() {
-        for request in [
-            pb::StartWorkflowRequest { require_approval: true, ..ask("how many?") },
-            pb::StartWorkflowRequest { allow_clarification: Some(true), ..ask("how many?") },
-        ] {
-            assert_eq!(start_workflow(request, LONGEST).unwrap_err().reason, Reason::NotImplemented);
-        }
+    fn only_who_starts_is_asked_back_unasked() {
+        let start = |allow_clarification| {
+            let request = pb::StartWorkflowRequest { allow_clarification, ..ask("how many?") };
+            start_workflow(request, LONGEST).unwrap().0.options.allow_clarification
+        };
+        let run = |allow_clarification| {
+            let source = Some(RunSource::ConnectionId(ConnectionId::generate().to_string()));
+            let question = "how many?".into();
+            let request = pb::RunWorkflowRequest { question, source, allow_clarification, ..Default::default() };
+            run_workflow(request, LONGEST).unwrap().question.options.allow_clarification
+        };
+        assert_eq!([None, Some(true), Some(false)].map(start), [true, true, false]);
+        assert_eq!([None, Some(true), Some(false)].map(run), [false, true, false]);
     }
 
     #[test]

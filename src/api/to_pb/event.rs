@@ -1,5 +1,7 @@
 //! One event of a log, told with what the workflow knows by then.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -12,7 +14,7 @@ use crate::pb::v1::workflow_event::Event as Kind;
 use super::failure::{failure, sql_error};
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
-use super::workflow::{approval, composed, execution_time, started, step, total_usage};
+use super::workflow::{COMPOSER, awaiting, execution_time, explained, started, step, total_usage};
 
 /// `workflow` is the fold of a log that holds this event, so that every watcher is told the same.
 pub(in crate::api) fn event(workflow: &Workflow, given: &Event) -> pb::WorkflowEvent {
@@ -80,18 +82,13 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
             Kind::StepFailed(pb::StepFailed { step: Some(step(&entry)) })
         }
         EventKind::Retrying { retry, feedback } => Kind::Retrying(retrying(workflow, *retry, feedback)),
-        EventKind::Awaiting { clarification } => {
-            use pb::awaiting::Need;
-            let need = match clarification {
-                Some(asked) => Need::Clarification(outputs::clarification(asked.clone())),
-                None => Need::Approval(approval(workflow)),
-            };
-            Kind::Awaiting(pb::Awaiting { expire_time: None, need: Some(need) })
+        EventKind::Awaiting { need, patience } => {
+            Kind::Awaiting(awaiting(need, given.time.checked_add(*patience).unwrap_or(jiff::Timestamp::MAX)))
         }
         EventKind::CancelRequested { by, reason } => {
             Kind::CancelRequested(pb::CancelRequested { reason: reason.clone(), principal: by.name.clone() })
         }
-        EventKind::Resumed { by, input } => {
+        EventKind::Resumed { by, input, call: _ } => {
             Kind::Resumed(pb::Resumed { principal: by.name.clone(), action: Some(action(input)) })
         }
         EventKind::Result(result) => Kind::Result(outputs::result((**result).clone(), execution_time(workflow))),
@@ -124,9 +121,10 @@ fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> S
 fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retrying {
     let Feedback { sql, message, sql_error: error } = feedback;
     let remaining = workflow.started.question.options.max_retries.saturating_sub(retry);
-    // Every step that failed before the end led to one retry, so that they match one by one.
-    let mut failed = workflow.steps.iter().filter(|step| step.status == StepStatus::Failed);
-    let found = failed.nth(usize::try_from(retry).unwrap_or_default().saturating_sub(1));
+    // What failed last before the composer's next attempt led to it.
+    let is_next = |step: &Step| step.name == COMPOSER && step.attempt == retry.saturating_add(1);
+    let next = workflow.steps.iter().position(is_next).unwrap_or(workflow.steps.len());
+    let found = workflow.steps[..next].iter().rfind(|step| step.status == StepStatus::Failed);
     let checks = match found.and_then(|step| step.output.clone()) {
         Some(StepOutput::Validator(verdict)) => verdict.checks,
         _ => Vec::new(),
@@ -154,12 +152,11 @@ fn action(input: &ResumeInput) -> pb::resumed::Action {
 }
 
 fn completed(workflow: &Workflow, given: &Event) -> pb::WorkflowCompleted {
-    let composed = composed(workflow);
     pb::WorkflowCompleted {
         sql: workflow.sql().unwrap_or_default().to_owned(),
-        parameters: composed.map(|output| values(output.parameters.clone())).unwrap_or_default(),
+        parameters: values(workflow.checked_parameters().to_vec()),
         executed: workflow.result.is_some(),
-        confidence: composed.map(|output| output.confidence).unwrap_or_default(),
+        confidence: explained(workflow).map(|output| output.confidence).unwrap_or_default(),
         retry_count: count(workflow.retries),
         usage: Some(total_usage(workflow)),
         elapsed_time: elapsed(workflow, given),
@@ -167,7 +164,9 @@ fn completed(workflow: &Workflow, given: &Event) -> pb::WorkflowCompleted {
 }
 
 fn failed(workflow: &Workflow, given: &Event, why: &Failure) -> pb::WorkflowFailed {
-    let last = workflow.steps.iter().rev().find(|step| step.status == StepStatus::Failed);
+    // Who was not answered failed in no step, whatever failed before.
+    let of_step = |step: &&Step| step.status == StepStatus::Failed && why.reason != Reason::InputExpired;
+    let last = workflow.steps.iter().rev().find(of_step);
     pb::WorkflowFailed {
         failure: Some(failure(why.clone())),
         step_name: last.map(|step| step.name.clone()).unwrap_or_default(),
@@ -180,14 +179,14 @@ fn cancel_reason(workflow: &Workflow, why: &Failure) -> String {
     match (&workflow.cancel_requested, why.reason) {
         (_, Reason::ConnectionDeleted) => "CONNECTION_DELETED".to_owned(),
         (Some(asked), _) => asked.clone(),
-        (None, _) => why.message.clone(),
+        (None, _) => why.metadata.get("reason").unwrap_or(&why.message).clone(),
     }
 }
 
-/// From start to end; no workflow waits for a person yet.
+/// From start to end, without the time spent waiting for a person.
 fn elapsed(workflow: &Workflow, given: &Event) -> Option<prost_types::Duration> {
-    let span = given.time.duration_since(workflow.create_time);
-    span.try_into().ok().map(duration)
+    let span = Duration::try_from(given.time.duration_since(workflow.create_time)).ok()?;
+    Some(duration(span.saturating_sub(workflow.waited)))
 }
 
 #[cfg(test)]
@@ -223,6 +222,7 @@ mod tests {
             model: String::new(),
             prompt_version: String::new(),
             connection: None,
+            previous: Vec::new(),
         };
         let kinds = std::iter::once(EventKind::WorkflowStarted(Box::new(started))).chain(kinds);
         let events: Vec<_> = (0..).zip(kinds).map(event).collect();

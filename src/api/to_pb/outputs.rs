@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use crate::domain::ColumnPath;
-use crate::domain::Value;
 use crate::domain::outputs::{
-    AggregateFunction, Check, CheckKind, Clarification, ComposerOutput, Delivery, Entity, ExecutionOutput, Join,
-    MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue, ModelCall, Operator,
-    PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput, Usage, ValidatorOutput,
-    Verdict, WorkflowResult,
+    AggregateFunction, Approval, Check, CheckKind, Clarification, ComposerOutput, Delivery, Entity, Estimate,
+    ExecutionOutput, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue,
+    ModelCall, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput,
+    Usage, ValidatorOutput, Verdict, WorkflowResult,
 };
+use crate::domain::{ColumnPath, TablePath, Value};
 use crate::pb::v1 as pb;
 use crate::pb::v1::step::Output;
 
 use super::connection::database_kind;
-use super::failure::sql_error;
+use super::failure::{failure, sql_error};
 use super::value::{columns, count, duration, long_count, rows, value, values};
 
 pub(super) fn output(given: StepOutput) -> Output {
@@ -52,6 +51,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         limit,
         confidence,
         clarification: asked,
+        restatement,
     } = given;
     pb::PlannerOutput {
         intent,
@@ -63,7 +63,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         limit: limit.map(long_count),
         confidence,
         clarification: asked.map(clarification),
-        restatement: String::new(),
+        restatement,
         unknown_words: Vec::new(),
         distinct: false,
     }
@@ -248,17 +248,49 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 }
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error } = given;
+    // Doubts stand in the details of the checks too.
+    let ValidatorOutput {
+        is_valid,
+        checks: made,
+        errors,
+        feedback,
+        refined_sql,
+        sql_error: error,
+        doubts: _,
+        estimate,
+    } = given;
+    let Estimate { tables, row_count, cost } = estimate;
     pb::ValidatorOutput {
         is_valid,
         checks: checks(made, error.as_ref().map(|error| sql_error(error, "")).as_ref()),
         errors,
         feedback,
         refined_sql: refined_sql.unwrap_or_default(),
-        tables: Vec::new(),
-        estimated_row_count: None,
-        estimated_cost: None,
+        tables: tables.into_iter().map(table_ref).collect(),
+        estimated_row_count: row_count.map(long_count),
+        estimated_cost: cost,
     }
+}
+
+pub(super) fn approval(given: Approval) -> pb::Approval {
+    let Approval { sql, parameters, explanation, estimate, refused } = given;
+    let Estimate { tables, row_count, cost } = estimate;
+    let (refused_sql, refusal) = refused.map(|edit| (edit.sql, failure(edit.failure))).unzip();
+    pb::Approval {
+        sql,
+        parameters: values(parameters),
+        explanation,
+        tables: tables.into_iter().map(table_ref).collect(),
+        estimated_row_count: row_count.map(long_count),
+        estimated_cost: cost,
+        refused_sql: refused_sql.unwrap_or_default(),
+        refusal,
+    }
+}
+
+fn table_ref(path: TablePath) -> pb::TableRef {
+    let TablePath { schema, table } = path;
+    pb::TableRef { schema, table }
 }
 
 /// The words of the database, or the guard, belong to the first check that failed.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::domain::outputs::{ComposerOutput, StepOutput};
 use crate::domain::{
-    DatabaseKind, EngineName, Question, RunOptions, Source, Step, StepStatus, Workflow, WorkflowStarted, WorkflowStatus,
+    DatabaseKind, EngineName, Need, Question, RunOptions, Source, Step, StepStatus, Workflow, WorkflowStarted,
+    WorkflowStatus,
 };
 use crate::pb::v1 as pb;
 
@@ -15,13 +16,14 @@ use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
 
 /// The steps of a workflow in an order in which they can run.
-const STEPS: [&str; 6] = ["load_schema", "planner", "mapper", "composer", "validator", EXECUTION];
+const STEPS: [&str; 6] = ["load_schema", "planner", "mapper", COMPOSER, "validator", EXECUTION];
+pub(super) const COMPOSER: &str = "composer";
 const EXECUTION: &str = "execution";
 
 /// A workflow that was only checked has no id.
 pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
     let Question { text, source, options } = &given.started.question;
-    let composed = composed(given);
+    let explained = explained(given);
     let status = given.status;
     pb::Workflow {
         id: if saved { given.id.to_string() } else { String::new() },
@@ -33,13 +35,13 @@ pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
         options: Some(run_options(options, given.started.engine)),
         previous_workflow_id: options.previous_workflow_id.map(|id| id.to_string()).unwrap_or_default(),
         sql: given.sql().unwrap_or_default().to_owned(),
-        parameters: composed.map(|output| values(output.parameters.clone())).unwrap_or_default(),
+        parameters: values(given.checked_parameters().to_vec()),
         dialect: dialect(given).map_or(pb::DatabaseKind::Unspecified, database_kind).into(),
-        explanation: composed.map(|output| output.explanation.clone()).unwrap_or_default(),
-        assumptions: composed.map(|output| output.assumptions.clone()).unwrap_or_default(),
-        confidence: composed.map(|output| output.confidence).unwrap_or_default(),
+        explanation: explained.map(|output| output.explanation.clone()).unwrap_or_default(),
+        assumptions: explained.map(|output| output.assumptions.clone()).unwrap_or_default(),
+        confidence: explained.map(|output| output.confidence).unwrap_or_default(),
         result: given.result.clone().map(|result| outputs::result(result, execution_time(given))),
-        awaiting: awaiting(given),
+        awaiting: given.awaiting.as_ref().map(|waits| awaiting(&waits.need, waits.expire_time)),
         failure: given.failure.clone().filter(|_| status == WorkflowStatus::Failed).map(failure),
         retry_count: count(given.retries),
         usage: Some(total_usage(given)),
@@ -79,7 +81,7 @@ pub(in crate::api) fn steps(given: &Workflow) -> Vec<pb::Step> {
 }
 
 pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
-    let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection } = given;
+    let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection, previous: _ } = given;
     let Question { text, source, options } = question;
     let executes = options.execute;
     let (connection_name, connection_etag) = connection.clone().map(|pinned| (pinned.name, pinned.etag)).unzip();
@@ -166,6 +168,11 @@ pub(super) fn composed(given: &Workflow) -> Option<&ComposerOutput> {
     })
 }
 
+/// The same, where it is what counts: of a statement that a person wrote, the engine can say nothing.
+pub(super) fn explained(given: &Workflow) -> Option<&ComposerOutput> {
+    composed(given).filter(|_| given.choice.as_ref().is_none_or(|choice| !choice.edited))
+}
+
 /// The dialect, once it is known.
 fn dialect(given: &Workflow) -> Option<DatabaseKind> {
     match &given.started.question.source {
@@ -185,26 +192,13 @@ pub(super) fn total_usage(given: &Workflow) -> pb::TokenUsage {
     outputs::usage(&given.model_cost().0)
 }
 
-pub(super) fn awaiting(given: &Workflow) -> Option<pb::Awaiting> {
-    use pb::awaiting::Need;
-    let need = match given.status {
-        WorkflowStatus::AwaitingInput => Need::Clarification(outputs::clarification(given.clarification.clone()?)),
-        WorkflowStatus::AwaitingApproval => Need::Approval(approval(given)),
-        _ => return None,
+pub(super) fn awaiting(need: &Need, expire_time: jiff::Timestamp) -> pb::Awaiting {
+    use pb::awaiting::Need as Told;
+    let need = match need {
+        Need::Clarification(asked) => Told::Clarification(outputs::clarification(asked.clone())),
+        Need::Approval(asked) => Told::Approval(outputs::approval((**asked).clone())),
     };
-    Some(pb::Awaiting { expire_time: None, need: Some(need) })
-}
-
-pub(super) fn approval(given: &Workflow) -> pb::Approval {
-    let composed = composed(given);
-    pb::Approval {
-        sql: given.sql().unwrap_or_default().to_owned(),
-        parameters: composed.map(|output| values(output.parameters.clone())).unwrap_or_default(),
-        explanation: composed.map(|output| output.explanation.clone()).unwrap_or_default(),
-        tables: Vec::new(),
-        estimated_row_count: None,
-        estimated_cost: None,
-    }
+    pb::Awaiting { expire_time: Some(timestamp(expire_time)), need: Some(need) }
 }
 
 fn workflow_status(status: WorkflowStatus) -> pb::WorkflowStatus {

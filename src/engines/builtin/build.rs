@@ -858,6 +858,14 @@ impl<'a> Builder<'a> {
         if query.compound.is_none() && (!query.order.is_empty() || query.limit.is_some()) {
             query.ties = self.ties(query);
         }
+        if let [counted, others @ ..] = &*query.tables
+            && !others.is_empty()
+            && asks_for_few(query)
+        {
+            let tables = &self.names.schema().tables;
+            let least = others.last().unwrap_or(counted);
+            self.assumptions.push(format!("What has no row in `{}` is not counted.", tables[*least].name));
+        }
         Ok(())
     }
 
@@ -884,6 +892,17 @@ impl<'a> Builder<'a> {
         };
         ties.into_iter().filter(|expr| !ordered(expr)).collect()
     }
+}
+
+/// Whether groups with few rows are looked for, of which those without any have none.
+fn asks_for_few(query: &Query) -> bool {
+    let few = |filter: &Filter| matches!(filter, Filter::Compare(count, Operator::Less | Operator::LessOrEqual | Operator::Equal, _) if is_count(count));
+    let fewest_first = matches!(query.order.first(), Some((count, false)) if is_count(count));
+    !query.group.is_empty() && (fewest_first || query.having.iter().any(few))
+}
+
+fn is_count(expr: &Expr) -> bool {
+    matches!(expr, Expr::CountAll | Expr::Aggregate(Aggregate::Count | Aggregate::CountDistinct, _))
 }
 
 fn alternatives_both(draft: &Draft, kind: &Kind) -> bool {

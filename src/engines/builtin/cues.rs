@@ -53,6 +53,8 @@ pub(crate) enum Cue {
     Everything,
     /// "top", "first" before a number.
     Top,
+    /// "share of": what the grammar has no form for.
+    Beyond,
     /// "also", "their", "along with".
     Along,
     /// "'s".
@@ -72,8 +74,9 @@ pub(crate) enum Cue {
 }
 
 use Cue::{
-    Along, Alphabetical, And, Any, Between, Both, Comma, Common, Compare, Count, Direction, Distinct, Each, Everything,
-    Have, Is, Like, Noise, Not, Of, Or, OrBound, Order, Possessive, Relative, Since, Stop, Superlative, Top,
+    Along, Alphabetical, And, Any, Between, Beyond, Both, Comma, Common, Compare, Count, Direction, Distinct, Each,
+    Everything, Have, Is, Like, Noise, Not, Of, Or, OrBound, Order, Possessive, Relative, Since, Stop, Superlative,
+    Top,
 };
 
 /// Phrases and their cues; the longest phrase that fits wins.
@@ -215,6 +218,9 @@ const PHRASES: &[(&str, Cue)] = &[
     ("no more than", Compare(Operator::LessOrEqual, "")),
     ("not more than", Compare(Operator::LessOrEqual, "")),
     ("up to", Compare(Operator::LessOrEqual, "")),
+    ("until", Compare(Operator::LessOrEqual, "early")),
+    ("up until", Compare(Operator::LessOrEqual, "early")),
+    ("till", Compare(Operator::LessOrEqual, "early")),
     ("exactly", Compare(Operator::Equal, "")),
     ("on or after", Compare(Operator::GreaterOrEqual, "late")),
     ("on or before", Compare(Operator::LessOrEqual, "early")),
@@ -388,6 +394,9 @@ const PHRASES: &[(&str, Cue)] = &[
     ("if", Relative),
     ("for those", Relative),
     ("of those", Relative),
+    ("share of", Beyond),
+    ("proportion of", Beyond),
+    ("ratio of", Beyond),
     ("associated with", Of),
     ("of", Of),
     ("in", Of),

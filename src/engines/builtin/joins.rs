@@ -97,10 +97,17 @@ impl Joins {
         }
     }
 
+    /// Every edge.
+    pub(crate) fn edges(&self) -> &[Edge] {
+        &self.edges
+    }
+
     fn infer(&mut self, names: &Names) {
+        let keys: Vec<Vec<Col>> = (0..self.tables).map(|table| names.key(table)).collect();
+        let namespace = |table: usize| names.table(table).schema.as_str();
         for table in 0..self.tables {
             for col in names.columns(table) {
-                if names.is_reference(col) || (names.is_key(col) && names.key(table).len() == 1) {
+                if names.is_reference(col) || (names.is_key(col) && keys[table].len() == 1) {
                     continue;
                 }
                 let name = names.column(col).name.to_lowercase();
@@ -108,8 +115,8 @@ impl Joins {
                     continue;
                 }
                 let candidates: Vec<Col> = (0..self.tables)
-                    .filter(|other| *other != table)
-                    .filter_map(|other| match names.key(other)[..] {
+                    .filter(|other| *other != table && namespace(*other) == namespace(table))
+                    .filter_map(|other| match keys[other][..] {
                         [key] if names.column(key).name.eq_ignore_ascii_case(&name) && name != "id" => Some(key),
                         [key] if names.column(key).name.eq_ignore_ascii_case("id") => {
                             let mut expected = names.table_words(other).to_vec();

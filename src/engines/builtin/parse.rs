@@ -32,6 +32,7 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
         denied: false,
     };
     parser.run();
+    parser.when_or_where();
     let mut draft = parser.draft;
     for (text, links) in flags {
         let slot = draft.slot(&text, links, None);
@@ -142,6 +143,40 @@ impl Parser<'_> {
         }
     }
 
+    /// "When was the first order?", "where does Ann live?": a day or a place of what is asked about, which it must have.
+    fn when_or_where(&mut self) {
+        const PLACES: &[&str] = &["address", "city", "country", "location", "place", "venue"];
+        let Some(first) = self.chunks.first().map(|chunk| chunk.text.to_lowercase()) else { return };
+        let names = self.names;
+        let answers = |col: Col| match first.as_str() {
+            "when" => super::chunks::is_date(names, col),
+            _ => names.words(col).iter().any(|word| PLACES.contains(&word.as_str())),
+        };
+        if !matches!(first.as_str(), "when" | "where") {
+            return;
+        }
+        let [Item { aggregate: None, slot: Some(slot), .. }] = self.draft.items[..] else {
+            self.draft.unknown.push(first);
+            return;
+        };
+        let candidates = &self.draft.slots[slot].candidates;
+        if candidates.iter().any(|link| matches!(link.target, Target::Column(col) if answers(col))) {
+            return;
+        }
+        let tables = candidates.iter().filter_map(|link| match link.target {
+            Target::Table(table) => Some(table),
+            Target::Column(_) => None,
+        });
+        let columns = tables.flat_map(|table| names.columns(table)).filter(|col| answers(*col));
+        let candidates: Vec<Link> = columns.map(|col| Link { target: Target::Column(col), score: 0.8 }).collect();
+        if candidates.is_empty() {
+            self.draft.unknown.push(first);
+            return;
+        }
+        self.draft.mentions.push(slot);
+        self.draft.items[0].slot = Some(self.draft.slot(&first, candidates, Some(slot)));
+    }
+
     fn peek(&self, ahead: usize) -> Option<&Chunk> {
         self.chunks.get(self.at + ahead)
     }
@@ -248,7 +283,17 @@ impl Parser<'_> {
                     self.draft.along = true;
                 }
             }
-            Cue::OrBound(_) => {}
+            Cue::OrBound(_) | Cue::Beyond => {}
+            Cue::Of if self.ends_at_period() => {
+                self.at += 1;
+                self.period(Operator::LessOrEqual, "");
+            }
+            Cue::Of if self.divides() => {
+                // Neither "of each" nor "made by" is said: how many there are, or which ones, nobody knows.
+                let text = format!("by {}", self.chunks[self.at + 1].text);
+                self.draft.unknown.push(text);
+                self.at += 2;
+            }
             Cue::Have => {
                 self.at += 1;
                 if !self.draft.items.is_empty() && self.aggregates.is_empty() {
@@ -257,6 +302,28 @@ impl Parser<'_> {
             }
             Cue::And | Cue::Comma | Cue::Of | Cue::Possessive | Cue::Is | Cue::Any | Cue::Noise => self.at += 1,
         }
+    }
+
+    /// "by 2024-03-31", "through March 2024".
+    fn ends_at_period(&self) -> bool {
+        let word = self.chunks[self.at].text.to_lowercase();
+        matches!(word.as_str(), "by" | "through") && self.peek(1).is_some_and(|next| next.period.is_some())
+    }
+
+    /// "orders by customer", where nothing is counted and nothing more is said of the customer.
+    fn divides(&self) -> bool {
+        self.chunks[self.at].text.eq_ignore_ascii_case("by")
+            && self.selecting
+            && !self.draft.items.is_empty()
+            && self.draft.items.iter().all(|item| item.aggregate.is_none())
+            && self.peek(1).is_some_and(|next| next.table_first() && next.values.is_empty())
+            && match self.peek(2) {
+                None => true,
+                Some(after) => {
+                    matches!(after.cue, Some(Cue::Stop))
+                        || (after.cue == Some(Cue::Of) && self.peek(3).is_some_and(|chunk| chunk.period.is_some()))
+                }
+            }
     }
 
     fn stop(&mut self) {
@@ -1060,7 +1127,11 @@ impl Parser<'_> {
 
     /// After a comparison without a column before it: "more than 3 pets", "older than 20", "above the average age".
     fn compare(&mut self, op: Operator, hint: &str) {
-        if matches!(hint, "late" | "early") && self.peek(0).is_some_and(|chunk| chunk.period.is_some()) {
+        let bounds = |chunk: &Chunk| {
+            // "up to 2024" may count; a day does not.
+            chunk.period.is_some() && (matches!(hint, "late" | "early") || chunk.number.is_none())
+        };
+        if self.peek(0).is_some_and(bounds) {
             self.period(op, hint);
             return;
         }
@@ -1289,10 +1360,17 @@ impl Parser<'_> {
 
     /// A slot for the date that is meant when none is named.
     fn time_slot(&mut self) -> SlotId {
+        const OF_A_LIFE: &[&str] = &["birth", "birthday", "born", "dob", "death"];
+        let of_a_life = |word: &str| OF_A_LIFE.iter().any(|life| word.eq_ignore_ascii_case(life));
+        let asked = self.chunks.iter().any(|chunk| chunk.text.split(' ').any(of_a_life));
         let mut candidates: Vec<Link> = Vec::new();
         for table in 0..self.names.schema().tables.len() {
             for col in self.names.columns(table) {
                 let words = self.names.words(col);
+                // Nobody means the day a customer was born by "customers in 2024".
+                if !asked && words.iter().any(|word| of_a_life(word)) {
+                    continue;
+                }
                 let year = words.iter().any(|word| word == "year") && !self.names.is_key(col);
                 if year || super::chunks::is_date(self.names, col) {
                     let score = if words.len() == 1 || year { 0.8 } else { 0.7 };

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use super::build::Builder;
 use super::chunks::{self, Chunk};
 use super::defined;
@@ -14,7 +16,7 @@ use super::print;
 use super::resolve::{self, Assignment};
 use super::tree::Query;
 use super::values::Values;
-use super::words;
+use super::words::{self, Token};
 use crate::domain::Facts;
 
 /// Confidence below which the engine does not answer.
@@ -25,7 +27,7 @@ pub struct Lexicon {
     pub(crate) names: Names,
     pub(crate) values: Values,
     pub(crate) joins: Joins,
-    facts: Arc<Facts>,
+    pub(crate) facts: Arc<Facts>,
 }
 
 impl Lexicon {
@@ -51,6 +53,8 @@ pub struct Reading {
     pub(crate) query: Query,
     pub(crate) draft: Draft,
     pub(crate) targets: Vec<Target>,
+    /// How well the targets fit: 0 is perfect, every compromise takes something away.
+    pub(crate) score: f64,
 }
 
 /// Why a question has no reading.
@@ -60,8 +64,6 @@ pub enum Abstention {
     Unexplained(Vec<String>),
     /// The words are known, their arrangement is not.
     Shape(String),
-    /// Readings too close to choose from, in SQL.
-    Ambiguous(Vec<String>),
     /// There is a reading, but it is not sure enough.
     Unsure(String),
 }
@@ -77,13 +79,6 @@ impl fmt::Display for Abstention {
             Self::Shape(reason) => {
                 write!(formatter, "The question was not understood: {reason}. Try to ask it in simpler words.")
             }
-            Self::Ambiguous(readings) => {
-                write!(
-                    formatter,
-                    "The question can be read in several ways: {}. Name the one that is meant.",
-                    readings.join("; or ")
-                )
-            }
             Self::Unsure(reading) => {
                 write!(
                     formatter,
@@ -94,10 +89,27 @@ impl fmt::Display for Abstention {
     }
 }
 
+/// A question on its way to its readings.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    pub draft: Draft,
+    /// Lemmas of its words, and of those that it builds on.
+    pub words: Vec<String>,
+}
+
 /// Reads a question; the first reading is the best.
 pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
-    let tokens = idioms::plain(&words::tokens(question), &lexicon.names);
-    let chunks = chunks::chunks(&tokens, &lexicon.names, &lexicon.values, lexicon.facts.today);
+    read(&understand(&tokens(question, lexicon), lexicon.facts.today, lexicon)?, lexicon)
+}
+
+/// The words of a question, turns of phrase said plainly.
+pub(crate) fn tokens(question: &str, lexicon: &Lexicon) -> Vec<Token> {
+    idioms::plain(&words::tokens(question), &lexicon.names)
+}
+
+/// What a question asks for, when it stands by itself.
+pub(crate) fn understand(tokens: &[Token], today: Date, lexicon: &Lexicon) -> Result<Said, Abstention> {
+    let chunks = chunks::chunks(tokens, &lexicon.names, &lexicon.values, today);
     let chunks = defined::with_totals(chunks, &lexicon.names);
     let unknown: Vec<String> = chunks
         .iter()
@@ -114,14 +126,20 @@ pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abst
     if draft.items.is_empty() {
         return Err(Abstention::Shape("it does not say what to show".to_owned()));
     }
+    let words = tokens.iter().map(|token| token.lemma.clone()).collect();
+    Ok(Said { draft, words })
+}
+
+/// The readings of what was said, best first.
+pub(crate) fn read(said: &Said, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
+    let Said { draft, words } = said;
     if let Some(slot) = draft.slots.iter().find(|slot| slot.candidates.is_empty() && !slot.text.is_empty()) {
         return Err(Abstention::Unexplained(vec![slot.text.clone()]));
     }
-    let said: Vec<&str> = tokens.iter().map(|token| token.lemma.as_str()).collect();
-    let prefers = |edge: &Edge| preference(edge, &said, &lexicon.names);
-    let assignments = resolve::resolve(&draft, &lexicon.names, &lexicon.joins, &prefers);
-    let readings = readings(&draft, &assignments, lexicon, &prefers)?;
-    Ok(readings)
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let prefers = |edge: &Edge| preference(edge, &words, &lexicon.names);
+    let assignments = resolve::resolve(draft, &lexicon.names, &lexicon.joins, &prefers);
+    readings(draft, &assignments, lexicon, &prefers)
 }
 
 fn readings(
@@ -158,6 +176,7 @@ fn readings(
                     query: built.query,
                     draft: draft.clone(),
                     targets: assignment.targets.clone(),
+                    score: assignment.score,
                 });
             }
             Err(text) => reason = reason.or(Some(text)),

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::ambiguity::Settled;
+use super::conversation::{Turn, converse};
 use super::outputs;
-use super::reading::{Abstention, Lexicon, Reading, interpret};
+use super::reading::{Abstention, Lexicon, Reading};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team, steps};
-use crate::domain::outputs::{ComposerOutput, MapperOutput, PlannerOutput, StepOutput};
+use crate::domain::outputs::{Clarification, ComposerOutput, MapperOutput, PlannerOutput, StepOutput};
 use crate::domain::{EngineName, Facts, Failure, Reason};
+use crate::engines::schema_index::matched_in_words;
 
 /// The engine's agents.
 #[must_use]
@@ -18,7 +21,7 @@ pub fn team() -> Team {
     Team {
         engine: EngineName::Builtin,
         model: String::new(),
-        prompt_version: "2".to_owned(),
+        prompt_version: "3".to_owned(),
         agents: vec![
             Arc::new(Planner { lexicons: Arc::clone(&lexicons) }),
             Arc::new(Mapper { lexicons: Arc::clone(&lexicons) }),
@@ -50,24 +53,50 @@ impl Lexicons {
         lexicon
     }
 
-    /// What a task's question may mean, best first.
-    fn proposals(&self, task: &Task) -> Result<(Vec<Proposal>, Arc<Lexicon>), Failure> {
+    /// What a task's question may mean, best first, and what may have to be asked about it.
+    fn proposals(&self, task: &Task) -> Result<Proposals, Failure> {
         let facts = task
             .facts
             .as_ref()
             .ok_or_else(|| Failure::new(Reason::Internal, "The schema was not loaded before the question was read."))?;
         let lexicon = self.of(facts);
+        let before = task.workflow.started.previous.iter().map(|turn| Turn {
+            question: &turn.question,
+            answers: turn.asked_back.iter().map(|back| back.answer.as_str()).collect(),
+            today: turn.today,
+        });
+        let last = Turn {
+            question: &task.question.text,
+            answers: task.workflow.clarified.iter().map(|clarified| clarified.answer.as_str()).collect(),
+            today: facts.today,
+        };
+        let settled = converse(&before.collect::<Vec<_>>(), &last, &lexicon);
+        // A question that follows up means more than its words.
+        let alone = task.workflow.started.previous.is_empty() && task.workflow.clarified.is_empty();
         let example = facts
             .examples
             .iter()
+            .filter(|_| alone)
             .find_map(|example| Some(Proposal::Example(example.question.clone(), example.adapted_sql.clone()?)));
-        let readings = interpret(&task.question.text, &lexicon);
-        if let (None, Err(abstention)) = (&example, &readings) {
-            return Err(failure(abstention));
-        }
-        let readings = readings.unwrap_or_default().into_iter().map(|reading| Proposal::Reading(Box::new(reading)));
-        Ok((example.into_iter().chain(readings).collect(), lexicon))
+        let (readings, open) = match (settled, &example) {
+            (Ok(Settled { readings, open }), None) => (readings, open),
+            // What a person verified needs no question back.
+            (Ok(Settled { readings, .. }), Some(_)) => (readings, None),
+            (Err(_), Some(_)) => (Vec::new(), None),
+            (Err(abstention), None) => return Err(failure(&abstention)),
+        };
+        let readings = readings.into_iter().map(|reading| Proposal::Reading(Box::new(reading)));
+        Ok(Proposals { all: example.into_iter().chain(readings).collect(), open, lexicon })
     }
+}
+
+/// What a question may mean, best first.
+struct Proposals {
+    /// One at least.
+    all: Vec<Proposal>,
+    /// Set when the first of them is no better than others.
+    open: Option<Clarification>,
+    lexicon: Arc<Lexicon>,
 }
 
 /// What a question may mean.
@@ -118,10 +147,7 @@ fn same(one: &Facts, other: &Facts) -> bool {
 }
 
 fn failure(abstention: &Abstention) -> Failure {
-    match abstention {
-        Abstention::Ambiguous(_) => Failure::new(Reason::QuestionAmbiguous, abstention.to_string()),
-        _ => Failure::new(Reason::QuestionNotUnderstood, abstention.to_string()),
-    }
+    Failure::new(Reason::QuestionNotUnderstood, abstention.to_string())
 }
 
 struct Planner {
@@ -147,9 +173,15 @@ impl Agent for Planner {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (proposals, lexicon) = self.lexicons.proposals(task)?;
-        let output = proposals[0].planner(&lexicon);
-        Ok(Outcome { summary: output.intent.clone(), output: StepOutput::Planner(output), usage: None })
+        let Proposals { all, open, lexicon } = self.lexicons.proposals(task)?;
+        let mut output = all[0].planner(&lexicon);
+        let workflow = &task.workflow;
+        output.clarification = open.filter(|_| workflow.may_ask_back());
+        if !workflow.started.previous.is_empty() || !workflow.clarified.is_empty() {
+            output.restatement.clone_from(&output.intent);
+        }
+        let summary = output.clarification.as_ref().map_or(&output.intent, |asked| &asked.question).clone();
+        Ok(Outcome { summary, output: StepOutput::Planner(output), usage: None })
     }
 }
 
@@ -164,15 +196,18 @@ impl Agent for Mapper {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (proposals, lexicon) = self.lexicons.proposals(task)?;
-        let output = proposals[0].mapper(&lexicon);
+        let Proposals { all, lexicon, .. } = self.lexicons.proposals(task)?;
+        let output = all[0].mapper(&lexicon);
+        let is_value = |name: &str| output.matched_values.iter().any(|found| found.text == name);
         let summary = output
             .entities
             .iter()
+            .filter(|entity| !is_value(&entity.name))
             .map(|entity| match &entity.column {
                 Some(column) => format!("'{}' is {}.{column}", entity.name, entity.table),
                 None => format!("'{}' is {}", entity.name, entity.table),
             })
+            .chain(matched_in_words(&output.matched_values))
             .chain(output.definitions.iter().cloned())
             .collect::<Vec<_>>()
             .join("; ");
@@ -191,7 +226,7 @@ impl Agent for Composer {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (proposals, lexicon) = self.lexicons.proposals(task)?;
+        let Proposals { all: proposals, lexicon, .. } = self.lexicons.proposals(task)?;
         let proposal = match &task.feedback {
             None => proposals.first(),
             // The statement fell short: the next reading, if there is one.

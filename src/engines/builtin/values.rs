@@ -1,10 +1,15 @@
 //! The words of a question that are values in the data.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::names::{Col, Names};
 use super::words::{key, lemma};
 use crate::domain::{ColumnPath, Meaning, ValueIndex};
+
+/// Values of fewer or more letters are not looked up by a misspelling.
+const SHORTEST_NEAR: usize = 5;
+const LONGEST_NEAR: usize = 40;
 
 /// A phrase found in a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +26,8 @@ pub(crate) struct Found {
 #[derive(Default)]
 pub(crate) struct Values {
     exact: HashMap<String, Vec<(Col, String)>>,
+    /// Folded values by their first and by their last half, to find misspellings.
+    halves: HashMap<u64, Vec<Box<str>>>,
     counts: HashMap<Col, usize>,
     samples: HashMap<Col, Vec<String>>,
     /// Words for values that people defined: they mean nothing else.
@@ -48,6 +55,7 @@ impl Values {
                 }
             }
         }
+        values.index_halves();
         values
     }
 
@@ -62,9 +70,45 @@ impl Values {
         }
     }
 
+    /// Not where there are so many values that misspellings would meet too many of them.
+    fn index_halves(&mut self) {
+        const MOST: usize = 100_000;
+        if self.exact.len() > MOST {
+            return;
+        }
+        for folded in
+            self.exact.keys().filter(|folded| (SHORTEST_NEAR..=LONGEST_NEAR).contains(&folded.chars().count()))
+        {
+            for half in halves(folded) {
+                self.halves.entry(half).or_default().push(folded.as_str().into());
+            }
+        }
+    }
+
     /// Whether people defined the phrase as a word for a value.
     pub(crate) fn is_defined(&self, phrase: &str) -> bool {
         !self.defined.is_empty() && self.defined.contains_key(&key(phrase))
+    }
+
+    /// Columns that hold a value one letter off the phrase, or two where it is long; the nearest only. One of its halves
+    /// must be spelled right.
+    pub(crate) fn near(&self, phrase: &str) -> Vec<Found> {
+        const LONG: usize = 9;
+        let folded = key(phrase);
+        let length = folded.chars().count();
+        if !(SHORTEST_NEAR..=LONGEST_NEAR).contains(&length) {
+            return Vec::new();
+        }
+        let most = if length >= LONG { 2 } else { 1 };
+        let candidates = near_halves(&folded, most).filter_map(|half| self.halves.get(&half)).flatten();
+        let near =
+            candidates.map(|value| (strsim::osa_distance(&folded, value), value)).filter(|(off, _)| *off <= most);
+        let mut near: Vec<(usize, &Box<str>)> = near.collect();
+        near.sort();
+        near.dedup();
+        let least = near.first().map(|(off, _)| *off);
+        let nearest = near.into_iter().take_while(|(off, _)| Some(*off) == least);
+        nearest.flat_map(|(off, value)| self.exact_matches(value, phrase, 1.0 - 0.15 * off as f64)).collect()
     }
 
     /// Columns that hold the phrase, folded; a plural also finds its singular.
@@ -115,4 +159,30 @@ impl Values {
     pub(crate) fn samples(&self, col: Col) -> &[String] {
         self.samples.get(&col).map_or(&[], Vec::as_slice)
     }
+}
+
+/// The first half of a text and its last one, each as a number that also says how long the text is and which half it is.
+fn halves(folded: &str) -> [u64; 2] {
+    let letters: Vec<char> = folded.chars().collect();
+    let length = letters.len();
+    [hashed(length, false, &letters[..length / 2]), hashed(length, true, &letters[length / 2..])]
+}
+
+/// The halves that texts have which differ from this one in at most so many letters, all in their other half.
+fn near_halves(folded: &str, most: usize) -> impl Iterator<Item = u64> {
+    let letters: Vec<char> = folded.chars().collect();
+    let lengths = letters.len().saturating_sub(most)..=letters.len() + most;
+    lengths.flat_map(move |length| {
+        let (first, last) = (length / 2, length - length / 2);
+        let own = letters.len();
+        let first = (first <= own).then(|| hashed(length, false, &letters[..first]));
+        let last = (last <= own).then(|| hashed(length, true, &letters[own - last..]));
+        first.into_iter().chain(last)
+    })
+}
+
+fn hashed(length: usize, last: bool, half: &[char]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (length, last, half).hash(&mut hasher);
+    hasher.finish()
 }

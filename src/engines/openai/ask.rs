@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::call::{Call, Miss};
-use super::card::{self, Focus};
+use super::card::{Card, Focus, MAX_VALUE};
 use super::composer;
 use super::failures;
-use super::fence::Fence;
+use super::fence::{Fence, clean};
 use super::mapper;
 use super::meaning;
-use super::names::Names;
+use super::names::{MAX_NAME, Names};
 use super::planner;
 use super::role::{Role, form};
 use super::team::{Calls, Options};
 use crate::agents::{ModelBudget, Task};
 use crate::domain::outputs::Usage;
 use crate::domain::{Facts, Failure};
+use crate::engines::schema_index::{Indexes, Relevance, SchemaIndex, Spoken};
 use crate::llm::{ChatModel, ChatRequest, Message};
 
 /// What is told before the roles.
@@ -32,6 +33,15 @@ pub struct Asker {
     pub chat: Arc<dyn ChatModel>,
     pub options: Options,
     pub prompt_version: String,
+    /// What questions are looked up in.
+    pub indexes: Indexes,
+}
+
+/// What a role works with, once it is there.
+pub struct Known<'a> {
+    pub task: &'a Task,
+    pub facts: &'a Facts,
+    pub index: &'a SchemaIndex,
 }
 
 /// What one step has spent on the model so far.
@@ -43,18 +53,12 @@ pub struct Spent {
 impl Asker {
     /// A call for a role and, where they may share it, those after it. A repair shows the model what it said and why
     /// that cannot be used.
-    pub fn begin(
-        &self,
-        task: &Task,
-        facts: &Facts,
-        role: Role,
-        spent: &Spent,
-        repair: Option<&Miss>,
-    ) -> Result<Call, Failure> {
+    pub fn begin(&self, known: &Known<'_>, role: Role, spent: &Spent, repair: Option<&Miss>) -> Result<Call, Failure> {
+        let task = known.task;
         let left = left(task, spent)?;
         let roles = self.roles_from(role);
         let fence = Fence::random()?;
-        let mut messages = vec![Message::system(rules(&roles)), Message::user(self.data(task, facts, &roles, &fence))];
+        let mut messages = vec![Message::system(rules(&roles)), Message::user(self.data(known, &roles, &fence))];
         if let Some(Miss { finding: Some(finding), said, .. }) = repair {
             messages.extend(said.clone().map(Message::assistant));
             messages.push(Message::user(correction(&fence, finding)));
@@ -82,21 +86,32 @@ impl Asker {
         std::iter::once(first).chain(alike).collect()
     }
 
-    fn data(&self, task: &Task, facts: &Facts, roles: &[Role], fence: &Fence) -> String {
+    fn data(&self, known: &Known<'_>, roles: &[Role], fence: &Fence) -> String {
+        let Known { task, facts, index } = *known;
         let first = roles[0];
         let plan = task.planner().filter(|_| first > Role::Planner);
         let mapping = task.mapper().filter(|_| first > Role::Mapper);
-        let words = plan.map_or_else(|| task.question.text.clone(), |plan| mapper::words(task, plan));
+        let words = plan.map_or_else(|| planner::words(task), |plan| mapper::words(task, plan));
         let tables = mapping.map(mapper::tables).unwrap_or_default();
-        let focus = Focus { words: &words, tables: &tables };
+        let relevance = index.relevance(&words);
+        let focus = Focus { relevance: &relevance, tables: &tables };
         let names = Names::new(&facts.schema);
         let mut data = vec![fence.rule(), fence.block("question", [planner::question(task, facts)])];
+        let previous = planner::previous(task, self.options.share_values);
+        if !previous.is_empty() {
+            data.push(fence.block("previous", previous));
+        }
         data.extend(plan.map(|plan| fence.block("plan", [planner::told(plan)])));
-        data.extend(mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names)])));
+        data.extend(
+            mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names, self.options.share_values)])),
+        );
         let (known, tokens) = meaning::blocks(facts, &words, fence, &self.options);
         let schema_tokens = self.options.schema_tokens.saturating_sub(tokens);
         let options = Options { schema_tokens, ..self.options.clone() };
-        data.push(fence.block("schema", card::lines(facts, &focus, &options)));
+        data.push(fence.block("schema", Card::new(facts, &focus, &options).lines));
+        if self.options.share_values && !relevance.values.is_empty() {
+            data.push(fence.block("values", spoken(&relevance, names)));
+        }
         data.extend(known);
         if roles.contains(&Role::Composer) {
             data.push(composer::dialect(facts.schema.dialect).to_owned());
@@ -104,6 +119,17 @@ impl Asker {
         }
         data.join("\n\n")
     }
+}
+
+/// Words of the question that are values in the data, a line each.
+fn spoken<'a>(relevance: &'a Relevance, names: Names<'a>) -> impl Iterator<Item = Value> + use<'a> {
+    let told = move |Spoken { words, column, value, score: _ }: &Spoken| {
+        let table = names.of(&column.schema, &column.table);
+        let (words, value) = (clean(words, MAX_VALUE), clean(value, MAX_VALUE));
+        json!({ "words": words, "table": table, "column": clean(&column.column, MAX_NAME), "value": value })
+    };
+    let whole = |found: &&Spoken| found.value.chars().nth(MAX_VALUE).is_none();
+    relevance.values.iter().filter(whole).map(told)
 }
 
 /// What the workflow may still spend, or which of its budgets is exhausted.
@@ -127,6 +153,6 @@ fn rules(roles: &[Role]) -> String {
 }
 
 fn correction(fence: &Fence, finding: &str) -> String {
-    let block = fence.block("finding", [json!(super::fence::clean(finding, 1_000))]);
+    let block = fence.block("finding", [json!(clean(finding, 1_000))]);
     format!("Your answer cannot be used, for this reason:\n{block}\nAnswer again with the whole corrected JSON object.")
 }

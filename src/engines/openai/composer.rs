@@ -3,12 +3,13 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::echo::{prose, repeats_rules};
 use super::fence::{Fence, clean};
 use super::role::Played;
-use super::wire::{boolean, each, list, object, share, string, text, unit};
+use super::wire::{boolean, each, list, object, sentence, share, string, unit};
 use crate::agents::Task;
 use crate::domain::outputs::{ComposerOutput, Feedback, StepOutput};
-use crate::domain::{DatabaseKind, Facts, Failure, Reason, Schema};
+use crate::domain::{DatabaseKind, Facts, Failure, Reason, Schema, SqlError};
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/composer.md");
@@ -59,6 +60,11 @@ pub fn dialect(kind: DatabaseKind) -> &'static str {
 
 fn told_feedback(feedback: &Feedback, task: &Task, schema: &Schema, share_values: bool) -> Json {
     let Feedback { sql, message, sql_error } = feedback;
+    if let (false, Some(error)) = (share_values, sql_error.as_ref().filter(|error| may_quote_cells(error))) {
+        let findings = format!("the database could not compute it: {}", meaning(&error.sqlstate));
+        let database_error = json!({ "code": error.sqlstate, "position": error.position });
+        return json!({ "statement": sql, "findings": findings, "database_error": database_error });
+    }
     let withhold = |words: &str| {
         if share_values { words.to_owned() } else { without_values(words, &[sql, &task.question.text], schema) }
     };
@@ -77,34 +83,88 @@ fn told_feedback(feedback: &Feedback, task: &Task, schema: &Schema, share_values
     told
 }
 
+/// Whether the database met this error in the data, whose values it then quotes as it likes. What it says of the
+/// statement itself (class 42 of SQLSTATE) quotes only that, and so does SQLite, which has codes of its own.
+fn may_quote_cells(error: &SqlError) -> bool {
+    let of_statement = ["42", "SQLITE"].iter().any(|class| error.sqlstate.starts_with(class));
+    !error.sqlstate.is_empty() && !of_statement
+}
+
+/// What a SQLSTATE is about (ISO/IEC 9075-2, 24.1), without the server's own words.
+fn meaning(sqlstate: &str) -> &'static str {
+    match sqlstate {
+        "22012" => "a division by zero",
+        "22003" => "a number out of range",
+        "22007" | "22008" => "a text that is no date or time of the expected form",
+        "22P02" | "22018" => "a text that cannot be cast to the type",
+        "21000" => "a subquery that returns more than one row",
+        _ if sqlstate.starts_with("22") => "a value that the expression does not take",
+        _ => "an error while it ran",
+    }
+}
+
 /// The words with every quoted piece withheld that is neither in the known texts nor a name of the schema: validators
-/// and databases quote values of the data.
+/// and databases quote values of the data. A quote within a piece is doubled, as SQL has it; what stands behind a quote
+/// that does not close is withheld too.
 fn without_values(words: &str, known: &[&str], schema: &Schema) -> String {
+    const WITHHELD: &str = "(a value that is not shared)";
     let is_name = |piece: &str| {
         let named = |name: &str| name.eq_ignore_ascii_case(piece);
         schema.tables.iter().any(|table| named(&table.name) || table.columns.iter().any(|column| named(&column.name)))
     };
     let mut shown = String::with_capacity(words.len());
     let mut rest = words;
-    while let Some(start) = rest.find(['\'', '"', '`', '“', '‘']) {
-        let quote = rest[start..].chars().next().unwrap_or('\'');
-        let closing = match quote {
-            '“' => '”',
-            '‘' => '’',
-            same => same,
-        };
-        let inside = &rest[start + quote.len_utf8()..];
-        let Some(end) = inside.find(closing) else { break };
-        let piece = &inside[..end];
+    while let Some(start) = opening(rest) {
         shown.push_str(&rest[..start]);
-        if known.iter().any(|text| text.contains(piece)) || is_name(piece) {
-            shown.push_str(&rest[start..start + quote.len_utf8() + end + closing.len_utf8()]);
-        } else {
-            shown.push_str("(a value that is not shared)");
-        }
-        rest = &inside[end + closing.len_utf8()..];
+        let quoted = &rest[start..];
+        let quote = quoted.chars().next().unwrap_or('\'');
+        let Some(length) = closed(quoted, quote) else { return shown + WITHHELD };
+        let end = length - closing(quote).len_utf8();
+        let piece = quoted[quote.len_utf8()..end].replace("''", "'");
+        let told = known.iter().any(|text| text.contains(&piece) || text.contains(&quoted[quote.len_utf8()..end]));
+        shown.push_str(if told || is_name(&piece) { &quoted[..length] } else { WITHHELD });
+        rest = &quoted[length..];
     }
     shown + rest
+}
+
+/// Where the next quoted piece begins; an apostrophe within a word is none.
+fn opening(text: &str) -> Option<usize> {
+    let is_quote = |letter: char| matches!(letter, '\'' | '"' | '`' | '“' | '‘');
+    let mut before = ' ';
+    text.char_indices().find_map(|(at, letter)| {
+        let within = letter == '\'' && before.is_alphanumeric();
+        before = letter;
+        (is_quote(letter) && !within).then_some(at)
+    })
+}
+
+fn closing(quote: char) -> char {
+    match quote {
+        '“' => '”',
+        '‘' => '’',
+        same => same,
+    }
+}
+
+/// How long a quoted piece is, with its quotes.
+fn closed(quoted: &str, quote: char) -> Option<usize> {
+    let closing = closing(quote);
+    let mut letters = quoted.char_indices().skip(1).peekable();
+    while let Some((at, letter)) = letters.next() {
+        if letter != closing {
+            continue;
+        }
+        // Doubled, or within a word that somebody quoted without doubling: it goes on.
+        match letters.peek() {
+            Some((_, next)) if *next == closing => {
+                letters.next();
+            }
+            Some((_, next)) if closing == '\'' && next.is_alphanumeric() => {}
+            _ => return Some(at + closing.len_utf8()),
+        }
+    }
+    None
 }
 
 /// The form of the composer's part.
@@ -145,7 +205,7 @@ impl WireStatement {
     fn into_proposal(self, dialect: DatabaseKind) -> Result<Proposal, String> {
         let Self { sql, explanation, assumptions, answerable, reason, confidence } = self;
         if !answerable {
-            let reason = text(&reason);
+            let reason = sentence(&reason);
             let reason = if reason.is_empty() { "the model gave no reason".to_owned() } else { reason };
             return Ok(Proposal::Abstention(reason));
         }
@@ -156,12 +216,17 @@ impl WireStatement {
         if sql.len() > MAX_SQL_BYTES {
             return Err("sql is longer than 32 KiB".to_owned());
         }
+        if repeats_rules(sql) {
+            return Err(
+                "sql repeats your instructions; it is a statement that reads the tables of the schema".to_owned()
+            );
+        }
         Ok(Proposal::Statement(ComposerOutput {
             sql: sql.to_owned(),
             dialect,
             parameters: Vec::new(),
-            explanation: clean(explanation.trim(), MAX_EXPLANATION),
-            assumptions: each("assumptions", assumptions, |assumption| Ok(text(&assumption)))?,
+            explanation: prose(&explanation, MAX_EXPLANATION),
+            assumptions: each("assumptions", assumptions, |assumption| Ok(sentence(&assumption)))?,
             confidence: unit(confidence),
         }))
     }
@@ -178,5 +243,20 @@ mod tests {
         let words = "'Brasil' is no value of \"country\"; did you mean 'Brazil'? It's";
         let shown = without_values(words, &known, &schema);
         assert_eq!(shown, "'Brasil' is no value of \"country\"; did you mean (a value that is not shared)? It's");
+    }
+
+    #[test]
+    fn quotes_within_values_do_not_let_them_out() {
+        let schema = Schema { dialect: DatabaseKind::Mysql, tables: Vec::new(), fingerprint: String::new() };
+        for words in [
+            "perhaps 'Mar''Quellen' or 'x'",
+            "bad value: 'Mar'Quellen'",
+            "bad value: 'Mar Quellen",
+            "bad value: \"Mar 'Quellen' x\"",
+            "bad value: ‘Mar Quellen’",
+        ] {
+            let shown = without_values(words, &[], &schema);
+            assert!(!shown.contains("Mar") && !shown.contains("Quellen"), "{words}: {shown}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fence::clean;
+use super::echo::plain;
 use crate::domain::{Failure, Reason};
 use crate::llm::ErrorKind;
 
@@ -119,7 +119,7 @@ pub fn of_budget(setting: &str) -> Failure {
 }
 
 fn detailed(reason: Reason, what: &str, detail: &str, help: &str) -> Failure {
-    let detail = clean(detail, MAX_DETAIL);
+    let detail = plain(detail, MAX_DETAIL);
     let detail = detail.trim_end_matches(['.', ' ']);
     Failure::new(reason, format!("{what}: {detail}. {help}")).with("detail", detail)
 }

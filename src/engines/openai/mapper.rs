@@ -1,11 +1,15 @@
 //! Where the plan's words live in the schema.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use super::ask::Known;
 use super::fence::clean;
 use super::meaning;
 use super::names::{MAX_NAME, Names};
+use super::planner;
 use super::role::Played;
 use super::wire::{
     boolean, each, function, list, literal, literal_of, object, operator, optional_string, share, string, text, unit,
@@ -16,18 +20,49 @@ use crate::domain::outputs::{
     AggregateFunction, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue,
     Operator, PlannerOutput, StepOutput,
 };
-use crate::domain::{ColumnPath, Facts};
+use crate::domain::{ColumnPath, Value};
+use crate::engines::schema_index::{Spoken, matched_in_words};
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/mapper.md");
 
-/// Reads the mapper's part.
-pub fn read(wire: WireMapping, task: &Task, facts: &Facts) -> Result<Played, String> {
-    let names = Names::new(&facts.schema);
+/// Reads the mapper's part. What it says of values is held against the data.
+pub fn read(wire: WireMapping, known: &Known<'_>) -> Result<Played, String> {
+    let names = Names::new(&known.facts.schema);
     let mut output = wire.into_output(names)?;
-    output.definitions = meaning::used(facts, &task.question.text, &output);
+    output.matched_values = grounded(&output, known);
+    output.definitions = meaning::used(known.facts, &known.task.question.text, &output);
     let summary = summary(&output, names);
     Ok(Played::Done(StepOutput::Mapper(output), summary))
+}
+
+/// The values that the conditions mean, as the data spells them: those that the question names, those that the
+/// conditions compare with, and what the model matched itself where the data does not know better.
+fn grounded(mapping: &MapperOutput, known: &Known<'_>) -> Vec<MatchedValue> {
+    let compared = |column: &ColumnPath| mapping.filters.iter().any(|filter| filter.column == *column);
+    let spoken = known.index.relevance(&known.task.question.text).values.into_iter();
+    let mut found: Vec<MatchedValue> = spoken
+        .filter(|spoken| compared(&spoken.column))
+        .map(|Spoken { words, column, value, score }| MatchedValue { text: words, column, value, score })
+        .collect();
+    let literals = mapping.filters.iter().flat_map(|filter| {
+        let texts =
+            filter.values.iter().filter_map(|value| if let Value::String(text) = value { Some(text) } else { None });
+        texts.map(|text| (&filter.column, text))
+    });
+    for (column, text) in literals {
+        if let Some((value, score)) = known.index.spelling(column, text) {
+            found.push(MatchedValue { text: text.clone(), column: column.clone(), value, score });
+        }
+    }
+    let held = |said: &MatchedValue| {
+        let values = known.facts.values.column(&said.column);
+        values.is_none_or(|values| !values.complete || values.distinct.contains(&said.value))
+    };
+    found.extend(mapping.matched_values.iter().filter(|said| held(said)).cloned());
+    let mut seen = HashSet::new();
+    found.retain(|one| seen.insert((one.column.clone(), one.value.clone())));
+    found
 }
 
 /// The question's words and the plan's, for choosing tables.
@@ -35,12 +70,13 @@ pub fn words(task: &Task, plan: &PlannerOutput) -> String {
     let entities = plan.entities.iter().map(|entity| entity.name.as_str());
     let columns = plan.filters.iter().map(|filter| filter.column.as_str());
     let measures = plan.aggregations.iter().map(|item| item.column.as_str());
-    let parts = [task.question.text.as_str(), &plan.intent].into_iter().chain(entities).chain(columns).chain(measures);
+    let asked = planner::words(task);
+    let parts = [asked.as_str(), &plan.intent].into_iter().chain(entities).chain(columns).chain(measures);
     parts.collect::<Vec<_>>().join(" ; ")
 }
 
-/// The mapping as the composer is told it.
-pub fn told(mapping: &MapperOutput, names: Names<'_>) -> Json {
+/// The mapping as the composer is told it; of what was matched in the data only where values are shared.
+pub fn told(mapping: &MapperOutput, names: Names<'_>, share_values: bool) -> Json {
     let column = |path: &ColumnPath| json!({ "table": names.of(&path.schema, &path.table), "column": clean(&path.column, MAX_NAME) });
     let entities = mapping.entities.iter().map(|entity| {
         let table = names.of(&entity.schema, &entity.table);
@@ -57,14 +93,21 @@ pub fn told(mapping: &MapperOutput, names: Names<'_>) -> Json {
     let joins =
         mapping.join_path.iter().map(|join| json!({ "left": column(&join.left), "right": column(&join.right) }));
     let order_by = mapping.order_by.iter().map(|item| json!({ "by": item.expression, "descending": item.descending }));
-    json!({
+    let mut told = json!({
         "entities": entities.collect::<Vec<_>>(),
         "filters": filters.collect::<Vec<_>>(),
         "aggregations": aggregations.collect::<Vec<_>>(),
         "group_by": mapping.group_by.iter().map(column).collect::<Vec<_>>(),
         "order_by": order_by.collect::<Vec<_>>(),
         "join_path": joins.collect::<Vec<_>>(),
-    })
+    });
+    if share_values && !mapping.matched_values.is_empty() {
+        let matched = mapping.matched_values.iter().map(
+            |found| json!({ "words": text(&found.text), "on": column(&found.column), "value": text(&found.value) }),
+        );
+        told["matched_values"] = matched.collect();
+    }
+    told
 }
 
 /// Every table that the mapping names, as (schema, table).
@@ -82,10 +125,11 @@ pub fn tables(mapping: &MapperOutput) -> Vec<(&str, &str)> {
 
 fn summary(mapping: &MapperOutput, names: Names<'_>) -> String {
     let tables: Vec<String> = tables(mapping).into_iter().map(|(schema, table)| names.of(schema, table)).collect();
+    let matched = matched_in_words(&mapping.matched_values).map(|matched| format!(" {matched}.")).unwrap_or_default();
     if tables.is_empty() {
-        "No table was tied to the question.".to_owned()
+        format!("No table was tied to the question.{matched}")
     } else {
-        format!("Uses {}.", tables.join(", "))
+        format!("Uses {}.{matched}", tables.join(", "))
     }
 }
 

@@ -9,6 +9,7 @@ mod ask;
 mod call;
 mod card;
 mod composer;
+mod echo;
 mod failures;
 mod fence;
 mod fields;
@@ -19,6 +20,8 @@ mod planner;
 mod player;
 mod role;
 mod team;
+mod tokens;
 mod wire;
 
+pub use card::{Context, context};
 pub use team::{Calls, Models, Options, Temperatures, prompt_version, team};

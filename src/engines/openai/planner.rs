@@ -6,38 +6,80 @@ use serde_json::{Value as Json, json};
 use super::fence::clean;
 use super::role::Played;
 use super::wire::{
-    boolean, each, function, list, literal, literal_of, object, operator, share, string, text, unit, value,
+    boolean, each, function, list, literal, literal_of, object, operator, sentence, share, string, text, unit, value,
 };
 use crate::agents::Task;
 use crate::domain::outputs::{
     AggregateFunction, Clarification, Entity, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput,
     StepOutput,
 };
-use crate::domain::{Facts, Failure, Reason};
+use crate::domain::workflow::Clarified;
+use crate::domain::{EngineName, Facts, Turn};
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/planner.md");
 /// Longest question, in characters.
 const MAX_QUESTION: usize = 4_096;
+/// Longest earlier statement, in characters.
+const MAX_SQL: usize = 8_000;
+/// Longest question back, in characters.
+const MAX_ASKED: usize = 1_000;
+/// Readings that are offered at once.
+const MAX_OPTIONS: usize = 4;
 
 /// Reads the planner's part.
 pub fn read(wire: WirePlan, task: &Task) -> Result<Played, String> {
-    let output = wire.into_output()?;
-    if let (Some(clarification), false) = (&output.clarification, task.question.options.allow_clarification) {
-        return Ok(Played::Abstained(ambiguous(clarification), Some(StepOutput::Planner(output))));
+    let mut output = wire.into_output()?;
+    if !task.workflow.started.previous.is_empty() || !task.workflow.clarified.is_empty() {
+        output.restatement.clone_from(&output.intent);
     }
-    let summary = output.intent.clone();
+    if let (Some(clarification), false) = (&output.clarification, task.workflow.may_ask_back()) {
+        return Ok(Played::Abstained(clarification.failure(), Some(StepOutput::Planner(output))));
+    }
+    let summary = output.clarification.as_ref().map_or(&output.intent, |asked| &asked.question).clone();
     Ok(Played::Done(StepOutput::Planner(output), summary))
 }
 
 /// The question as every agent is told it.
 pub fn question(task: &Task, facts: &Facts) -> Json {
-    json!({
+    let mut told = json!({
         "question": clean(&task.question.text, MAX_QUESTION),
         "today": facts.today.to_string(),
         "dialect": facts.schema.dialect.label(),
-        "may_ask_back": task.question.options.allow_clarification,
-    })
+        "may_ask_back": task.workflow.may_ask_back(),
+    });
+    let clarified = task.workflow.clarified.iter().map(|Clarified { clarification, answer, .. }| {
+        json!({ "asked": clean(&clarification.question, MAX_ASKED), "answered": clean(answer, MAX_QUESTION) })
+    });
+    let clarified: Vec<Json> = clarified.collect();
+    if !clarified.is_empty() {
+        told["clarified"] = json!(clarified);
+    }
+    told
+}
+
+/// The words of the question, of what was answered to questions back, and of what was asked before.
+pub fn words(task: &Task) -> String {
+    let answers = task.workflow.clarified.iter().map(|clarified| clarified.answer.as_str());
+    let before = task.workflow.started.previous.iter().flat_map(|turn| [turn.question.as_str(), &turn.intent]);
+    std::iter::once(task.question.text.as_str()).chain(answers).chain(before).collect::<Vec<_>>().join(" ; ")
+}
+
+/// What was asked before, a line a question. What the built-in engine understood may hold values of the data.
+pub fn previous(task: &Task, share_values: bool) -> Vec<Json> {
+    let told = |turn: &Turn| {
+        let mut told = json!({ "question": clean(&turn.question, MAX_QUESTION) });
+        if share_values || turn.engine == EngineName::Openai {
+            let answered = turn.asked_back.iter().map(|back| {
+                json!({ "asked": clean(&back.question, MAX_ASKED), "answered": clean(&back.answer, MAX_QUESTION) })
+            });
+            told["clarified"] = answered.collect();
+            told["intent"] = json!(clean(&turn.intent, MAX_QUESTION));
+            told["sql"] = json!(clean(&turn.sql, MAX_SQL));
+        }
+        told
+    };
+    task.workflow.started.previous.iter().map(told).collect()
 }
 
 /// The plan as later agents are told it.
@@ -58,16 +100,6 @@ pub fn told(plan: &PlannerOutput) -> Json {
         "order_by": order_by.collect::<Vec<_>>(),
         "limit": plan.limit,
     })
-}
-
-fn ambiguous(clarification: &Clarification) -> Failure {
-    let options = clarification.options.join("; ");
-    Failure::new(
-        Reason::QuestionAmbiguous,
-        format!("The question has several readings. {} ({options}) Ask again and say which.", clarification.question),
-    )
-    .with("question", &clarification.question)
-    .with("options", options)
 }
 
 /// The form of the planner's part.
@@ -140,7 +172,7 @@ impl WirePlan {
             return Err("intent is empty".to_owned());
         }
         Ok(PlannerOutput {
-            intent: text(&intent),
+            intent: sentence(&intent),
             entities: each("entities", entities, |WireEntity { name, kind }| {
                 Ok(Entity { name: text(&name), kind: text(&kind) })
             })?,
@@ -157,13 +189,20 @@ impl WirePlan {
             limit,
             confidence: unit(confidence),
             clarification: clarification.map(WireClarification::into_output).transpose()?,
+            restatement: String::new(),
         })
     }
 }
 
 impl WireClarification {
     fn into_output(self) -> Result<Clarification, String> {
-        let options = each("options", self.options, |option| Ok(text(&option)))?;
-        Ok(Clarification { question: text(&self.question), options })
+        if self.question.trim().is_empty() {
+            return Err("clarification has no question".to_owned());
+        }
+        let mut options = each("options", self.options, |option| Ok(sentence(&option)))?;
+        options.retain(|option| !option.is_empty());
+        options.dedup();
+        options.truncate(MAX_OPTIONS);
+        Ok(Clarification { question: sentence(&self.question), options })
     }
 }

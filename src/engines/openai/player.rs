@@ -5,13 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::ask::{Asker, Spent};
+use super::ask::{Asker, Known, Spent};
 use super::call::{Call, Miss};
 use super::failures;
 use super::role::{Played, Role, Unusable};
 use crate::agents::{Agent, AgentError, Outcome, Task};
 use crate::domain::outputs::{PlannerOutput, StepOutput, Usage};
-use crate::domain::{Facts, Failure, Reason};
+use crate::domain::{Failure, Reason};
 use crate::llm::{ErrorKind, Structure};
 
 /// Plays one role.
@@ -35,23 +35,25 @@ impl Agent for Player {
     /// the model, and the rest is asked for once more, if the workflow may still call it. A refusal is final.
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         let missing = || Failure::new(Reason::Internal, "A step that a later one needs has no output.");
-        let facts = task.facts.as_deref().ok_or_else(missing)?;
+        let facts = task.facts.as_ref().ok_or_else(missing)?;
+        let index = self.asker.indexes.of(facts).await;
+        let known = Known { task, facts, index: &index };
         let mut spent = Spent { since: Instant::now(), usage: Usage::default() };
         let mut repaired = false;
         let carried = task.carried.take::<Call>().filter(|call| call.serves(self.role));
         let mut call = match carried {
             Some(call) => call,
-            None => self.asker.begin(task, facts, self.role, &spent, None)?,
+            None => self.asker.begin(&known, self.role, &spent, None)?,
         };
         loop {
-            let miss = match self.play(&mut call, task, facts).await {
+            let miss = match self.play(&mut call, &known).await {
                 Ok(played) => return self.end(played, call, task, spent.usage).await,
                 Err(miss) => miss,
             };
             call.finish().await;
             spent.usage = spent.usage.and(call.cost(false));
             let repair = Some(&miss).filter(|miss| miss.finding.is_some() && !repaired);
-            let next = repair.map(|miss| self.asker.begin(task, facts, self.role, &spent, Some(miss)));
+            let next = repair.map(|miss| self.asker.begin(&known, self.role, &spent, Some(miss)));
             let Some(Ok(corrected)) = next else {
                 // Why the answer is of no use says more than that there is no call left to repair it.
                 let no_time = task.budget.after(&spent.usage, spent.since.elapsed()).time.is_zero();
@@ -69,9 +71,9 @@ impl Agent for Player {
 }
 
 impl Player {
-    async fn play(&self, call: &mut Call, task: &Task, facts: &Facts) -> Result<Played, Miss> {
+    async fn play(&self, call: &mut Call, known: &Known<'_>) -> Result<Played, Miss> {
         let part = call.part(self.role).await?;
-        match self.role.read(part, task, facts) {
+        match self.role.read(part, known) {
             Ok(played) => Ok(played),
             Err(Unusable { finding, is_form }) => {
                 call.finish().await;

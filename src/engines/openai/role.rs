@@ -3,11 +3,12 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::ask::Known;
 use super::call::Part;
 use super::{composer, mapper, planner};
-use crate::agents::{Task, steps};
+use crate::agents::steps;
+use crate::domain::Failure;
 use crate::domain::outputs::StepOutput;
-use crate::domain::{Facts, Failure};
 use crate::llm::OutputSchema;
 
 /// One of the agents, in the order in which they work.
@@ -63,11 +64,11 @@ impl Role {
     }
 
     /// Reads its part of an answer.
-    pub fn read(self, part: Part, task: &Task, facts: &Facts) -> Result<Played, Unusable> {
+    pub fn read(self, part: Part, known: &Known<'_>) -> Result<Played, Unusable> {
         match self {
-            Self::Planner => planner::read(wire(part)?, task),
-            Self::Mapper => mapper::read(wire(part)?, task, facts),
-            Self::Composer => composer::read(wire(part)?, facts),
+            Self::Planner => planner::read(wire(part)?, known.task),
+            Self::Mapper => mapper::read(wire(part)?, known),
+            Self::Composer => composer::read(wire(part)?, known.facts),
         }
         .map_err(|finding| Unusable { finding, is_form: false })
     }

@@ -10,6 +10,7 @@ use super::player::Player;
 use super::role::Role;
 use crate::agents::{Agent, Team};
 use crate::domain::EngineName;
+use crate::engines::schema_index::Indexes;
 use crate::llm::ChatModel;
 
 /// What the model is told and how it is asked.
@@ -90,7 +91,7 @@ impl Options {
 pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
     let model = chat.model().to_owned();
     let prompt_version = prompt_version();
-    let asker = Arc::new(Asker { chat, options, prompt_version: prompt_version.clone() });
+    let asker = Arc::new(Asker { chat, options, prompt_version: prompt_version.clone(), indexes: Indexes::default() });
     let play = |role| Arc::new(Player { role, asker: asker.clone() }) as Arc<dyn Agent>;
     Team { engine: EngineName::Openai, model, prompt_version, agents: Role::ALL.map(play).to_vec() }
 }

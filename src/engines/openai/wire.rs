@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::echo::{prose, repeats_rules};
 use super::fence::clean;
 use crate::domain::Value;
 
@@ -62,9 +63,14 @@ pub fn object<const N: usize>(properties: [(&str, Json); N]) -> Json {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-/// A word or sentence of the model, fit to be shown.
+/// A sentence of the model, fit to be shown.
+pub fn sentence(words: &str) -> String {
+    prose(words, MAX_TEXT)
+}
+
+/// A word of the model or a literal, fit to be shown; one that repeats the rules is neither.
 pub fn text(words: &str) -> String {
-    clean(words.trim(), MAX_TEXT)
+    if repeats_rules(words) { String::new() } else { clean(words.trim(), MAX_TEXT) }
 }
 
 /// A confidence or score.

@@ -22,6 +22,16 @@ pub(super) struct Source {
     pub shape: Shape,
 }
 
+impl Source {
+    /// The table that it is, as an index into the analysis.
+    pub(super) fn table(&self) -> Option<usize> {
+        match self.shape {
+            Shape::Table(index) => Some(index),
+            Shape::Computed(_) => None,
+        }
+    }
+}
+
 /// What a source's columns are.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {

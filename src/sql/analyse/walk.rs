@@ -10,7 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
-use super::{Analysis, ColumnUse, Comparison, NameUse, TableUse};
+use super::{Analysis, ColumnUse, Comparison, Grouping, NameUse, SelectUse, TableUse, shape};
 use crate::domain::DatabaseKind;
 use crate::sql::guard::Lines;
 
@@ -24,6 +24,7 @@ pub(super) fn describe(statement: &Statement, text: &str, dialect: DatabaseKind)
     };
     if let Statement::Query(query) = statement {
         walker.analysis.output_columns = output_count(query);
+        walker.analysis.one_row = shape::one_row(query);
     }
     let ControlFlow::Continue(()) = statement.visit(&mut walker);
     walker.analysis
@@ -78,6 +79,7 @@ impl Visitor for Walker {
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
         let sources = self.sources(select);
         self.scopes.push(Scope { sources, aliases: aliases(select).collect(), tables: Vec::new() });
+        self.select(select);
         ControlFlow::Continue(())
     }
 
@@ -97,20 +99,40 @@ impl Visitor for Walker {
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
         self.attributes(expression);
         match expression {
-            Expr::Function(call) => self.call(&call.name),
+            Expr::Function(call) => {
+                self.call(&call.name);
+                let added = shape::added_up(call).and_then(|argument| self.column(argument));
+                self.analysis.sums.extend(added);
+            }
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
                 if let Some(column) = self.column(expression) {
                     self.analysis.columns.push(column);
                 }
             }
-            Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } => {
-                self.comparison(left, right);
-                self.comparison(right, left);
+            Expr::BinaryOp { left, op, right } => {
+                if matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) {
+                    self.comparison(left, right);
+                    self.comparison(right, left);
+                }
+                if *op == BinaryOperator::Eq
+                    && let (Some(left), Some(right)) = (self.column(left), self.column(right))
+                {
+                    self.analysis.equalities.push((left, right));
+                }
+                if is_comparison(op) {
+                    self.text(left, right);
+                    self.text(right, left);
+                }
             }
             Expr::InList { expr, list, .. } => {
                 for item in list {
                     self.comparison(expr, item);
+                    self.text(expr, item);
                 }
+            }
+            Expr::Between { expr, low, high, .. } => {
+                self.text(expr, low);
+                self.text(expr, high);
             }
             _ => {}
         }
@@ -317,6 +339,27 @@ impl Walker {
         }
     }
 
+    /// Notes what a select reads and how it puts that together; its scope is the innermost one.
+    fn select(&mut self, select: &Select) {
+        let sources = self.scopes.last().map(|scope| scope.sources.as_slice()).unwrap_or_default();
+        let tables: Vec<usize> = sources.iter().filter_map(Source::table).collect();
+        let joins_otherwise = tables.len() < sources.len() || shape::joins_otherwise(&select.from);
+        let columns = |names: Vec<Expr>| names.iter().filter_map(|name| self.column(name)).collect();
+        let conditions = shape::conditions(select).into_iter().map(|one| columns(shape::names(one))).collect();
+        let grouping = shape::grouped(select).map(|shape::Grouped { keys, loose, extreme }| Grouping {
+            keys: keys.into_iter().filter_map(|key| self.column(key)).collect(),
+            loose: columns(loose),
+            extreme,
+        });
+        self.analysis.selects.push(SelectUse { tables, joins_otherwise, conditions, grouping });
+    }
+
+    fn text(&mut self, column: &Expr, literal: &Expr) {
+        if let (Some(column), Some(text)) = (self.column(column), self.text_literal(literal)) {
+            self.analysis.texts.push((column, text));
+        }
+    }
+
     fn comparison(&mut self, column: &Expr, literal: &Expr) {
         let collations = [column, literal].map(collation);
         let named = |ending: &str| collations.iter().flatten().any(|collation| collation.ends_with(ending));
@@ -340,6 +383,11 @@ impl Walker {
             _ => None,
         }
     }
+}
+
+fn is_comparison(operator: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 /// The collation that an expression asks for, in lower case.

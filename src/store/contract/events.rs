@@ -1,11 +1,14 @@
 //! Events to fill logs with.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use crate::domain::outputs::{Clarification, Feedback, SchemaOutput, StepOutput, WorkflowResult};
+use crate::domain::outputs::{Approval, Clarification, Feedback, SchemaOutput, StepOutput, WorkflowResult};
 use crate::domain::question::{EngineName, Question, RunOptions, Source};
 use crate::domain::{
-    ConnectionId, DatabaseKind, Event, EventKind, Failure, PinnedConnection, Principal, Reason, Value, WorkflowStarted,
+    ConnectionId, DatabaseKind, Event, EventKind, Failure, Need, PinnedConnection, Principal, Reason, ResumeInput,
+    Value, WorkflowStarted,
 };
 
 /// The instant of the event with this sequence.
@@ -39,6 +42,7 @@ pub(crate) fn started(connection: Option<ConnectionId>, user_id: &str) -> EventK
         model: String::new(),
         prompt_version: "1".to_owned(),
         connection: connection.map(|id| PinnedConnection { id, name: "shop".to_owned(), etag: "etag".to_owned() }),
+        previous: Vec::new(),
     }))
 }
 
@@ -51,6 +55,20 @@ pub(crate) fn log(length: u64) -> Vec<Event> {
 /// An event that changes nothing but the status.
 pub(crate) fn step(sequence: u64) -> Event {
     event(sequence, EventKind::StepStarted { step: "planner".to_owned(), attempt: 1 })
+}
+
+/// How long the logs here wait for a person.
+const PATIENCE: Duration = Duration::from_hours(1_000_000);
+
+/// A person is asked for approval.
+pub(crate) fn asks_for_approval(patience: Duration) -> EventKind {
+    let approval = Approval { sql: "SELECT 1".to_owned(), ..Approval::default() };
+    EventKind::Awaiting { need: Need::Approval(Box::new(approval)), patience }
+}
+
+/// A person approves.
+pub(crate) fn resumed() -> EventKind {
+    EventKind::Resumed { by: Principal::local(), input: ResumeInput::Approve, call: None }
 }
 
 /// A log, however unlikely, with events of every kind.
@@ -75,9 +93,9 @@ pub(crate) fn one_of_each_kind() -> Vec<Event> {
         EventKind::StepCompleted { step: name(), attempt: 1, output: output(), summary: String::new(), usage },
         EventKind::StepFailed { step: name(), attempt: 2, failure: failure(), output: None, usage: None },
         EventKind::Retrying { retry: 1, feedback },
-        EventKind::Awaiting { clarification: Some(question) },
-        EventKind::Resumed { by: Principal::local(), input: crate::domain::event::ResumeInput::Approve },
-        EventKind::Awaiting { clarification: None },
+        EventKind::Awaiting { need: Need::Clarification(question), patience: PATIENCE },
+        resumed(),
+        asks_for_approval(PATIENCE),
         EventKind::CancelRequested { by: Principal::local(), reason: "enough".to_owned() },
         EventKind::Result(Box::new(result)),
         EventKind::Completed,

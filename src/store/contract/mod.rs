@@ -26,6 +26,8 @@ macro_rules! contract {
             knowledge_is_of_one_tenant,
             what_waits_is_taken_once, only_the_holder_appends_on_a_lease, who_starts_may_hold,
             what_is_given_back_is_taken_at_once, what_has_ended_needs_no_worker, tenants_take_turns,
+            what_waits_for_a_person_rests, who_is_not_answered_is_taken_when_the_wait_is_over,
+            who_is_cancelled_while_waiting_is_not_taken,
         }
     };
     (@each $open:expr => $($name:ident),* $(,)?) => {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::{event, log, step};
-use crate::domain::{EventKind, TenantId, WorkflowId};
+use super::events::{self, event, log, step};
+use crate::domain::{Event, EventKind, TenantId, WorkflowId};
 use crate::store::{Error, Lease, Store, Work};
 
 fn local() -> TenantId {
@@ -109,4 +109,57 @@ pub(crate) async fn tenants_take_turns(store: Arc<dyn Store>) {
         taken.push(take(&*store).await);
     }
     assert!(taken.iter().any(|work| work.tenant == one && work.lease.workflow == late));
+}
+
+pub(crate) async fn what_waits_for_a_person_rests(store: Arc<dyn Store>) {
+    let id = waiting(&*store, &local()).await;
+    let work = take(&*store).await;
+    let ask = now_event(2, events::asks_for_approval(Duration::from_hours(1)));
+    store.append_on(&local(), id, 1, &[ask], Some(work.lease)).await.unwrap();
+    assert!(!store.is_held(&local(), id).await.unwrap());
+    assert_eq!(store.renew(&[(local(), work.lease)]).await.unwrap(), [work.lease], "nobody holds it");
+    assert_eq!(store.waiting().await.unwrap(), 0);
+    assert!(store.take().await.unwrap().is_none());
+    let refused = store.append_on(&local(), id, 2, &[step(3)], Some(work.lease)).await;
+    assert!(matches!(refused, Err(Error::LeaseLost)), "{refused:?}");
+
+    // The first answer wakes it, once.
+    store.append(&local(), id, 2, &[event(3, events::resumed())]).await.unwrap();
+    let late = store.append(&local(), id, 2, &[event(3, events::resumed())]).await;
+    assert!(matches!(late, Err(Error::OutOfSequence { last: 3 })), "{late:?}");
+    let work = take(&*store).await;
+    assert_eq!((work.lease.workflow, work.lost), (id, 0));
+    assert!(store.take().await.unwrap().is_none());
+    store.append_on(&local(), id, 3, &[step(4)], Some(work.lease)).await.unwrap();
+}
+
+pub(crate) async fn who_is_not_answered_is_taken_when_the_wait_is_over(store: Arc<dyn Store>) {
+    let id = waiting(&*store, &local()).await;
+    let work = take(&*store).await;
+    let ask = now_event(2, events::asks_for_approval(Duration::from_millis(300)));
+    let until = ask.time + Duration::from_millis(300);
+    store.append_on(&local(), id, 1, &[ask], Some(work.lease)).await.unwrap();
+    let late = take(&*store).await;
+    assert_eq!((late.lease.workflow, late.lost), (id, 0));
+    assert!(jiff::Timestamp::now() >= until);
+    // An answer that comes at the last moment takes the workflow from who would end it.
+    store.append(&local(), id, 2, &[event(3, events::resumed())]).await.unwrap();
+    let end = store.append_on(&local(), id, 2, &[event(3, EventKind::Completed)], Some(late.lease)).await;
+    assert!(matches!(end, Err(Error::LeaseLost)), "{end:?}");
+    assert_eq!(take(&*store).await.lease.workflow, id);
+}
+
+pub(crate) async fn who_is_cancelled_while_waiting_is_not_taken(store: Arc<dyn Store>) {
+    let id = waiting(&*store, &local()).await;
+    let work = take(&*store).await;
+    let ask = now_event(2, events::asks_for_approval(Duration::ZERO));
+    let end = now_event(3, EventKind::Completed);
+    store.append_on(&local(), id, 1, &[ask], Some(work.lease)).await.unwrap();
+    store.append(&local(), id, 2, &[end]).await.unwrap();
+    assert!(store.take().await.unwrap().is_none());
+}
+
+/// An event of this moment.
+fn now_event(sequence: u64, kind: EventKind) -> Event {
+    Event { time: jiff::Timestamp::now(), ..event(sequence, kind) }
 }

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::writer::Writer;
 use super::{connections, file, knowledge, migrations, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
-use crate::store::append::Append;
+use crate::store::append::{Append, Turn};
 use crate::store::queue::Queue;
 use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::tails::Tails;
@@ -64,7 +64,16 @@ impl Embedded {
         let epoch = migrations::run(&mut connection, path).await?;
         let queue = Queue::default();
         for left in workflows::unfinished(&mut connection).await? {
-            queue.add(&left.tenant, left.id);
+            let turn = if left.status.is_awaiting() {
+                let before = left.last_sequence.saturating_sub(1);
+                Turn::after(&workflows::read(&mut connection, left.tenant.clone(), left.id, before, 1).await?)
+            } else {
+                Turn::Worker
+            };
+            match turn {
+                Turn::Person(until) => queue.rest(&left.tenant, left.id, until),
+                Turn::Same | Turn::Worker | Turn::Nobody => queue.add(&left.tenant, left.id),
+            }
         }
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers)
@@ -227,15 +236,15 @@ impl Store for Embedded {
         lease: Option<Lease>,
     ) -> Result<(), Error> {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
-        let (begins, ends) = (append.begins.is_some(), append.ends());
+        let (begins, turn) = (append.begins.is_some(), append.turn);
         self.queue.check(workflow, begins, lease)?;
-        let kept = self.tails.keep(tenant, workflow, events);
-        let (tails, queue, tenant) = (Arc::clone(&self.tails), Arc::clone(&self.queue), tenant.clone());
-        let tell = move |last: &u64| {
-            queue.appended(&tenant, workflow, begins, ends, lease);
-            tails.advance(&tenant, workflow, *last, kept);
+        let appending = self.tails.appending(tenant, workflow, events);
+        let (queue, tenant) = (Arc::clone(&self.queue), tenant.clone());
+        let tell = move |(): &()| {
+            queue.appended(&tenant, workflow, turn, lease);
+            appending.stored();
         };
-        self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await.map(|_| ())
+        self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await
     }
 
     async fn read(
@@ -256,13 +265,7 @@ impl Store for Embedded {
     }
 
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error> {
-        // Listening comes first: an append between the two is then heard, not missed.
-        let receiver = self.tails.follow(tenant, workflow);
-        let known = *receiver.borrow() > 0;
-        if !known && let Some(last) = self.last_sequence(tenant, workflow).await? {
-            self.tails.advance(tenant, workflow, last, None);
-        }
-        Ok(receiver)
+        self.tails.follow(tenant, workflow, self.last_sequence(tenant, workflow)).await
     }
 
     fn newest(&self, tenant: &TenantId, workflow: WorkflowId, after_sequence: u64) -> Option<Events> {
@@ -280,11 +283,11 @@ impl Store for Embedded {
     }
 
     async fn take(&self) -> Result<Option<Work>, Error> {
-        Ok(self.queue.take())
+        Ok(self.queue.take(self.options.clock.now()))
     }
 
     async fn more_work(&self) {
-        self.queue.more().await;
+        self.queue.more(|| self.options.clock.now()).await;
     }
 
     async fn waiting(&self) -> Result<usize, Error> {
@@ -314,7 +317,7 @@ impl Store for Embedded {
         let (owner, tenant) = (tenant.clone(), tenant.clone());
         let end = move |deleted: &bool| {
             if *deleted {
-                queue.appended(&owner, workflow, false, true, None);
+                queue.appended(&owner, workflow, Turn::Nobody, None);
                 tails.end(&owner, workflow);
             }
         };
@@ -346,11 +349,16 @@ impl Store for Embedded {
         self.read_with(|database| {
             Box::pin(async move {
                 sqlx::query("SELECT value FROM meta").fetch_one(database).await?;
-                // The file is this process's alone, and is what it was.
-                Ok(0)
+                Ok(())
             })
         })
-        .await
+        .await?;
+        self.identity().await
+    }
+
+    /// The file is this process's alone, and is what it was.
+    async fn identity(&self) -> Result<u64, Error> {
+        Ok(0)
     }
 
     fn epoch(&self) -> u64 {

@@ -12,73 +12,85 @@ use crate::store::{Error, ListFilter, StoredWorkflow};
 /// Events that one statement adds.
 const AT_ONCE: usize = 16;
 
-/// Appends when the log ends where the writer expects; returns the log's new last sequence.
-pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> Result<u64, Error> {
+/// Appends when the log ends where the writer expects.
+pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> Result<(), Error> {
     let id = append.workflow.to_string();
-    let stored: Option<(String, i64)> = sqlx::query_as("SELECT tenant, last_sequence FROM workflows WHERE id = ?")
-        .bind(&id)
-        .fetch_optional(&mut *database)
-        .await?;
-    let own = stored.as_ref().filter(|(tenant, _)| tenant == append.tenant.as_str());
-    let last = own.map_or(0, |(_, last)| last.unsigned_abs());
-    let foreign = stored.is_some() && own.is_none();
-    if foreign || last != append.expected_last || !append.is_gapless() {
-        return Err(Error::OutOfSequence { last });
+    if !append.is_gapless() || !move_on(database, &append, &id).await? {
+        return Err(refusal(database, &append, &id).await?);
     }
-    match &append.begins {
-        Some((connection, user_id)) if stored.is_none() => {
-            insert_workflow(database, &append, &id, connection.as_deref(), user_id).await?;
-        }
-        None if stored.is_none() => {
-            return Err(Error::Corrupt("a log begins with workflow_started".to_owned()));
-        }
-        _ => {}
+    for (nth, rows) in append.rows.chunks(AT_ONCE).enumerate().skip(1) {
+        let before = append.expected_last.cast_signed() + i64::try_from(nth * AT_ONCE).unwrap_or(i64::MAX);
+        let insert = sqlx::query(AssertSqlSafe(insertion(rows.len(), "true")));
+        let insert = insert.bind(&id).bind(before).bind(EVENT_VERSION);
+        rows.iter().fold(insert, |insert, (_, text)| insert.bind(text)).execute(&mut *database).await?;
     }
-    insert_events(database, &append, &id).await?;
-    sqlx::query("UPDATE workflows SET last_sequence = ?, update_time = ?, status = coalesce(?, status) WHERE id = ?")
+    Ok(())
+}
+
+/// Moves the row of the workflow and adds the first events; nothing, when the log does not end where it should. Both in one
+/// text, because each visit to the database's thread costs more than a statement; of the few texts that this makes each is
+/// prepared once.
+async fn move_on(database: &mut SqliteConnection, append: &Append, id: &str) -> Result<bool, Error> {
+    let rows = &append.rows[..append.rows.len().min(AT_ONCE)];
+    let events = insertion(rows.len(), "changes() = 1");
+    let first = 4 + rows.len();
+    let row = match append.begins {
+        Some(_) => format!(
+            "INSERT INTO workflows
+                 (id, tenant, last_sequence, update_time, status, connection, user_id, create_time)
+             SELECT ?1, ?{}, ?{}, ?{}, ?{}, ?{}, ?{}, ?{} WHERE ?2 = 0 ON CONFLICT (id) DO NOTHING",
+            first,
+            first + 1,
+            first + 2,
+            first + 3,
+            first + 4,
+            first + 5,
+            first + 6
+        ),
+        None => format!(
+            "UPDATE workflows SET last_sequence = ?{}, update_time = ?{}, status = coalesce(?{}, status)
+             WHERE id = ?1 AND tenant = ?{} AND last_sequence = ?2",
+            first + 1,
+            first + 2,
+            first + 3,
+            first
+        ),
+    };
+    let change = sqlx::query(AssertSqlSafe(format!("{row}; {events}")));
+    let change = change.bind(id).bind(append.expected_last.cast_signed()).bind(EVENT_VERSION);
+    let change = rows.iter().fold(change, |change, (_, text)| change.bind(text));
+    let mut change = change
+        .bind(append.tenant.as_str())
         .bind(append.last_sequence().cast_signed())
         .bind(append.last_time.as_microsecond())
-        .bind(append.status.map(WorkflowStatus::as_str))
-        .bind(&id)
-        .execute(database)
-        .await?;
-    Ok(append.last_sequence())
-}
-
-async fn insert_workflow(
-    database: &mut SqliteConnection,
-    append: &Append,
-    id: &str,
-    connection: Option<&str>,
-    user_id: &str,
-) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO workflows (id, tenant, status, connection, user_id, last_sequence, create_time, update_time)
-         VALUES (?, ?, 'PENDING', ?, ?, 0, ?, 0)",
-    )
-    .bind(id)
-    .bind(append.tenant.as_str())
-    .bind(connection)
-    .bind(user_id)
-    .bind(append.first_time.as_microsecond())
-    .execute(database)
-    .await?;
-    Ok(())
-}
-
-/// Adds a few events with one statement: each costs a visit to the database's thread. Of the few texts that this makes each
-/// is prepared once.
-async fn insert_events(database: &mut SqliteConnection, append: &Append, id: &str) -> Result<(), Error> {
-    for rows in append.rows.chunks(AT_ONCE) {
-        let places = vec!["(?, ?, ?, ?)"; rows.len()].join(", ");
-        let statement = format!("INSERT INTO events (workflow_id, sequence, min_reader, event) VALUES {places}");
-        let mut insert = sqlx::query(AssertSqlSafe(statement));
-        for (sequence, text) in rows {
-            insert = insert.bind(id).bind(sequence.cast_signed()).bind(EVENT_VERSION).bind(text);
-        }
-        insert.execute(&mut *database).await?;
+        .bind(append.status.map(WorkflowStatus::as_str));
+    if let Some((connection, user_id)) = &append.begins {
+        change = change.bind(connection).bind(user_id).bind(append.first_time.as_microsecond());
     }
-    Ok(())
+    Ok(change.execute(database).await?.rows_affected() > 0)
+}
+
+/// Adds events of the workflow `?1` after sequence `?2` with version `?3`: the texts `?4`, `?5` …
+fn insertion(events: usize, condition: &str) -> String {
+    let events: Vec<_> = (1..=events).map(|nth| format!("(?2 + {nth}, ?{})", nth + 3)).collect();
+    format!(
+        "INSERT INTO events (workflow_id, sequence, min_reader, event)
+         SELECT ?1, column1, ?3, column2 FROM (VALUES {}) WHERE {condition}",
+        events.join(", ")
+    )
+}
+
+/// Why nothing was appended.
+async fn refusal(database: &mut SqliteConnection, append: &Append, id: &str) -> Result<Error, Error> {
+    let stored: Option<(String, i64)> = sqlx::query_as("SELECT tenant, last_sequence FROM workflows WHERE id = ?")
+        .bind(id)
+        .fetch_optional(database)
+        .await?;
+    if stored.is_none() && append.expected_last == 0 && append.begins.is_none() {
+        return Ok(Error::Corrupt("a log begins with workflow_started".to_owned()));
+    }
+    let own = stored.filter(|(tenant, _)| tenant == append.tenant.as_str());
+    Ok(Error::OutOfSequence { last: own.map_or(0, |(_, last)| last.unsigned_abs()) })
 }
 
 /// Events after a sequence, in order.

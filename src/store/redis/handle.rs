@@ -158,10 +158,10 @@ impl Store for Redis {
         lease: Option<Lease>,
     ) -> Result<(), Error> {
         let Some(append) = Append::new(tenant, workflow, expected_last, events)? else { return Ok(()) };
-        let (last, kept) = (append.last_sequence(), self.tails.keep(tenant, workflow, events));
+        let appending = self.tails.appending(tenant, workflow, events);
         workflows::append(&self.link, append, lease, self.options.lease).await?;
         // Listeners of this process need not wait for the notice.
-        self.tails.advance(tenant, workflow, last, kept);
+        appending.stored();
         Ok(())
     }
 
@@ -180,13 +180,7 @@ impl Store for Redis {
     }
 
     async fn tail(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<watch::Receiver<u64>, Error> {
-        // Listening comes first: an append between the two is then heard, not missed.
-        let receiver = self.tails.follow(tenant, workflow);
-        let known = *receiver.borrow() > 0;
-        if !known && let Some(last) = self.last_sequence(tenant, workflow).await? {
-            self.tails.advance(tenant, workflow, last, None);
-        }
-        Ok(receiver)
+        self.tails.follow(tenant, workflow, self.last_sequence(tenant, workflow)).await
     }
 
     fn newest(&self, tenant: &TenantId, workflow: WorkflowId, after_sequence: u64) -> Option<Events> {

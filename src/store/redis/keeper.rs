@@ -133,7 +133,7 @@ fn hear(link: &Link, tails: &Tails, queue: &Queue, notice: &Message) {
     let (Some(id), Some(tenant), Some(last)) = (words.next(), words.next(), words.next()) else { return };
     let (Ok(id), Some(tenant)) = (id.parse(), TenantId::parse(tenant)) else { return };
     match last.parse() {
-        Ok(last) => tails.advance(&tenant, id, last, None),
+        Ok(last) => tails.advance(&tenant, id, last),
         Err(_) => tails.end(&tenant, id),
     }
 }

@@ -9,7 +9,7 @@
 //!   lease and how often workers were lost |
 //! | `:workflows:TENANT` | sorted set: ids of a tenant's workflows, by id |
 //! | `:due:TENANT` | sorted set: ids of workflows that have not ended, by the time from which a worker may take them: a
-//!   lease is that time in the future |
+//!   lease is that time in the future, and so is the end of the wait for a person |
 //! | `:turns`, `:turn` | sorted set: tenants with work by their last turn; the number of that |
 //! | `:dead` | sorted set: what cannot be worked on, by the time it was put aside |
 //! | `:ended` | sorted set: ids of workflows that have, by the time of their end |

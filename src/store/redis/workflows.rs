@@ -12,7 +12,7 @@ use super::link::Link;
 use super::queue::milliseconds;
 use super::scripts::{APPEND, DELETE, ENDED_OF, EXPIRED, LAST, LIST, READ};
 use crate::domain::{Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
-use crate::store::append::Append;
+use crate::store::append::{Append, Turn};
 use crate::store::record::{self, EVENT_VERSION};
 use crate::store::{Error, Lease, ListFilter, StoredWorkflow};
 
@@ -33,7 +33,12 @@ pub(super) async fn append(
         let last = last_sequence(link, &append.tenant, append.workflow).await?.unwrap_or(0);
         return Err(Error::OutOfSequence { last });
     }
-    let terminal = if append.ends() { "1" } else { "0" };
+    let (turn, until) = match append.turn {
+        Turn::Same => ("same", 0),
+        Turn::Worker => ("worker", 0),
+        Turn::Person(until) => ("person", until.as_millisecond()),
+        Turn::Nobody => ("nobody", 0),
+    };
     let (begins, connection, user) = match append.begins {
         Some((connection, user)) => ("1", connection.unwrap_or_default(), user),
         None => ("0", String::new(), String::new()),
@@ -43,7 +48,8 @@ pub(super) async fn append(
         append.tenant.as_str().into(),
         append.expected_last.to_string().into(),
         append.status.map_or("", WorkflowStatus::as_str).into(),
-        terminal.into(),
+        turn.into(),
+        until.into(),
         append.last_time.as_microsecond().into(),
         EVENT_VERSION.into(),
         begins.into(),

@@ -1,15 +1,18 @@
 //! `validator`: measures the proposed statement and judges it. A verdict that says no is a failed step whose output
 //! the composer learns from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::{counted, facts, missing};
 use crate::agents::steps::{COMPOSER, LOAD_SCHEMA, VALIDATOR};
+use crate::agents::validator::insist;
 use crate::agents::{Agent, AgentError, Outcome, Task};
-use crate::domain::outputs::{CheckKind, StepOutput, ValidatorOutput, Verdict};
-use crate::domain::{Failure, Reason};
+use crate::domain::outputs::{CheckKind, ComposerOutput, StepOutput, ValidatorOutput, Verdict};
+use crate::domain::workflow::Choice;
+use crate::domain::{EngineName, Failure, Reason};
 use crate::workflow::Databases;
 
 pub(in crate::workflow) struct Validator {
@@ -28,9 +31,11 @@ impl Agent for Validator {
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         let facts = facts(task)?;
-        let proposal = task.composer().ok_or_else(|| missing("a proposed statement"))?;
+        let proposal = proposal(task).ok_or_else(|| missing("a proposed statement"))?;
         let who = &task.workflow.started.principal;
-        let verdict = self.databases.judge(who, &task.question.source, facts, proposal).await?;
+        let verdict = self.databases.judge(who, &task.question.source, facts, &proposal, task.planner()).await?;
+        let composed = matches!(proposal, Cow::Borrowed(_));
+        let verdict = if composed && learns(task) { insist(verdict) } else { verdict };
         if !verdict.is_valid {
             let failure = refusal(&verdict);
             return Err(AgentError { failure, output: Some(StepOutput::Validator(verdict)), usage: None });
@@ -38,6 +43,28 @@ impl Agent for Validator {
         let summary = summary(&verdict);
         Ok(Outcome { output: StepOutput::Validator(verdict), summary, usage: None })
     }
+}
+
+/// What the composer proposed, or what a person wrote instead.
+fn proposal(task: &Task) -> Option<Cow<'_, ComposerOutput>> {
+    let composed = task.composer()?;
+    match &task.workflow.choice {
+        Some(Choice { sql, parameters, edited: true, .. }) => {
+            let (sql, parameters) = (sql.clone(), parameters.clone());
+            Some(Cow::Owned(ComposerOutput { sql, parameters, ..composed.clone() }))
+        }
+        _ => Some(Cow::Borrowed(composed)),
+    }
+}
+
+/// Whether the composer can make something of a doubt: a model can, once, and if it may still be asked.
+fn learns(task: &Task) -> bool {
+    let options = &task.question.options;
+    task.workflow.started.engine == EngineName::Openai
+        && task.workflow.retries == 0
+        && options.max_retries > 0
+        && task.budget.calls > 0
+        && task.budget.tokens > 0
 }
 
 fn summary(verdict: &ValidatorOutput) -> String {

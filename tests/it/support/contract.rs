@@ -79,11 +79,6 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
     matches!(field.kind(), Kind::String) && (field.name() == "id" || foreign)
 }
 
-/// What the server does not offer yet: it answers UNIMPLEMENTED before it looks at the id.
-pub fn is_later(method: &MethodDescriptor, path: &[FieldDescriptor]) -> bool {
-    method.name() == "ResumeWorkflow" || dotted(path) == "previous_workflow_id"
-}
-
 /// A request of this RPC that is in order, on a connection of the caller's own, but for one field that holds `value`.
 pub fn request(
     method: &MethodDescriptor,

@@ -1,4 +1,4 @@
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { autocompletion, closeBrackets, closeBracketsKeymap, closeCompletion, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 import { MySQL, PostgreSQL, SQLite, sql, type SQLNamespace } from "@codemirror/lang-sql";
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
@@ -25,6 +25,7 @@ export interface Editor {
 interface Options {
   text: string;
   label: string;
+  description: string;
   readOnly: boolean;
   onChange: (text: string) => void;
   /** Ctrl+Enter. */
@@ -41,7 +42,12 @@ export function createEditor(element: HTMLElement, options: Options): Editor {
     state: EditorState.create({
       doc: options.text,
       extensions: [
-        Prec.highest(keymap.of([{ key: "Mod-Enter", run: () => (options.onRun(), true) }])),
+        Prec.highest(keymap.of([
+          { key: "Mod-Enter", run: (view) => (closeCompletion(view), options.onRun(), true) },
+          // After Escape Tab leaves the editor, until something is written: nobody is caught in it.
+          { key: "Escape", run: (view) => (view.setTabFocusMode(true), false) },
+        ])),
+        EditorView.domEventHandlers({ focus: (_, view) => view.setTabFocusMode(false) }),
         lineNumbers(),
         history(),
         drawSelection(),
@@ -52,11 +58,14 @@ export function createEditor(element: HTMLElement, options: Options): Editor {
         autocompletion(),
         placeholder("SELECT …"),
         EditorView.lineWrapping,
-        EditorView.contentAttributes.of({ "aria-label": options.label }),
+        EditorView.contentAttributes.of({ "aria-label": options.label, "aria-description": options.description }),
         EditorState.readOnly.of(options.readOnly),
-        // Escape, then Tab leaves the editor: nobody is caught in it.
         keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, indentWithTab]),
-        EditorView.updateListener.of((update) => update.docChanged && options.onChange(update.state.doc.toString())),
+        EditorView.updateListener.of(({ docChanged, state, view }) => {
+          if (!docChanged) return;
+          view.setTabFocusMode(false);
+          options.onChange(state.doc.toString());
+        }),
         dialect.of(sql()),
         syntaxHighlighting(COLOURS),
         THEME,

@@ -3,6 +3,8 @@ import { DatabaseKind, type Table } from "../../gen/pulse/v1/connection_pb.ts";
 import type { Problem } from "../api/problem.ts";
 import type { Editor } from "./codemirror.ts";
 
+const HOW_TO_LEAVE = "Escape, then Tab leaves the editor.";
+
 /** An editor for SQL, loaded when it is first needed; until then the text can be read. */
 export function SqlEditor({ text, label, kind, tables, problem, readOnly = false, onChange, onRun }: {
   text: string;
@@ -29,6 +31,7 @@ export function SqlEditor({ text, label, kind, tables, problem, readOnly = false
       made = createEditor(element.current, {
         text: latest.current.text,
         label,
+        description: HOW_TO_LEAVE,
         readOnly,
         onChange: (text) => latest.current.onChange(text),
         onRun: () => latest.current.onRun(),
@@ -50,6 +53,7 @@ export function SqlEditor({ text, label, kind, tables, problem, readOnly = false
     <div className="editor">
       {!editor && <pre className="sql">{text || " "}</pre>}
       <div ref={element} />
+      <p className="editor-hint" aria-hidden>{HOW_TO_LEAVE}</p>
     </div>
   );
 }

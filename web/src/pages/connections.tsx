@@ -87,6 +87,7 @@ export function ConnectionPage({ id }: { id: string }) {
         <span className="grow" />
         <Link to={`/?connection=${id}`} className="button">Ask</Link>
         <Link to={`/sql?connection=${id}`} className="button">SQL</Link>
+        <Link to={`/connections/${id}/knowledge`} className="button">Knowledge</Link>
         <button type="button" aria-expanded={editing} onClick={() => setEditing(!editing)}>{editing ? "Close" : "Edit"}</button>
         <Delete connection={connection} />
       </header>

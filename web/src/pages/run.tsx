@@ -20,6 +20,7 @@ import { elapsedOf, isOver, type Run } from "../run/fold.ts";
 import { useRun } from "../run/follow.ts";
 import { StatusBadge } from "../run/list.tsx";
 import { QuestionBox } from "../run/question.tsx";
+import { Rating } from "../run/rating.tsx";
 import { Receipt } from "../run/receipt.tsx";
 import { SqlCard } from "../run/sql_card.tsx";
 import { Steps } from "../run/steps.tsx";
@@ -48,8 +49,9 @@ export function RunPage({ id }: { id: string }) {
           <Steps run={run} />
         </details>
       ) : <Steps run={run} />}
-      {run.sql && <SqlCard run={run} tables={tables} />}
+      {run.sql && run.awaiting?.need.case !== "approval" && <SqlCard id={id} run={run} tables={tables} />}
       {run.status === WorkflowStatus.COMPLETED && <Receipt run={run} />}
+      {run.status === WorkflowStatus.COMPLETED && run.sql && run.connectionId && <Rating id={id} run={run} />}
       {isOver(run) && run.connectionId && <FollowUp id={id} run={run} />}
     </article>
   );

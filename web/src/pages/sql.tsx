@@ -49,6 +49,12 @@ export function SqlPage() {
     statement.start({ workflowId: asked.value.id, sql: asked.value.sql });
   }, [asked.value]);
 
+  function change(sql: string) {
+    setSql(sql);
+    // It is no longer the SQL of the question, and a reload must not bring that back.
+    if (chosen && asked.value && sql !== asked.value.sql) choose(chosen.id);
+  }
+
   if (problem && !all) return <ProblemBox problem={problem} onRetry={reload} />;
   if (!all) return loading ? <Waiting>Loading databases</Waiting> : null;
   if (!chosen) {
@@ -83,7 +89,7 @@ export function SqlPage() {
         <ConnectionPicker all={all} chosen={chosen.id} onChoose={choose} />
       </header>
       <section className="card sql-card" aria-label="Statement">
-        <SqlEditor text={sql} label="SQL statement" kind={chosen.kind} tables={schema.value ?? NO_TABLES} problem={statement.problem} onChange={setSql} onRun={run} />
+        <SqlEditor text={sql} label="SQL statement" kind={chosen.kind} tables={schema.value ?? NO_TABLES} problem={statement.problem} onChange={change} onRun={run} />
         <div className="actions">
           {statement.running
             ? <button type="button" className="danger" onClick={statement.cancel}>Stop</button>

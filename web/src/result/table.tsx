@@ -1,11 +1,13 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, memo, type MouseEvent, useEffect, useMemo, useRef, useState } from "react";
 import type { Column } from "../../gen/pulse/v1/query_pb.ts";
 import { copy } from "../parts/copy.tsx";
 import { type Cell, isNumeric, sample, shortTextOf, type Table, textOf, typeName } from "./cell.ts";
 import { nextOrder, type Order, sorted } from "./sort.ts";
 
 const ROW_HEIGHT = 28;
+/** Rows drawn above and below those in sight. */
+const OVERSCAN = 6;
 
 /** A result as a grid: only the rows in sight exist, so that 100,000 scroll as easily as ten. */
 export function ResultTable({ table, height }: { table: Table; height: number }) {
@@ -20,10 +22,14 @@ export function ResultTable({ table, height }: { table: Table; height: number })
     count: rows.length,
     getScrollElement: () => frame.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: 12,
+    overscan: OVERSCAN,
   });
+  const lines = virtual.getVirtualItems();
+  // Rows that leave on one side come back on the other: elements are used again, only their text changes.
+  const places = Math.max(40, lines.length);
   const numberWidth = `${String(rows.length).length + 2}ch`;
   const template = `${numberWidth} ${widths.map((width) => `${width}ch`).join(" ")}`;
+  const total = `calc(${numberWidth} + ${widths.reduce((sum, width) => sum + width, 0)}ch)`;
   const activeCell = active && table.rows[rows[active.row] ?? -1]?.[active.column];
 
   function move(event: KeyboardEvent) {
@@ -48,6 +54,14 @@ export function ResultTable({ table, height }: { table: Table; height: number })
       return;
     }
     event.preventDefault();
+  }
+
+  /** The cell that an event happened in. */
+  function cellAt({ target }: MouseEvent): { row: number; column: number } | undefined {
+    const cell = (target as Element).closest("[role=gridcell]");
+    const line = cell?.parentElement;
+    if (!cell || !line) return undefined;
+    return { row: Number(line.getAttribute("aria-rowindex")) - 2, column: [...line.children].indexOf(cell) - 1 };
   }
 
   function select(row: number, column: number) {
@@ -83,11 +97,11 @@ export function ResultTable({ table, height }: { table: Table; height: number })
               onSort={() => setOrder(nextOrder(order, index))} />
           ))}
         </div>
-        <div className="grid-body" role="rowgroup" style={{ height: virtual.getTotalSize() }}>
-          {virtual.getVirtualItems().map(({ index, start }) => (
-            <Line key={index} index={index} start={start} template={template} numeric={numeric}
-              cells={table.rows[rows[index] ?? -1] ?? []} active={active?.row === index ? active.column : -1}
-              onSelect={(column) => setActive({ row: index, column })} onOpen={() => setOpened(true)} />
+        <div className="grid-body" role="rowgroup" style={{ height: virtual.getTotalSize(), width: total }}
+          onClick={(event) => setActive(cellAt(event) ?? active)} onDoubleClick={(event) => cellAt(event) && setOpened(true)}>
+          {lines.map(({ index, start }) => (
+            <Line key={index % places} index={index} start={start} template={template} numeric={numeric}
+              cells={table.rows[rows[index] ?? -1] ?? NO_CELLS} active={active?.row === index ? active.column : -1} />
           ))}
         </div>
       </div>
@@ -115,6 +129,8 @@ function Head({ column, numeric, order, onSort }: { column: Column; numeric: boo
   );
 }
 
+const NO_CELLS: Cell[] = [];
+
 interface LineProps {
   index: number;
   start: number;
@@ -122,33 +138,26 @@ interface LineProps {
   numeric: boolean[];
   cells: Cell[];
   active: number;
-  onSelect: (column: number) => void;
-  onOpen: () => void;
 }
 
-const Line = memo(
-  function Line({ index, start, template, numeric, cells, active, onSelect, onOpen }: LineProps) {
-    return (
-      <div className="grid-row" role="row" aria-rowindex={index + 2}
-        style={{ gridTemplateColumns: template, transform: `translateY(${start}px)` }}>
-        <div className="grid-number" role="rowheader">{index + 1}</div>
-        {numeric.map((isNumber, at) => {
-          const cell = cells[at] ?? null;
-          const kind = cell === null ? "null" : isNumber ? "numeric" : cell === "" ? "empty" : "";
-          return (
-            <div key={at} id={`cell-${index}-${at}`} role="gridcell" className={kind}
-              data-active={at === active || undefined} onClick={() => onSelect(at)} onDoubleClick={onOpen}>
-              {cell === "" ? <span className="empty-mark">empty</span> : shortTextOf(cell)}
-            </div>
-          );
-        })}
-      </div>
-    );
-  },
-  (before, after) =>
-    before.index === after.index && before.start === after.start && before.template === after.template &&
-    before.numeric === after.numeric && before.cells === after.cells && before.active === after.active,
-);
+const Line = memo(function Line({ index, start, template, numeric, cells, active }: LineProps) {
+  return (
+    <div className="grid-row" role="row" aria-rowindex={index + 2}
+      style={{ gridTemplateColumns: template, transform: `translateY(${start}px)` }}>
+      <div className="grid-number" role="rowheader">{index + 1}</div>
+      {numeric.map((isNumber, at) => {
+        const cell = cells[at] ?? null;
+        const kind = `${isNumber ? "numeric" : ""} ${cell === null ? "null" : ""}`;
+        return (
+          <div key={at} id={at === active ? `cell-${index}-${at}` : undefined} role="gridcell" className={kind}
+            data-active={at === active || undefined}>
+            {cell === "" ? <span className="empty-mark">empty</span> : shortTextOf(cell)}
+          </div>
+        );
+      })}
+    </div>
+  );
+});
 
 /** A cell in full. */
 function Opened({ name, cell, onClose }: { name: string; cell: Cell; onClose: () => void }) {

@@ -77,13 +77,15 @@ function Approve({ approval, run, tables, busy, onAnswer }: {
   busy: boolean;
   onAnswer: (action: Action) => void;
 }) {
-  const [sql, setSql] = useState(approval.sql);
+  // What was refused is what its writer goes on with.
+  const [sql, setSql] = useState(approval.refusedSql || approval.sql);
   const [reason, setReason] = useState<string>();
   const edited = sql !== approval.sql;
   const approve = () => onAnswer(edited ? { case: "editedSql", value: sql } : { case: "approve", value: { $typeName: "pulse.v1.Approve" } });
   return (
     <>
       <h2>May this run?</h2>
+      {approval.refusal && <p role="alert">Your version did not run: {approval.refusal.message}</p>}
       {approval.explanation && <p>{approval.explanation}</p>}
       <SqlEditor text={sql} label="SQL to approve" kind={run.dialect} tables={tables} onChange={setSql} onRun={approve} />
       <p className="dim">

@@ -88,6 +88,7 @@ function Mapping({ mapping }: { mapping: MapperOutput }) {
       ["Found in the data", mapping.valueMatches.map((match) => (
         <>“{match.phrase}” → <code>{match.value && literalOf(match.value)}</code> in <code>{name(match.column)}</code></>
       ))],
+      ["Defined", mapping.definitions],
       ["Fits nothing", mapping.unmapped],
       ["Sure", percent(mapping.confidence)],
     ]} />

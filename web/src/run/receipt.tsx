@@ -46,6 +46,7 @@ export function Receipt({ run }: { run: Run }) {
             </>
           );
         }) : (planOf(run)?.filters.map(filterInWords) ?? [])],
+        ["Defined", mapping?.definitions ?? []],
         ["Assumed", run.assumptions],
         ["Answered by", run.options?.engine === Engine.OPENAI ? run.model || "a language model" : "the built-in engine, no model"],
         ["Tokens", usage && usage.modelCallCount > 0

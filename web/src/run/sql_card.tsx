@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import type { Table } from "../../gen/pulse/v1/connection_pb.ts";
+import { WorkflowStatus } from "../../gen/pulse/v1/workflow_pb.ts";
 import { SqlEditor } from "../editor/sql_editor.tsx";
 import { literalOf } from "../result/cell.ts";
 import { CopyButton } from "../parts/copy.tsx";
@@ -7,9 +8,10 @@ import { ProblemBox } from "../parts/problem.tsx";
 import { Result } from "../result/result.tsx";
 import { Progress, useStatement } from "../sql/statement.tsx";
 import { isOver, type Run } from "./fold.ts";
+import { SaveExample } from "./rating.tsx";
 
 /** The SQL of a run: to read, to change, and to run once more. */
-export function SqlCard({ run, tables }: { run: Run; tables: Table[] }) {
+export function SqlCard({ id, run, tables }: { id: string; run: Run; tables: Table[] }) {
   const [sql, setSql] = useState(run.sql);
   const [touched, setTouched] = useState(false);
   const statement = useStatement();
@@ -40,6 +42,9 @@ export function SqlCard({ run, tables }: { run: Run; tables: Table[] }) {
       )}
       {statement.problem && <ProblemBox problem={statement.problem} sql={statement.ran?.sql ?? sql} />}
       <Progress statement={statement} />
+      {edited && statement.table && !statement.running && statement.ran?.sql === sql && run.status === WorkflowStatus.COMPLETED && (
+        <div className="rating"><span>Is your version right?</span> <SaveExample key={sql} workflowId={id} connectionId={run.connectionId} sql={sql} /></div>
+      )}
       {statement.table && statement.ran && (
         <Result table={statement.table} name="result" milliseconds={statement.milliseconds} growing={statement.running}
           notice={statement.notice} source={statement.source} />

@@ -1,9 +1,9 @@
 -- Appends events to a log, with everything that follows from them: the record, the lists it is in, the work, the notice.
--- ARGV: id, tenant, expected last sequence, status ('' keeps it), whether that is terminal, time of the last event,
---       version of the events, whether the log begins, its connection, its user's label, token of the writer's lease
---       ('' without), length of a lease in ms, then the events' texts.
+-- ARGV: id, tenant, expected last sequence, status ('' keeps it), whose turn it is (same, worker, person, nobody), until
+--       when a person's in ms, time of the last event, version of the events, whether the log begins, its connection, its
+--       user's label, token of the writer's lease ('' without), length of a lease in ms, then the events' texts.
 local tag = KEYS[1]
-local id, tenant, expected, status, terminal, time, version, begins, connection, user, token, lease = unpack(ARGV, 1, 12)
+local id, tenant, expected, status, turn, until_, time, version, begins, connection, user, token, lease = unpack(ARGV, 1, 13)
 local log, record, due = tag .. ':log:' .. id, tag .. ':workflow:' .. id, tag .. ':due:' .. tenant
 
 local owner, holder = unpack(redis.call('HMGET', record, 'tenant', 'holder'))
@@ -15,7 +15,7 @@ local last = newest and tonumber(string.match(newest[1], '^%d+')) or 0
 if last ~= tonumber(expected) then return {'last', string.format('%d', last)} end
 if not owner and begins == '0' then return {'headless'} end
 
-for at = 13, #ARGV do
+for at = 14, #ARGV do
   last = last + 1
   redis.call('XADD', log, string.format('%d-0', last), 'v', version, 'e', ARGV[at])
 end
@@ -27,17 +27,23 @@ if not owner then
 end
 redis.call('PUBLISH', tag, id .. ' ' .. tenant .. ' ' .. string.format('%d', last))
 
-if terminal == '1' then
+if turn == 'nobody' then
   redis.call('ZREM', due, id)
   redis.call('HDEL', record, 'holder')
   if redis.call('ZADD', tag .. ':ended', time, id) == 1 then redis.call('HINCRBY', tag .. ':ended-of', tenant, 1) end
+elseif turn == 'person' then
+  -- Nobody holds it; a worker may take it when the person's time is over.
+  redis.call('HDEL', record, 'holder', 'lost')
+  redis.call('ZADD', due, until_, id)
+  redis.call('ZADD', tag .. ':turns', 'NX', 0, tenant)
 elseif token ~= '' then
   -- Its worker is alive, and has got somewhere.
   local clock = redis.call('TIME')
   redis.call('HSET', record, 'holder', token, 'lost', 1)
   redis.call('ZADD', due, clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(lease), id)
   redis.call('ZADD', tag .. ':turns', 'NX', 0, tenant)
-elseif not owner then
+elseif turn == 'worker' then
+  redis.call('HDEL', record, 'holder', 'lost')
   redis.call('ZADD', due, 0, id)
   redis.call('ZADD', tag .. ':turns', 'NX', 0, tenant)
   redis.call('PUBLISH', tag, 'work')
