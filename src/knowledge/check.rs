@@ -11,8 +11,8 @@ use crate::domain::knowledge::{
 };
 use crate::domain::outputs::ComposerOutput;
 use crate::domain::{
-    Connection, DatabaseKind, Definitions, Facts, Failure, FieldViolation, Formula, Meaning, Principal, Schema, Source,
-    SqlError, Table, TablePath,
+    ColumnPath, Connection, DatabaseKind, Definitions, Facts, Failure, FieldViolation, ForeignKey, Formula, Meaning,
+    Principal, Schema, Source, SqlError, Table, TablePath,
 };
 use crate::queries;
 
@@ -180,6 +180,7 @@ impl<'a> Lookup<'a> {
                 );
                 continue;
             }
+            self.declare(&left, &right);
             self.meaning.joins.push((left, right));
         }
     }
@@ -239,11 +240,7 @@ impl<'a> Lookup<'a> {
         let synonym =
             |words: &String| Synonym { words: words.clone(), table: named.clone(), column: Some(name.clone()) };
         self.meaning.synonyms.extend(synonyms.iter().map(synonym));
-        let column = || crate::domain::ColumnPath {
-            schema: named.schema.clone(),
-            table: named.table.clone(),
-            column: name.clone(),
-        };
+        let column = || ColumnPath { schema: named.schema.clone(), table: named.table.clone(), column: name.clone() };
         let aliases =
             values.iter().map(|one| Alias { alias: one.alias.clone(), column: column(), value: one.value.clone() });
         self.meaning.aliases.extend(aliases);
@@ -324,7 +321,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    fn column_named(&mut self, field: &str, path: &str) -> Option<crate::domain::ColumnPath> {
+    fn column_named(&mut self, field: &str, path: &str) -> Option<ColumnPath> {
         match self.known.column_named(path.trim()) {
             Ok(column) => Some(column),
             Err(_) if path.trim().is_empty() => None,
@@ -343,6 +340,24 @@ impl<'a> Lookup<'a> {
                 self.bad(field, format!("several schemas have a column `{path}`; write schema.table.column"));
                 None
             }
+        }
+    }
+
+    /// A join that the schema does not know is as good as a foreign key from now on.
+    fn declare(&mut self, left: &ColumnPath, right: &ColumnPath) {
+        let path = TablePath { schema: left.schema.clone(), table: left.table.clone() };
+        let key = ForeignKey {
+            name: None,
+            columns: vec![left.column.clone()],
+            referenced_schema: right.schema.clone(),
+            referenced_table: right.table.clone(),
+            referenced_columns: vec![right.column.clone()],
+        };
+        let known = |table: &&Table| path.is(table);
+        let same = |known: &ForeignKey| ForeignKey { name: None, ..known.clone() } == key;
+        let declared = self.known.tables.iter().find(known).is_some_and(|table| table.foreign_keys.iter().any(same));
+        if !declared {
+            self.described_table(&path).foreign_keys.push(key);
         }
     }
 

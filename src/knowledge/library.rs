@@ -45,6 +45,8 @@ pub struct Library {
     values_max_age: Duration,
     /// What people know, by the etag of it; as old as the values may be.
     known: Cache<(Key, String), Known>,
+    /// Of databases that nobody has said anything of.
+    nothing: Known,
 }
 
 /// What people know of a database, ready for questions.
@@ -77,7 +79,7 @@ impl Library {
         let Options { indexes, values_max_age } = *options;
         let values = Cache::builder().max_capacity(indexes).time_to_live(values_max_age.saturating_mul(4)).build();
         let known = Cache::builder().max_capacity(indexes).time_to_live(values_max_age).build();
-        Self { directory, service, values, values_max_age, known }
+        Self { directory, service, values, values_max_age, known, nothing: Known::default() }
     }
 
     /// What is known of a source; of an inline schema only itself. The schema is as fresh as
@@ -115,7 +117,9 @@ impl Library {
         key: Key,
         values: &ValueIndex,
     ) -> Result<Known, Failure> {
-        let Some((etag, holding)) = self.service.holding(who, description).await? else { return Ok(Known::default()) };
+        let Some((etag, holding)) = self.service.holding(who, description).await? else {
+            return Ok(self.nothing.clone());
+        };
         let prepare = async {
             let checked = &holding.checked;
             let valid = holding.examples.iter().filter(|verified| verified.state == State::Valid);
