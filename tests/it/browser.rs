@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::databases::{creation, spec, sqlite};
 use crate::support::http as web;
-use crate::support::model_server::ModelServer;
+use crate::support::model_server::{ModelServer, Reply};
 use crate::support::process::Process;
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::script::{self, ANSWER, ENDLESS, QUESTION, mapping, model, plan, statement};
@@ -178,6 +178,27 @@ async fn a_page_goes_on_when_its_server_dies() {
     model.release("composer");
     browser.tell("killed").await;
     browser.passes().await;
+}
+
+#[tokio::test]
+async fn sql_is_approved_changed_and_rejected() {
+    let server = Server::demo(&[]).await;
+    Browser::on(server.address.port(), "approve", &[QUESTION]).passes().await;
+}
+
+#[tokio::test]
+async fn a_question_back_is_answered_by_a_button() {
+    let model = ModelServer::start().await;
+    let back = serde_json::json!({ "question": "Which customers?", "options": ["all of them", "those who ordered"] });
+    let ambiguous = serde_json::json!({
+        "intent": "Count customers.", "entities": [], "filters": [], "aggregations": [], "group_by": [], "order_by": [],
+        "limit": null, "clarification": back, "confidence": 0.4
+    });
+    model.on("planner", Reply::json(ambiguous)).on("planner", plan());
+    model.on("mapper", mapping()).on("composer", statement(ANSWER));
+    let server = script::server(&model, &[]).await;
+    let arguments = [QUESTION, "Which customers?", "those who ordered", "Count the customers."];
+    Browser::on(server.address.port(), "clarify", &arguments).passes().await;
 }
 
 /// A person's part in a run: what the page shows and sends, on events made here. The calls do not reach a server.

@@ -55,6 +55,8 @@ fn proposal(task: &Task) -> Option<Cow<'_, ComposerOutput>> {
         }
         _ => Some(Cow::Borrowed(composed)),
     }
+}
+
 /// Whether the composer can make something of a doubt: a model can, once, and if it may still be asked.
 fn learns(task: &Task) -> bool {
     let options = &task.question.options;
