@@ -201,6 +201,7 @@ mod tests {
             model: String::new(),
             prompt_version: String::new(),
             connection: None,
+            previous: Vec::new(),
         };
         event(1, EventKind::WorkflowStarted(Box::new(started)))
     }

@@ -1,20 +1,27 @@
-//! `pulse ask`: one question to a running server.
+//! `pulse ask`: one question to a running server. `pulse resume`: an answer to a workflow that waits for one.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use futures::StreamExt;
+use tonic::Streaming;
 
+use super::answer;
 use super::client::{Client, explain};
-use super::command::{AskArguments, EngineArgument, Error, Outcome};
+use super::command::{AskArguments, EngineArgument, Error, Outcome, ResumeArguments};
 use super::json::EventPrinter;
 use super::progress::Progress;
 use crate::pb::v1::run_workflow_request::Source;
-use crate::pb::v1::{Engine, RunWorkflowRequest, WorkflowEvent};
+use crate::pb::v1::workflow_event::Event;
+use crate::pb::v1::{
+    Engine, ResumeWorkflowRequest, RunWorkflowRequest, RunWorkflowResponse, WatchWorkflowRequest, WorkflowEvent,
+};
 
-/// Asks and shows every event until the last. Ctrl+C ends the call and with it the workflow.
+/// Asks and shows every event until the last. Ctrl+C ends the call and with it the workflow. What the workflow asks back
+/// is asked on a terminal; elsewhere the command ends and says how to answer.
 pub(super) async fn run(arguments: AskArguments) -> Result<Outcome, Error> {
     let mut client = Client::connect(&arguments.server).await?;
     let connection = client.find_connection(&arguments.connection).await?;
+    let at_terminal = std::io::stdin().is_terminal() && !arguments.json;
     let request = RunWorkflowRequest {
         question: arguments.question,
         source: Some(Source::ConnectionId(connection.id)),
@@ -25,30 +32,73 @@ pub(super) async fn run(arguments: AskArguments) -> Result<Outcome, Error> {
         },
         max_retries: arguments.max_retries,
         execute: Some(!arguments.no_execute),
-        cancel_on_disconnect: true,
+        require_approval: arguments.approve,
+        previous_workflow_id: arguments.follow_up.unwrap_or_default(),
+        allow_clarification: Some(at_terminal),
+        // Who cannot answer here may answer later.
+        cancel_on_disconnect: at_terminal || !arguments.approve,
         ..Default::default()
     };
+    let mut events = client.workflows.run_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
     if arguments.json {
         let printer = EventPrinter::new()?;
-        follow(&mut client, request, |event| {
+        return follow(&mut events, |event| {
             // A reader that is gone, such as `head`, wants no more lines.
             let _ = writeln!(std::io::stdout(), "{}", printer.line(event)?);
             Ok(outcome(event))
         })
-        .await
-    } else {
-        let mut progress = Progress::new();
-        follow(&mut client, request, |event| Ok(progress.show(event))).await
+        .await;
     }
+    converse(&mut client, &mut events, at_terminal).await
 }
 
-/// Runs a workflow and hands each event to `show` until it says how the workflow ended.
+/// Answers a workflow that waits, and shows what becomes of it.
+pub(super) async fn resume(arguments: ResumeArguments) -> Result<Outcome, Error> {
+    let mut client = Client::connect(&arguments.server).await?;
+    let (id, action) = (arguments.id, Some(arguments.action.given()));
+    let request = ResumeWorkflowRequest { id: id.clone(), action, ..Default::default() };
+    let answered = client.workflows.resume_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
+    let after_sequence = answered.workflow.map_or(0, |workflow| workflow.last_sequence);
+    // The end of a rejected workflow is part of the answer.
+    let after_sequence = after_sequence - i64::from(after_sequence > 0);
+    let request = WatchWorkflowRequest { id, after_sequence, ..Default::default() };
+    let events = client.workflows.watch_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
+    let mut events = events.map(|event| event.map(|answer| RunWorkflowResponse { event: answer.event }));
+    converse(&mut client, &mut events, std::io::stdin().is_terminal()).await
+}
+
+/// Shows a workflow, and puts what it asks to the person at the terminal.
+async fn converse<Events>(client: &mut Client, events: &mut Events, at_terminal: bool) -> Result<Outcome, Error>
+where
+    Events: futures::Stream<Item = Result<RunWorkflowResponse, tonic::Status>> + Unpin,
+{
+    let mut progress = Progress::new();
+    while let Some(response) = events.next().await {
+        let Some(event) = response.map_err(|status| explain(&status))?.event else { continue };
+        if let Some(outcome) = progress.show(&event) {
+            if outcome == Outcome::Done {
+                progress.say(&format!("  To follow it up: --follow-up {}", event.workflow_id));
+            }
+            return Ok(outcome);
+        }
+        let Some(Event::Awaiting(awaiting)) = &event.event else { continue };
+        if !at_terminal {
+            progress.say(&answer::how_to(&event.workflow_id, awaiting));
+            return Ok(Outcome::NotAnswered);
+        }
+        let action = Some(answer::ask(awaiting).await?);
+        let expected_sequence = Some(event.sequence);
+        let request = ResumeWorkflowRequest { id: event.workflow_id, action, expected_sequence, ..Default::default() };
+        client.workflows.resume_workflow(request).await.map_err(|status| explain(&status))?;
+    }
+    Err(broken_off())
+}
+
+/// Hands each event to `show` until it says how the workflow ended.
 pub(super) async fn follow(
-    client: &mut Client,
-    request: RunWorkflowRequest,
+    events: &mut Streaming<RunWorkflowResponse>,
     mut show: impl FnMut(&WorkflowEvent) -> Result<Option<Outcome>, Error>,
 ) -> Result<Outcome, Error> {
-    let mut events = client.workflows.run_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
     while let Some(response) = events.next().await {
         let response = response.map_err(|status| explain(&status))?;
         if let Some(event) = &response.event
@@ -57,14 +107,18 @@ pub(super) async fn follow(
             return Ok(outcome);
         }
     }
-    Err(Error::Call("the server ended the stream before the workflow ended".to_owned()))
+    Err(broken_off())
 }
 
+fn broken_off() -> Error {
+    Error::Call("the server ended the stream before the workflow ended".to_owned())
+}
+
+/// How a workflow ended; one that waits for a person ends the command.
 fn outcome(event: &WorkflowEvent) -> Option<Outcome> {
-    use crate::pb::v1::workflow_event::Event;
     match event.event.as_ref()? {
         Event::Completed(_) => Some(Outcome::Done),
-        Event::Failed(_) => Some(Outcome::NotAnswered),
+        Event::Failed(_) | Event::Awaiting(_) => Some(Outcome::NotAnswered),
         Event::Cancelled(_) => Some(Outcome::Cancelled),
         _ => None,
     }

@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{ask, demo, descriptors, eval, guard, health, model, serve};
 use crate::config::{ModelSettings, Settings};
+use crate::pb::v1::resume_workflow_request::Action;
+use crate::pb::v1::{Approve, Reject};
 
 /// Chat with SQL databases over gRPC.
 #[derive(Debug, Parser)]
@@ -27,6 +29,8 @@ enum Command {
     Demo(DemoArguments),
     /// Ask a running server a question and watch the agents
     Ask(AskArguments),
+    /// Answer a workflow that waits for a person, and watch it go on
+    Resume(ResumeArguments),
     /// Say whether a running server is ready
     Health(ServerArguments),
     /// Run the builtin engine over a question set and write its SQL
@@ -103,6 +107,12 @@ pub(super) struct AskArguments {
     /// Stop before the SQL is run
     #[arg(long)]
     pub(super) no_execute: bool,
+    /// Ask before the SQL is run
+    #[arg(long, conflicts_with = "no_execute")]
+    pub(super) approve: bool,
+    /// Id of the workflow that the question follows up, as in "and only for 2024?"
+    #[arg(long, value_name = "WORKFLOW")]
+    pub(super) follow_up: Option<String>,
     /// How often the composer may try again [default: 3]
     #[arg(long, value_name = "COUNT")]
     pub(super) max_retries: Option<i32>,
@@ -111,6 +121,48 @@ pub(super) struct AskArguments {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) server: ServerArguments,
+}
+
+/// Arguments of `pulse resume`.
+#[derive(Debug, Args)]
+pub(super) struct ResumeArguments {
+    /// Id of the workflow
+    #[arg(value_name = "WORKFLOW")]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) action: ResumeAction,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+}
+
+/// What a person says to a workflow; one of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct ResumeAction {
+    /// Answer its question
+    #[arg(long, value_name = "TEXT")]
+    answer: Option<String>,
+    /// Let its SQL run
+    #[arg(long)]
+    approve: bool,
+    /// Do not let its SQL run; the workflow ends
+    #[arg(long, value_name = "REASON")]
+    reject: Option<String>,
+    /// Run this SQL instead, after the same checks
+    #[arg(long, value_name = "SQL")]
+    sql: Option<String>,
+}
+
+impl ResumeAction {
+    /// The one that was given; clap lets no call pass without one.
+    pub(super) fn given(self) -> Action {
+        match self {
+            Self { answer: Some(text), .. } => Action::Answer(text),
+            Self { reject: Some(reason), .. } => Action::Reject(Reject { reason }),
+            Self { sql: Some(sql), .. } => Action::EditedSql(sql),
+            Self { approve: _, .. } => Action::Approve(Approve {}),
+        }
+    }
 }
 
 /// Engines as a person writes them.
@@ -206,6 +258,7 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Ask(arguments) => ask::run(arguments).await,
+        Command::Resume(arguments) => ask::resume(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
         Command::Eval(arguments) => eval::run(arguments).await,
         Command::Model(ModelCommand::Check(settings)) => model::check(settings).await,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::ask;
-use super::client::Client;
+use super::client::{Client, explain};
 use super::command::{DemoArguments, Error, Outcome, ServerArguments};
 use super::progress::Progress;
 use crate::app::{self, App};
@@ -73,7 +73,8 @@ async fn questions(address: SocketAddr) -> Result<Outcome, Error> {
             ..Default::default()
         };
         let mut progress = Progress::new();
-        let outcome = ask::follow(&mut client, request, |event| Ok(progress.show(event))).await?;
+        let run = client.workflows.run_workflow(request).await.map_err(|status| explain(&status))?;
+        let outcome = ask::follow(&mut run.into_inner(), |event| Ok(progress.show(event))).await?;
         if outcome != Outcome::Done {
             worst = outcome;
         }

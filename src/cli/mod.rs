@@ -1,5 +1,6 @@
 //! The `pulse` program: what a person at a shell can do. Everything but `serve`, `eval`, `model` and `guard` talks gRPC, like any client.
 
+mod answer;
 mod ask;
 mod client;
 mod command;

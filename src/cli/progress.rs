@@ -38,6 +38,7 @@ impl Progress {
                 self.line(&format!("  ↻ trying again ({}): {}", retrying.attempt, one_line(&retrying.feedback)));
             }
             Event::Result(result) => self.result(result),
+            Event::Awaiting(_) => self.clear(),
             Event::Completed(_) => return Some(Outcome::Done),
             Event::Failed(failed) => {
                 let message = failed.failure.as_ref().map_or("no reason was given", |failure| &failure.message);
@@ -50,13 +51,14 @@ impl Progress {
                 self.line(&format!("\n  cancelled: {}", one_line(&cancelled.reason)));
                 return Some(Outcome::Cancelled);
             }
-            Event::WorkflowStarted(_)
-            | Event::Awaiting(_)
-            | Event::Resumed(_)
-            | Event::CancelRequested(_)
-            | Event::Heartbeat(_) => {}
+            Event::WorkflowStarted(_) | Event::Resumed(_) | Event::CancelRequested(_) | Event::Heartbeat(_) => {}
         }
         None
+    }
+
+    /// Says something between the steps.
+    pub(super) fn say(&self, text: &str) {
+        self.line(text);
     }
 
     fn start(&mut self, step: &Step) {

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::ids::ConnectionId;
 use super::outputs::{Approval, Clarification, Feedback, StepOutput, Usage, WorkflowResult};
 use super::principal::Principal;
-use super::question::{EngineName, Question};
+use super::question::{EngineName, Question, Turn};
 
 /// One event of a workflow's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -162,6 +162,9 @@ pub struct WorkflowStarted {
     pub prompt_version: String,
     /// The connection as it was at the start, unless the schema is inline.
     pub connection: Option<PinnedConnection>,
+    /// The conversation that the question follows up, oldest first: kept here, for the workflows of it may be gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<Turn>,
 }
 
 /// A connection as a workflow found it.

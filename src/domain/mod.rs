@@ -30,7 +30,7 @@ pub use failure::{Failure, FieldViolation, Reason, SqlError};
 pub use ids::{ConnectionId, WorkflowId};
 pub use page::{Page, PageRequest};
 pub use principal::{Principal, Scope, TenantId};
-pub use question::{EngineChoice, EngineName, Question, RunLimits, RunOptions, Source};
+pub use question::{AskedBack, EngineChoice, EngineName, Question, RunLimits, RunOptions, Source, Turn};
 pub use request_key::RequestKey;
 pub use schema::{Column, ColumnPath, ColumnType, ForeignKey, Schema, Table, TableKind, TablePath};
 pub use value::{ResultColumn, Row, Value};

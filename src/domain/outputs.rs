@@ -67,6 +67,9 @@ pub struct PlannerOutput {
     pub confidence: f64,
     /// Set when the question has several readings.
     pub clarification: Option<Clarification>,
+    /// The question as understood, completed from what went before; empty when nothing did.
+    #[serde(default)]
+    pub restatement: String,
 }
 
 /// A thing a question names.

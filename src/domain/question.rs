@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ConnectionId, WorkflowId};
@@ -16,6 +17,32 @@ pub struct Question {
     pub source: Source,
     /// How to go about it.
     pub options: RunOptions,
+}
+
+/// A question that was asked before, as one that follows it up needs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// As it was asked.
+    pub question: String,
+    /// What was asked back, and answered.
+    pub asked_back: Vec<AskedBack>,
+    /// The day that its "today" is.
+    pub today: Date,
+    /// Who understood it.
+    pub engine: EngineName,
+    /// What it was understood to ask.
+    pub intent: String,
+    /// The statement that answered it; empty but for the last of a conversation.
+    pub sql: String,
+}
+
+/// A question back and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedBack {
+    /// What was asked.
+    pub question: String,
+    /// What was answered.
+    pub answer: String,
 }
 
 /// Where the schema comes from.

@@ -11,10 +11,10 @@ use uuid::Uuid;
 use super::engine::{Job, Shared};
 use super::next::next;
 use super::plan::Plan;
-use super::{Cursor, admission, journal, watch};
+use super::{Cursor, admission, conversation, journal, watch};
 use crate::domain::{
     Connection, ConnectionId, Event, EventKind, Failure, Need, Page, PageRequest, PinnedConnection, Principal,
-    Question, Reason, RequestKey, ResumeInput, RunOptions, Source, Workflow, WorkflowId, WorkflowStarted,
+    Question, Reason, RequestKey, ResumeInput, RunOptions, Source, Turn, Workflow, WorkflowId, WorkflowStarted,
     WorkflowStatus,
 };
 use crate::queries::Statement;
@@ -84,6 +84,7 @@ impl Handle {
             }
             Source::InlineSchema(_) => None,
         };
+        let previous = self.conversation(who, &question).await?;
         let limits = shared.options.lowered(question.options.limits);
         let question = Question { options: RunOptions { limits, ..question.options }, ..question };
         let started = WorkflowStarted {
@@ -93,6 +94,7 @@ impl Handle {
             model: crew.model.clone(),
             prompt_version: crew.prompt_version.clone(),
             connection,
+            previous,
         };
         let kind = EventKind::WorkflowStarted(Box::new(started));
         let first = Event { sequence: 1, time: shared.clock.now(), epoch: shared.store.epoch(), kind };
@@ -103,6 +105,20 @@ impl Handle {
         }
         let plan = crew.plan(&workflow.started.question);
         self.store_new(who, &plan, workflow, first).await
+    }
+
+    /// What went before a question that follows another one up.
+    async fn conversation(&self, who: &Principal, question: &Question) -> Result<Vec<Turn>, Failure> {
+        let Some(id) = question.options.previous_workflow_id else { return Ok(Vec::new()) };
+        let before = self.get(who, id).await?;
+        if before.started.question.source != question.source {
+            let asked_elsewhere =
+                "is of another connection or schema; ask a follow-up where the first question was asked";
+            return Err(Failure::field("previous_workflow_id", asked_elsewhere));
+        }
+        conversation::after(before).ok_or_else(|| {
+            Failure::field("previous_workflow_id", "has no SQL that could be built on; ask the whole question")
+        })
     }
 
     /// The workflow as its events tell it, or `WORKFLOW_NOT_FOUND`.

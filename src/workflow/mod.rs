@@ -8,6 +8,7 @@
 
 mod admission;
 mod answer;
+mod conversation;
 mod crew;
 mod databases;
 mod dispatcher;

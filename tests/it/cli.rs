@@ -30,7 +30,7 @@ async fn ask(address: SocketAddr, arguments: &[&str]) -> (i32, String, String) {
 async fn help_lists_every_command_and_every_setting() {
     let (code, help, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "ask", "health", "eval", "guard", "Exit codes"] {
+    for command in ["serve", "demo", "ask", "resume", "health", "eval", "guard", "Exit codes"] {
         assert!(help.contains(command), "{command}: {help}");
     }
     let (code, help, _) = run(&["serve", "--help"]).await;
@@ -208,4 +208,78 @@ async fn descriptors_describe_the_contract_and_its_errors() {
         assert!(known, "{name}");
     }
     assert!(pool.get_extension_by_name("google.api.http").is_some());
+}
+
+// --- A person's part ------------------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn ask_follows_up() {
+    let server = Server::demo(&[]).await;
+    let (code, said, errors) = ask(server.address, &[QUESTION, "--connection", "demo"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    let id = said.rsplit("--follow-up ").next().unwrap().trim();
+    let (code, said, errors) = ask(server.address, &["and products?", "-c", "demo", "--follow-up", id]).await;
+    assert!(code == 0 && said.contains("FROM products"), "{said}{errors}");
+    let (code, _, errors) = ask(server.address, &["and products?", "-c", "demo", "--follow-up", "7"]).await;
+    assert!(code == 2 && errors.contains("previous_workflow_id"), "{errors}");
+}
+
+#[tokio::test]
+async fn where_nobody_sits_ask_says_how_to_answer() {
+    let server = Server::demo(&[]).await;
+    let url = format!("http://{}", server.address);
+    let waiting = async || {
+        let (code, said, errors) = ask(server.address, &[QUESTION, "--connection", "demo", "--approve"]).await;
+        assert!(code == 1 && said.contains("Reads customers.") && !said.contains("│"), "{said}{errors}");
+        let (_, rest) = said.split_once("pulse resume ").unwrap_or_else(|| panic!("{said}"));
+        rest.split(' ').next().unwrap().to_owned()
+    };
+    let resume = async |arguments: &[&str]| run(&[&["resume", "--server", &url], arguments].concat()).await;
+    let id = waiting().await;
+    let (code, said, errors) = resume(&[&id, "--sql", "DELETE FROM customers"]).await;
+    assert!(code == 1 && said.contains("That did not run: ") && said.contains("pulse resume"), "{said}{errors}");
+    let (code, said, errors) = resume(&[&id, "--approve"]).await;
+    assert!(code == 0 && said.contains("execution") && said.contains("│"), "{said}{errors}");
+    let (code, _, errors) = resume(&[&id, "--approve"]).await;
+    assert!(code == 4 && errors.contains("COMPLETED"), "{errors}");
+    let id = waiting().await;
+    let (code, said, errors) = resume(&[&id, "--reject", "too dear"]).await;
+    assert!(code == 3 && said.contains("cancelled: too dear"), "{said}{errors}");
+    let (code, _, errors) = resume(&[&id]).await;
+    assert!(code == 2 && errors.contains("--approve"), "{errors}");
+}
+
+/// What a person at a terminal is shown when they type these lines.
+async fn at_a_terminal(arguments: &[&str], lines: &str) -> String {
+    const SPAWN: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut command = crate::support::process::python();
+    command.args(["-c", SPAWN, env!("CARGO_BIN_EXE_pulse")]).args(arguments);
+    let pipe = std::process::Stdio::piped;
+    let mut child = command.stdin(pipe()).stdout(pipe()).stderr(pipe()).kill_on_drop(true).spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut keyboard, lines.as_bytes()).await.unwrap();
+    let output = tokio::time::timeout(std::time::Duration::from_mins(2), child.wait_with_output());
+    let output = output.await.expect("the program ends").unwrap();
+    drop(keyboard);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}{output:?}");
+    said
+}
+
+#[tokio::test]
+async fn a_person_at_a_terminal_is_asked() {
+    use crate::support::databases::{creation, spec, sqlite};
+    let mut server = Server::start().await;
+    let tables =
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE b (id INTEGER PRIMARY KEY, name TEXT);
+        INSERT INTO b VALUES (1, 'x'), (2, 'y');";
+    sqlite(&server.databases(), "two.sqlite", tables);
+    server.connections.create_connection(creation(spec("two", "two.sqlite"))).await.unwrap();
+    let url = format!("http://{}", server.address);
+    let arguments = ["ask", "How many different names are there?", "-c", "two", "--approve", "--server", &url];
+    let said = at_a_terminal(&arguments, "\n2\nmaybe\nyes\n").await;
+    assert!(said.contains("1. name of a") && said.contains("2. name of b"), "{said}");
+    assert_eq!(said.matches("A number, or your own words: ").count(), 2, "an empty line is no answer: {said}");
+    assert!(said.contains("Run it? yes, no, or SQL to run instead: ") && said.contains("FROM b"), "{said}");
+    assert!(said.contains("--follow-up "), "{said}");
 }

@@ -14,6 +14,7 @@ mod cli;
 mod connections;
 mod containers;
 mod contract;
+mod conversation;
 mod crash;
 mod dialects;
 mod edge;

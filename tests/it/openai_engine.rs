@@ -98,6 +98,7 @@ fn task(facts: Facts, done: Vec<(&str, StepOutput)>) -> Task {
         model: "test-model".to_owned(),
         prompt_version: String::new(),
         connection: None,
+        previous: Vec::new(),
     };
     let mut kinds = vec![EventKind::WorkflowStarted(Box::new(started))];
     for (step, output) in done {

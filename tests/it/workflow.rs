@@ -240,16 +240,9 @@ async fn run_is_start_and_watch_in_one() {
 #[tokio::test]
 async fn options_of_later_say_that_they_are_not_there() {
     let (mut server, demo) = demo().await;
-    let ask = || question(&demo, QUESTION);
-    let requests = [
-        ("previous_workflow_id", StartWorkflowRequest { previous_workflow_id: NOBODYS.to_owned(), ..ask() }),
-        ("candidates", StartWorkflowRequest { candidates: 3, ..ask() }),
-    ];
-    for (field, request) in requests {
-        let status = refused(&mut server, request).await;
-        assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-        assert!(status.message().contains(field), "{field}: {}", status.message());
-    }
+    let status = refused(&mut server, StartWorkflowRequest { candidates: 3, ..question(&demo, QUESTION) }).await;
+    assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
+    assert!(status.message().contains("candidates"), "{}", status.message());
     assert!(list(&mut server, ListWorkflowsRequest::default()).await.is_empty(), "nothing has started");
 }
 

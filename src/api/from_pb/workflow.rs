@@ -122,7 +122,6 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         request_id: _,
         validate_only: _,
     } = request;
-    fields.unless_missing(!previous_workflow_id.is_empty(), "StartWorkflow previous_workflow_id");
     fields.unless_missing(candidates > 1, "StartWorkflow candidates");
     let limits = RunLimits {
         step_timeout: fields.duration("step_timeout", step_timeout),
@@ -159,6 +158,7 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
             None
         }
     };
+    let previous_workflow_id = fields.optional_id("previous_workflow_id", &previous_workflow_id);
     let options = RunOptions {
         user_id,
         engine,
@@ -168,7 +168,7 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         allow_clarification: allow_clarification.unwrap_or(true),
         candidates: 1,
         workflow_timeout: workflow_timeout.map_or(longest, |asked| asked.min(longest)),
-        previous_workflow_id: None,
+        previous_workflow_id,
         cancel_on_disconnect: false,
         limits,
     };
@@ -303,7 +303,6 @@ fn workflow_status(status: pb::WorkflowStatus) -> Option<WorkflowStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Reason;
 
     const LONGEST: Duration = Duration::from_mins(5);
 

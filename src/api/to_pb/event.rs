@@ -222,6 +222,7 @@ mod tests {
             model: String::new(),
             prompt_version: String::new(),
             connection: None,
+            previous: Vec::new(),
         };
         let kinds = std::iter::once(EventKind::WorkflowStarted(Box::new(started))).chain(kinds);
         let events: Vec<_> = (0..).zip(kinds).map(event).collect();

@@ -51,6 +51,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         limit,
         confidence,
         clarification: asked,
+        restatement,
     } = given;
     pb::PlannerOutput {
         intent,
@@ -62,7 +63,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         limit: limit.map(long_count),
         confidence,
         clarification: asked.map(clarification),
-        restatement: String::new(),
+        restatement,
         unknown_words: Vec::new(),
         distinct: false,
     }
@@ -248,8 +249,16 @@ fn composer(given: ComposerOutput) -> pb::ComposerOutput {
 
 fn validator(given: ValidatorOutput) -> pb::ValidatorOutput {
     // Doubts stand in the details of the checks too.
-    let ValidatorOutput { is_valid, checks: made, errors, feedback, refined_sql, sql_error: error, doubts: _, estimate } =
-        given;
+    let ValidatorOutput {
+        is_valid,
+        checks: made,
+        errors,
+        feedback,
+        refined_sql,
+        sql_error: error,
+        doubts: _,
+        estimate,
+    } = given;
     let Estimate { tables, row_count, cost } = estimate;
     pb::ValidatorOutput {
         is_valid,

@@ -81,7 +81,7 @@ pub(in crate::api) fn steps(given: &Workflow) -> Vec<pb::Step> {
 }
 
 pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
-    let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection } = given;
+    let WorkflowStarted { question, principal: _, engine, model, prompt_version, connection, previous: _ } = given;
     let Question { text, source, options } = question;
     let executes = options.execute;
     let (connection_name, connection_etag) = connection.clone().map(|pinned| (pinned.name, pinned.etag)).unzip();

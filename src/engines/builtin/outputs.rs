@@ -63,6 +63,7 @@ pub(crate) fn planner(reading: &Reading, lexicon: &Lexicon) -> PlannerOutput {
         limit: draft.limit,
         confidence: reading.confidence,
         clarification: None,
+        restatement: String::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use super::build::Builder;
 use super::chunks::{self, Chunk};
 use super::draft::Draft;
@@ -13,7 +15,7 @@ use super::print;
 use super::resolve::{self, Assignment};
 use super::tree::Query;
 use super::values::Values;
-use super::words;
+use super::words::{self, Token};
 use crate::domain::Facts;
 
 /// Confidence below which the engine does not answer.
@@ -24,7 +26,7 @@ pub struct Lexicon {
     pub(crate) names: Names,
     pub(crate) values: Values,
     pub(crate) joins: Joins,
-    facts: Arc<Facts>,
+    pub(crate) facts: Arc<Facts>,
 }
 
 impl Lexicon {
@@ -61,8 +63,6 @@ pub enum Abstention {
     Unexplained(Vec<String>),
     /// The words are known, their arrangement is not.
     Shape(String),
-    /// Readings too close to choose from, in SQL.
-    Ambiguous(Vec<String>),
     /// There is a reading, but it is not sure enough.
     Unsure(String),
 }
@@ -78,13 +78,6 @@ impl fmt::Display for Abstention {
             Self::Shape(reason) => {
                 write!(formatter, "The question was not understood: {reason}. Try to ask it in simpler words.")
             }
-            Self::Ambiguous(readings) => {
-                write!(
-                    formatter,
-                    "The question can be read in several ways: {}. Name the one that is meant.",
-                    readings.join("; or ")
-                )
-            }
             Self::Unsure(reading) => {
                 write!(
                     formatter,
@@ -95,10 +88,27 @@ impl fmt::Display for Abstention {
     }
 }
 
+/// A question on its way to its readings.
+#[derive(Debug, Clone)]
+pub(crate) struct Said {
+    pub draft: Draft,
+    /// Lemmas of its words, and of those that it builds on.
+    pub words: Vec<String>,
+}
+
 /// Reads a question; the first reading is the best.
 pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
-    let tokens = idioms::plain(&words::tokens(question), &lexicon.names);
-    let chunks = chunks::chunks(&tokens, &lexicon.names, &lexicon.values, lexicon.facts.today);
+    read(&understand(&tokens(question, lexicon), lexicon.facts.today, lexicon)?, lexicon)
+}
+
+/// The words of a question, turns of phrase said plainly.
+pub(crate) fn tokens(question: &str, lexicon: &Lexicon) -> Vec<Token> {
+    idioms::plain(&words::tokens(question), &lexicon.names)
+}
+
+/// What a question asks for, when it stands by itself.
+pub(crate) fn understand(tokens: &[Token], today: Date, lexicon: &Lexicon) -> Result<Said, Abstention> {
+    let chunks = chunks::chunks(tokens, &lexicon.names, &lexicon.values, today);
     let unknown: Vec<String> = chunks
         .iter()
         .filter(|chunk| chunk.unknown && !is_like_text(&chunks, chunk))
@@ -114,14 +124,20 @@ pub fn interpret(question: &str, lexicon: &Lexicon) -> Result<Vec<Reading>, Abst
     if draft.items.is_empty() {
         return Err(Abstention::Shape("it does not say what to show".to_owned()));
     }
+    let words = tokens.iter().map(|token| token.lemma.clone()).collect();
+    Ok(Said { draft, words })
+}
+
+/// The readings of what was said, best first.
+pub(crate) fn read(said: &Said, lexicon: &Lexicon) -> Result<Vec<Reading>, Abstention> {
+    let Said { draft, words } = said;
     if let Some(slot) = draft.slots.iter().find(|slot| slot.candidates.is_empty() && !slot.text.is_empty()) {
         return Err(Abstention::Unexplained(vec![slot.text.clone()]));
     }
-    let said: Vec<&str> = tokens.iter().map(|token| token.lemma.as_str()).collect();
-    let prefers = |edge: &Edge| preference(edge, &said, &lexicon.names);
-    let assignments = resolve::resolve(&draft, &lexicon.names, &lexicon.joins, &prefers);
-    let readings = readings(&draft, &assignments, lexicon, &prefers)?;
-    Ok(readings)
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let prefers = |edge: &Edge| preference(edge, &words, &lexicon.names);
+    let assignments = resolve::resolve(draft, &lexicon.names, &lexicon.joins, &prefers);
+    readings(draft, &assignments, lexicon, &prefers)
 }
 
 fn readings(

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::ambiguity::Settled;
+use super::conversation::{Turn, converse};
 use super::outputs;
-use super::reading::{Abstention, Lexicon, Reading, interpret};
+use super::reading::{Abstention, Lexicon};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team, steps};
 use crate::domain::outputs::StepOutput;
 use crate::domain::{EngineName, Facts, Failure, Reason};
@@ -19,7 +21,7 @@ pub fn team() -> Team {
     Team {
         engine: EngineName::Builtin,
         model: String::new(),
-        prompt_version: "2".to_owned(),
+        prompt_version: "3".to_owned(),
         agents: vec![
             Arc::new(Planner { lexicons: Arc::clone(&lexicons) }),
             Arc::new(Mapper { lexicons: Arc::clone(&lexicons) }),
@@ -51,15 +53,25 @@ impl Lexicons {
         lexicon
     }
 
-    /// The readings of a task's question, best first.
-    fn readings(&self, task: &Task) -> Result<(Vec<Reading>, Arc<Lexicon>), Failure> {
+    /// The readings of a task's question, best first, and what may have to be asked about them.
+    fn readings(&self, task: &Task) -> Result<(Settled, Arc<Lexicon>), Failure> {
         let facts = task
             .facts
             .as_ref()
             .ok_or_else(|| Failure::new(Reason::Internal, "The schema was not loaded before the question was read."))?;
         let lexicon = self.of(facts);
-        let readings = interpret(&task.question.text, &lexicon).map_err(|abstention| failure(&abstention))?;
-        Ok((readings, lexicon))
+        let before = task.workflow.started.previous.iter().map(|turn| Turn {
+            question: &turn.question,
+            answers: turn.asked_back.iter().map(|back| back.answer.as_str()).collect(),
+            today: turn.today,
+        });
+        let last = Turn {
+            question: &task.question.text,
+            answers: task.workflow.clarified.iter().map(|clarified| clarified.answer.as_str()).collect(),
+            today: facts.today,
+        };
+        let settled = converse(&before.collect::<Vec<_>>(), &last, &lexicon);
+        Ok((settled.map_err(|abstention| failure(&abstention))?, lexicon))
     }
 }
 
@@ -71,10 +83,7 @@ fn same(one: &Facts, other: &Facts) -> bool {
 }
 
 fn failure(abstention: &Abstention) -> Failure {
-    match abstention {
-        Abstention::Ambiguous(_) => Failure::new(Reason::QuestionAmbiguous, abstention.to_string()),
-        _ => Failure::new(Reason::QuestionNotUnderstood, abstention.to_string()),
-    }
+    Failure::new(Reason::QuestionNotUnderstood, abstention.to_string())
 }
 
 struct Planner {
@@ -100,9 +109,15 @@ impl Agent for Planner {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (readings, lexicon) = self.lexicons.readings(task)?;
-        let output = outputs::planner(&readings[0], &lexicon);
-        Ok(Outcome { summary: output.intent.clone(), output: StepOutput::Planner(output), usage: None })
+        let (Settled { readings, open }, lexicon) = self.lexicons.readings(task)?;
+        let mut output = outputs::planner(&readings[0], &lexicon);
+        let workflow = &task.workflow;
+        output.clarification = open.filter(|_| workflow.may_ask_back());
+        if !workflow.started.previous.is_empty() || !workflow.clarified.is_empty() {
+            output.restatement.clone_from(&output.intent);
+        }
+        let summary = output.clarification.as_ref().map_or(&output.intent, |asked| &asked.question).clone();
+        Ok(Outcome { summary, output: StepOutput::Planner(output), usage: None })
     }
 }
 
@@ -117,7 +132,7 @@ impl Agent for Mapper {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (readings, lexicon) = self.lexicons.readings(task)?;
+        let (Settled { readings, .. }, lexicon) = self.lexicons.readings(task)?;
         let output = outputs::mapper(&readings[0], &lexicon);
         let is_value = |name: &str| output.matched_values.iter().any(|found| found.text == name);
         let summary = output
@@ -146,7 +161,7 @@ impl Agent for Composer {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (readings, lexicon) = self.lexicons.readings(task)?;
+        let (Settled { readings, .. }, lexicon) = self.lexicons.readings(task)?;
         let reading = match &task.feedback {
             None => readings.first(),
             // The statement fell short: the next reading, if there is one.

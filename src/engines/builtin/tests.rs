@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::civil::date;
 
-use super::{Lexicon, interpret};
+use super::ambiguity::Settled;
+use super::conversation::{Turn, converse};
+use super::{Abstention, Lexicon, interpret};
 use crate::domain::{
     Column, ColumnPath, ColumnType, ColumnValues, DatabaseKind, Facts, ForeignKey, Schema, Table, TableKind, ValueIndex,
 };
@@ -386,4 +388,147 @@ fn a_flag_before_a_thing_restricts_it() {
             assert_eq!(denied, format!("SELECT COUNT(*) FROM customers WHERE {column} = {no}"), "{dialect:?}");
         }
     }
+}
+
+// --- Questions back -------------------------------------------------------------------------------------------------
+
+/// The settled readings of a conversation, each question with its answers to questions back.
+fn talk(questions: &[(&str, &[&str])]) -> Result<Settled, Abstention> {
+    let turns: Vec<Turn> = questions
+        .iter()
+        .map(|(question, answers)| Turn { question, answers: answers.to_vec(), today: date(2026, 11, 23) })
+        .collect();
+    let (last, before) = turns.split_last().unwrap();
+    converse(before, last, &shop(DatabaseKind::Sqlite))
+}
+
+#[test]
+fn a_word_with_two_meanings_is_asked_about() {
+    let ask = |answers: &'static [&'static str]| talk(&[("How many different names are there?", answers)]).unwrap();
+    let open = ask(&[]);
+    let asked = open.open.expect("it is asked about");
+    assert_eq!(asked.question, "'names' can mean several things. Which one is meant?");
+    assert_eq!(asked.options, ["name of categories", "name of products"]);
+    assert_eq!(open.readings[0].sql, "SELECT COUNT(DISTINCT name) FROM categories");
+    assert_eq!(
+        open.readings[0].assumptions,
+        ["'names' means name of categories; it could also mean name of products."]
+    );
+    for answer in ["name of products", "2", " Name of Products. ", "the products, please", "product"] {
+        let settled = talk(&[("How many different names are there?", &[answer])]).unwrap();
+        assert!(settled.open.is_none(), "{answer}");
+        assert_eq!(settled.readings[0].sql, "SELECT COUNT(DISTINCT name) FROM products", "{answer}");
+        assert!(settled.readings[0].assumptions.is_empty(), "{answer}");
+        assert!(!settled.readings.iter().any(|reading| reading.sql.contains("categories")), "{answer}");
+    }
+    let lost = ask(&["the weather"]).open.unwrap();
+    assert!(lost.question.starts_with("'the weather' is none of these."), "{}", lost.question);
+    let found = ask(&["the weather", "1"]);
+    assert_eq!((found.open, found.readings[0].sql.as_str()), (None, "SELECT COUNT(DISTINCT name) FROM categories"));
+}
+
+#[test]
+fn a_question_with_one_good_reading_is_not_asked_about() {
+    for question in [
+        "How many customers do we have?",
+        "Show the names of products with a price above 20.",
+        "Which country has the most customers?",
+    ] {
+        assert!(talk(&[(question, &[])]).unwrap().open.is_none(), "{question}");
+    }
+}
+
+// --- Follow-ups -----------------------------------------------------------------------------------------------------
+
+fn check_talk(questions: &[&str], expected: &str) {
+    let turns: Vec<(&str, &[&str])> = questions.iter().map(|question| (*question, &[][..])).collect();
+    match talk(&turns) {
+        Ok(settled) => assert_eq!(settled.readings[0].sql, expected, "{questions:?}"),
+        Err(abstention) => panic!("{questions:?}: {abstention}"),
+    }
+}
+
+fn check_talk_abstains(questions: &[&str], word: &str) {
+    let turns: Vec<(&str, &[&str])> = questions.iter().map(|question| (*question, &[][..])).collect();
+    let text = match talk(&turns) {
+        Ok(settled) => panic!("{questions:?}: {}", settled.readings[0].sql),
+        Err(abstention) => abstention.to_string(),
+    };
+    assert!(text.contains(word), "{questions:?}: {text}");
+}
+
+#[test]
+fn a_follow_up_changes_a_condition() {
+    let in_2023 = "How many orders were there in 2023?";
+    let year = |year: u32| {
+        let next = year + 1;
+        format!("SELECT COUNT(*) FROM orders WHERE (order_date >= '{year}-01-01' AND order_date < '{next}-01-01')")
+    };
+    for follow_up in ["and only for 2024?", "What about 2024?", "And in 2024?", "2024?", "in 2024"] {
+        check_talk(&[in_2023, follow_up], &year(2024));
+    }
+    check_talk(&[in_2023, "and only for 2024?", "and 2025?"], &year(2025));
+    let french = "How many customers are from France?";
+    check_talk(&[french, "what about Germany?"], "SELECT COUNT(*) FROM customers WHERE country = 'Germany'");
+    check_talk(&[french, "also Germany"], "SELECT COUNT(*) FROM customers WHERE country IN ('France', 'Germany')");
+    check_talk(
+        &["Show the names of products with a price above 20.", "what about above 30?"],
+        "SELECT name FROM products WHERE price > 30",
+    );
+}
+
+#[test]
+fn a_follow_up_adds_a_condition() {
+    check_talk(
+        &["How many orders were there in 2024?", "only shipped ones"],
+        "SELECT COUNT(*) FROM orders WHERE (order_date >= '2024-01-01' AND order_date < '2025-01-01') AND status = 'shipped'",
+    );
+    check_talk(
+        &["How many customers do we have?", "only those from Germany"],
+        "SELECT COUNT(*) FROM customers WHERE country = 'Germany'",
+    );
+}
+
+#[test]
+fn a_follow_up_changes_groups_and_limits() {
+    check_talk(
+        &["How many orders were there per year?", "by month instead"],
+        "SELECT COUNT(*), strftime('%Y-%m', order_date) FROM orders GROUP BY strftime('%Y-%m', order_date)",
+    );
+    let per_country = "How many customers are there per country?";
+    let counted = "SELECT COUNT(*), country FROM customers GROUP BY country";
+    check_talk(&["How many customers do we have?", "by country"], counted);
+    check_talk(&[per_country, "top 5 of them"], &format!("{counted} ORDER BY COUNT(*) DESC, country LIMIT 5"));
+    check_talk_abstains(&["List the names of all products.", "top 5 of them"], "by what");
+}
+
+#[test]
+fn a_follow_up_counts_and_computes() {
+    check_talk(
+        &["List the last names of customers from Germany.", "and how many?"],
+        "SELECT COUNT(*) FROM customers WHERE country = 'Germany'",
+    );
+    check_talk(&["What is the average price of products?", "and the maximum?"], "SELECT MAX(price) FROM products");
+    check_talk(&["How many customers do we have?", "and products?"], "SELECT COUNT(*) FROM products");
+    check_talk_abstains(&["What is the total stock of all products?", "and how many?"], "what is to be counted");
+}
+
+#[test]
+fn a_whole_question_is_read_alone() {
+    check_talk(
+        &["How many customers are from France?", "What is the average price of our products?"],
+        "SELECT AVG(price) FROM products",
+    );
+    check_talk(&["Which employees sing?", "How many customers do we have?"], "SELECT COUNT(*) FROM customers");
+}
+
+#[test]
+fn a_follow_up_that_does_not_fit_is_not_answered_in_part() {
+    let base = "How many customers are from France?";
+    check_talk_abstains(&[base, "and the unicorns?"], "unicorns");
+    check_talk_abstains(&[base, "and only for 2024 with unicorns?"], "unicorns");
+    check_talk_abstains(&[base, "and?"], "nothing new");
+    check_talk_abstains(&["Which employees sing?", "and only from Germany?"], "cannot read");
+    // What is not connected is not counted apart.
+    check_talk_abstains(&[base, "and products?"], "");
 }

@@ -96,6 +96,10 @@ impl Asker {
         let focus = Focus { relevance: &relevance, tables: &tables };
         let names = Names::new(&facts.schema);
         let mut data = vec![fence.rule(), fence.block("question", [planner::question(task, facts)])];
+        let previous = planner::previous(task, self.options.share_values);
+        if !previous.is_empty() {
+            data.push(fence.block("previous", previous));
+        }
         data.extend(plan.map(|plan| fence.block("plan", [planner::told(plan)])));
         data.extend(
             mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names, self.options.share_values)])),

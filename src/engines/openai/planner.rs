@@ -9,17 +9,19 @@ use super::wire::{
     boolean, each, function, list, literal, literal_of, object, operator, sentence, share, string, text, unit, value,
 };
 use crate::agents::Task;
-use crate::domain::Facts;
 use crate::domain::outputs::{
     AggregateFunction, Clarification, Entity, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput,
     StepOutput,
 };
 use crate::domain::workflow::Clarified;
+use crate::domain::{EngineName, Facts, Turn};
 
 /// The rules.
 pub const PROMPT: &str = include_str!("prompts/planner.md");
 /// Longest question, in characters.
 const MAX_QUESTION: usize = 4_096;
+/// Longest earlier statement, in characters.
+const MAX_SQL: usize = 8_000;
 /// Longest question back, in characters.
 const MAX_ASKED: usize = 1_000;
 /// Readings that are offered at once.
@@ -27,7 +29,10 @@ const MAX_OPTIONS: usize = 4;
 
 /// Reads the planner's part.
 pub fn read(wire: WirePlan, task: &Task) -> Result<Played, String> {
-    let output = wire.into_output()?;
+    let mut output = wire.into_output()?;
+    if !task.workflow.started.previous.is_empty() || !task.workflow.clarified.is_empty() {
+        output.restatement.clone_from(&output.intent);
+    }
     if let (Some(clarification), false) = (&output.clarification, task.workflow.may_ask_back()) {
         return Ok(Played::Abstained(clarification.failure(), Some(StepOutput::Planner(output))));
     }
@@ -53,10 +58,28 @@ pub fn question(task: &Task, facts: &Facts) -> Json {
     told
 }
 
-/// The words of the question, and of what was answered to questions back.
+/// The words of the question, of what was answered to questions back, and of what was asked before.
 pub fn words(task: &Task) -> String {
     let answers = task.workflow.clarified.iter().map(|clarified| clarified.answer.as_str());
-    std::iter::once(task.question.text.as_str()).chain(answers).collect::<Vec<_>>().join(" ; ")
+    let before = task.workflow.started.previous.iter().flat_map(|turn| [turn.question.as_str(), &turn.intent]);
+    std::iter::once(task.question.text.as_str()).chain(answers).chain(before).collect::<Vec<_>>().join(" ; ")
+}
+
+/// What was asked before, a line a question. What the built-in engine understood may hold values of the data.
+pub fn previous(task: &Task, share_values: bool) -> Vec<Json> {
+    let told = |turn: &Turn| {
+        let mut told = json!({ "question": clean(&turn.question, MAX_QUESTION) });
+        if share_values || turn.engine == EngineName::Openai {
+            let answered = turn.asked_back.iter().map(|back| {
+                json!({ "asked": clean(&back.question, MAX_ASKED), "answered": clean(&back.answer, MAX_QUESTION) })
+            });
+            told["clarified"] = answered.collect();
+            told["intent"] = json!(clean(&turn.intent, MAX_QUESTION));
+            told["sql"] = json!(clean(&turn.sql, MAX_SQL));
+        }
+        told
+    };
+    task.workflow.started.previous.iter().map(told).collect()
 }
 
 /// The plan as later agents are told it.
@@ -166,6 +189,7 @@ impl WirePlan {
             limit,
             confidence: unit(confidence),
             clarification: clarification.map(WireClarification::into_output).transpose()?,
+            restatement: String::new(),
         })
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn started(connection: Option<ConnectionId>, user_id: &str) -> EventK
         model: String::new(),
         prompt_version: "1".to_owned(),
         connection: connection.map(|id| PinnedConnection { id, name: "shop".to_owned(), etag: "etag".to_owned() }),
+        previous: Vec::new(),
     }))
 }
 

@@ -80,8 +80,8 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
 }
 
 /// What the server does not offer yet: it answers UNIMPLEMENTED before it looks at the id.
-pub fn is_later(method: &MethodDescriptor, path: &[FieldDescriptor]) -> bool {
-    method.parent_service().name() == "KnowledgeService" || dotted(path) == "previous_workflow_id"
+pub fn is_later(method: &MethodDescriptor, _: &[FieldDescriptor]) -> bool {
+    method.parent_service().name() == "KnowledgeService"
 }
 
 /// A request of this RPC that is in order, on a connection of the caller's own, but for one field that holds `value`.
