@@ -197,8 +197,26 @@ async fn a_question_back_is_answered_by_a_button() {
     model.on("planner", Reply::json(ambiguous)).on("planner", plan());
     model.on("mapper", mapping()).on("composer", statement(ANSWER));
     let server = script::server(&model, &[]).await;
-    let arguments = [QUESTION, "Which customers?", "those who ordered", "Count the customers."];
-    Browser::on(server.address.port(), "clarify", &arguments).passes().await;
+    Browser::on(server.address.port(), "clarify", &[QUESTION, "those who ordered", "Count the customers."])
+        .passes()
+        .await;
+}
+
+/// Things with names, of two kinds.
+const NAMED_THINGS: &str = "
+    CREATE TABLE categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price REAL, category_id INTEGER REFERENCES categories (id));
+    INSERT INTO categories VALUES (1, 'Lighting'), (2, 'Garden');
+    INSERT INTO products VALUES (1, 'Lamp', 20, 1), (2, 'Torch', 10, 1), (3, 'Spade', 30, 2);";
+
+#[tokio::test]
+async fn questions_are_asked_back_and_followed_up_without_a_model() {
+    let mut server = Server::start().await;
+    server.database("shop", NAMED_THINGS).await;
+    let ambiguous = "How many different names are there?";
+    Browser::on(server.address.port(), "clarify", &[ambiguous, "name of products", "3"]).passes().await;
+    let thread = ["How many products have a price above 15?", "and above 25?", "and above 5?"];
+    Browser::on(server.address.port(), "thread", &thread).passes().await;
 }
 
 /// A person's part in a run: what the page shows and sends, on events made here. The calls do not reach a server.
