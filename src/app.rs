@@ -98,25 +98,45 @@ impl App {
     /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
     /// Returns the path of the database.
     pub async fn add_demo(&self) -> Result<PathBuf, Error> {
+        let path = self.create_demo().await?;
+        connect_demo(&self.directory, &self.tenants()).await.map_err(|failure| demo_refused(&failure))?;
+        Ok(path)
+    }
+
+    /// The same for a server that is to start in any case: while its store does not answer, the connections are saved later.
+    pub async fn add_demo_in_time(&self, lifecycle: &Lifecycle) -> Result<(), Error> {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        self.create_demo().await?;
+        let (directory, tenants, soft) = (self.directory.clone(), self.tenants(), lifecycle.soft.clone());
+        match connect_demo(&directory, &tenants).await {
+            Err(failure) if failure.reason == Reason::StoreUnavailable => {
+                tracing::warn!(%failure, "the demo connection is saved when the store answers");
+            }
+            saved => return saved.map_err(|failure| demo_refused(&failure)),
+        }
+        lifecycle.tasks.spawn(async move {
+            loop {
+                tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => return }
+                match connect_demo(&directory, &tenants).await {
+                    Err(failure) if failure.reason == Reason::StoreUnavailable => {}
+                    Ok(()) => return tracing::info!("the demo connection is saved"),
+                    Err(failure) => return tracing::error!(%failure, "the demo connection cannot be saved"),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn create_demo(&self) -> Result<PathBuf, Error> {
         let path = self.config.sqlite_dir.join(demo::DATABASE_FILE);
         let file = path.clone();
         let created = tokio::task::spawn_blocking(move || demo::create_if_absent(&file)).await;
         created.map_err(|error| Error(error.to_string()))?.map_err(|error| Error(format!("demo database: {error}")))?;
-        let tenants = self.keys.as_ref().map_or_else(|| vec![Principal::local()], api::ApiKeys::tenants);
-        for who in tenants {
-            let spec = Spec {
-                name: DEMO_CONNECTION.to_owned(),
-                kind: Some(DatabaseKind::Sqlite),
-                database: demo::DATABASE_FILE.to_owned(),
-                ..Spec::default()
-            };
-            match self.directory.create(&who, spec, CreateOptions::default()).await {
-                Ok(_) => {}
-                Err(Failure { reason: Reason::NameTaken, .. }) => {}
-                Err(failure) => return Err(Error(format!("demo connection: {failure}"))),
-            }
-        }
         Ok(path)
+    }
+
+    fn tenants(&self) -> Vec<Principal> {
+        self.keys.as_ref().map_or_else(|| vec![Principal::local()], api::ApiKeys::tenants)
     }
 
     /// Serves on the listener until the lifecycle's tokens stop it, then waits for every task.
@@ -146,6 +166,26 @@ impl App {
         self.store.close().await;
         served
     }
+}
+
+async fn connect_demo(directory: &Directory, tenants: &[Principal]) -> Result<(), Failure> {
+    for who in tenants {
+        let spec = Spec {
+            name: DEMO_CONNECTION.to_owned(),
+            kind: Some(DatabaseKind::Sqlite),
+            database: demo::DATABASE_FILE.to_owned(),
+            ..Spec::default()
+        };
+        match directory.create(who, spec, CreateOptions::default()).await {
+            Ok(_) | Err(Failure { reason: Reason::NameTaken, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+fn demo_refused(failure: &Failure) -> Error {
+    Error(format!("demo connection: {failure}"))
 }
 
 /// The language model as configured, before anything is around it.

@@ -63,7 +63,7 @@ pub(super) async fn resume(arguments: ResumeArguments) -> Result<Outcome, Error>
     let after_sequence = after_sequence - i64::from(after_sequence > 0);
     let request = WatchWorkflowRequest { id, after_sequence, ..Default::default() };
     let events = client.workflows.watch_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
-    let mut events = events.map(|event| event.map(|answer| RunWorkflowResponse { event: answer.event }));
+    let mut events = events.map(|event| event.map(|answer| RunWorkflowResponse::from(answer.event)));
     converse(&mut client, &mut events, std::io::stdin().is_terminal()).await
 }
 

@@ -10,6 +10,7 @@ use super::run::{Error, Progress, facts};
 use super::suite::Item;
 use crate::agents::validator;
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict};
+use crate::domain::outputs::Estimate;
 use crate::domain::{DatabaseKind, Facts};
 use crate::queries::{doubts, unmatched_literals};
 use crate::sql::analyse::analyse;
@@ -70,6 +71,7 @@ fn check(item: &Item, facts: &Facts, report: &mut GoldReport) {
         unmatched_literals: unmatched_literals(analysis, &facts.schema, &facts.values),
         doubts: doubts(analysis, &facts.schema, &facts.values),
         one_row: analysis.one_row,
+        estimate: Estimate::default(),
     };
     report.warned += usize::from(!evidence.doubts.is_empty() || !evidence.unmatched_literals.is_empty());
     let verdict = validator::judge(&evidence, facts, None);

@@ -226,11 +226,19 @@ impl Store for Embedded {
         self.queue.check(workflow, begins, lease)?;
         let appending = self.tails.appending(tenant, workflow, events);
         let (queue, tenant) = (Arc::clone(&self.queue), tenant.clone());
+        let caller = Arc::new(());
+        let waits = Arc::downgrade(&caller);
         let tell = move |(): &()| {
             queue.appended(&tenant, workflow, turn, lease);
+            if let Some(lease) = lease.filter(|_| begins && waits.strong_count() == 0) {
+                // Who began it has given up and may never know: any worker takes it.
+                queue.release(&tenant, lease);
+            }
             appending.stored();
         };
-        self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await
+        let outcome = self.write_then(|database| Box::pin(workflows::append(database, append)), tell).await;
+        drop(caller);
+        outcome
     }
 
     async fn read(
