@@ -118,9 +118,8 @@ async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str, engine: En
     let began = Instant::now();
     let mut stream = client.run_workflow(request).await.unwrap().into_inner();
     let (mut asked, mut calls) = (Asked::default(), HashSet::new());
-    let time = |span: Option<prost_types::Duration>| {
-        span.map_or(0.0, |span| milliseconds(Duration::try_from(span).unwrap()))
-    };
+    let time =
+        |span: Option<prost_types::Duration>| span.map_or(0.0, |span| milliseconds(Duration::try_from(span).unwrap()));
     while let Some(response) = stream.message().await.unwrap() {
         match response.event.unwrap().event.unwrap() {
             Event::StepCompleted(completed) => {
