@@ -12,7 +12,7 @@ use crate::config::{Config, LlmCalls, ModelConfig, StoreConfig};
 use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
 use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, SystemClock};
 use crate::engines;
-use crate::knowledge::Library;
+use crate::knowledge::{self, Library};
 use crate::lifecycle::Lifecycle;
 use crate::llm;
 use crate::store::embedded::{self, Embedded};
@@ -35,6 +35,7 @@ pub struct App {
     store: Arc<dyn Store>,
     directory: Directory,
     queries: queries::Service,
+    knowledge: knowledge::Service,
     workflows: Handle,
     keys: Option<api::ApiKeys>,
     ready: watch::Receiver<bool>,
@@ -73,7 +74,10 @@ impl App {
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config)?);
         let queries = queries::Service::new(directory.clone(), store.clone(), query_options(&config));
-        let library = Library::new(directory.clone());
+        let max_age = record_max_age(&config);
+        let knowledge =
+            knowledge::Service::new(store.clone(), directory.clone(), queries.clone(), clock.clone(), max_age);
+        let library = Library::new(directory.clone(), knowledge.clone());
         let teams =
             Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
         let parts = workflow::Parts {
@@ -92,7 +96,7 @@ impl App {
         let ready = watch_readiness(store.clone(), lifecycle).await;
         tidy_now_and_then(directory.clone(), lifecycle);
         expire_now_and_then(store.clone(), &config, lifecycle);
-        Ok(Self { config, store, directory, queries, workflows, keys, ready })
+        Ok(Self { config, store, directory, queries, knowledge, workflows, keys, ready })
     }
 
     /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
@@ -145,6 +149,7 @@ impl App {
         let parts = api::Parts {
             directory: self.directory.clone(),
             queries: self.queries,
+            knowledge: self.knowledge,
             workflows: self.workflows,
             keys: self.keys,
             ready: self.ready,
@@ -288,13 +293,18 @@ fn directory_options(config: &Config) -> Result<connections::Options, Error> {
         hosts,
         database,
         schema_max_age: databases.schema_max_age,
-        record_max_age: match config.store {
-            // It belongs to this process alone.
-            StoreConfig::Embedded => Duration::MAX,
-            StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
-        },
+        record_max_age: record_max_age(config),
         ..connections::Options::default()
     })
+}
+
+/// How long records are taken to be as the store last had them.
+fn record_max_age(config: &Config) -> Duration {
+    match config.store {
+        // It belongs to this process alone.
+        StoreConfig::Embedded => Duration::MAX,
+        StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
+    }
 }
 
 fn query_options(config: &Config) -> queries::Options {

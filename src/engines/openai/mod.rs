@@ -14,6 +14,7 @@ mod failures;
 mod fence;
 mod fields;
 mod mapper;
+mod meaning;
 mod names;
 mod planner;
 mod player;
