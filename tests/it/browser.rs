@@ -219,6 +219,12 @@ async fn questions_are_asked_back_and_followed_up_without_a_model() {
     Browser::on(server.address.port(), "thread", &thread).passes().await;
 }
 
+#[tokio::test]
+async fn knowledge_is_written_used_and_verified() {
+    let server = Server::demo(&[]).await;
+    Browser::on(server.address.port(), "knowledge", &[]).passes().await;
+}
+
 /// A person's part in a run: what the page shows and sends, on events made here. The calls do not reach a server.
 #[tokio::test]
 async fn a_person_answers_and_approves() {
