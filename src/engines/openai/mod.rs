@@ -17,6 +17,7 @@ mod mapper;
 mod names;
 mod planner;
 mod player;
+mod reviewer;
 mod role;
 mod team;
 mod tokens;
