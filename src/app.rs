@@ -12,7 +12,7 @@ use crate::config::{Config, LlmCalls, ModelConfig, StoreConfig};
 use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
 use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, SystemClock};
 use crate::engines;
-use crate::knowledge::Library;
+use crate::knowledge::{self, Library};
 use crate::lifecycle::Lifecycle;
 use crate::llm;
 use crate::store::embedded::{self, Embedded};
@@ -35,6 +35,7 @@ pub struct App {
     store: Arc<dyn Store>,
     directory: Directory,
     queries: queries::Service,
+    knowledge: knowledge::Service,
     workflows: Handle,
     keys: Option<api::ApiKeys>,
     ready: watch::Receiver<bool>,
@@ -73,7 +74,10 @@ impl App {
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config)?);
         let queries = queries::Service::new(directory.clone(), store.clone(), query_options(&config));
-        let library = Library::new(directory.clone());
+        let max_age = record_max_age(&config);
+        let knowledge =
+            knowledge::Service::new(store.clone(), directory.clone(), queries.clone(), clock.clone(), max_age);
+        let library = Library::new(directory.clone(), knowledge.clone());
         let teams =
             Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
         let parts = workflow::Parts {
@@ -92,31 +96,51 @@ impl App {
         let ready = watch_readiness(store.clone(), lifecycle).await;
         tidy_now_and_then(directory.clone(), lifecycle);
         expire_now_and_then(store.clone(), &config, lifecycle);
-        Ok(Self { config, store, directory, queries, workflows, keys, ready })
+        Ok(Self { config, store, directory, queries, knowledge, workflows, keys, ready })
     }
 
     /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
     /// Returns the path of the database.
     pub async fn add_demo(&self) -> Result<PathBuf, Error> {
+        let path = self.create_demo().await?;
+        connect_demo(&self.directory, &self.tenants()).await.map_err(|failure| demo_refused(&failure))?;
+        Ok(path)
+    }
+
+    /// The same for a server that is to start in any case: while its store does not answer, the connections are saved later.
+    pub async fn add_demo_in_time(&self, lifecycle: &Lifecycle) -> Result<(), Error> {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        self.create_demo().await?;
+        let (directory, tenants, soft) = (self.directory.clone(), self.tenants(), lifecycle.soft.clone());
+        match connect_demo(&directory, &tenants).await {
+            Err(failure) if failure.reason == Reason::StoreUnavailable => {
+                tracing::warn!(%failure, "the demo connection is saved when the store answers");
+            }
+            saved => return saved.map_err(|failure| demo_refused(&failure)),
+        }
+        lifecycle.tasks.spawn(async move {
+            loop {
+                tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = soft.cancelled() => return }
+                match connect_demo(&directory, &tenants).await {
+                    Err(failure) if failure.reason == Reason::StoreUnavailable => {}
+                    Ok(()) => return tracing::info!("the demo connection is saved"),
+                    Err(failure) => return tracing::error!(%failure, "the demo connection cannot be saved"),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn create_demo(&self) -> Result<PathBuf, Error> {
         let path = self.config.sqlite_dir.join(demo::DATABASE_FILE);
         let file = path.clone();
         let created = tokio::task::spawn_blocking(move || demo::create_if_absent(&file)).await;
         created.map_err(|error| Error(error.to_string()))?.map_err(|error| Error(format!("demo database: {error}")))?;
-        let tenants = self.keys.as_ref().map_or_else(|| vec![Principal::local()], api::ApiKeys::tenants);
-        for who in tenants {
-            let spec = Spec {
-                name: DEMO_CONNECTION.to_owned(),
-                kind: Some(DatabaseKind::Sqlite),
-                database: demo::DATABASE_FILE.to_owned(),
-                ..Spec::default()
-            };
-            match self.directory.create(&who, spec, CreateOptions::default()).await {
-                Ok(_) => {}
-                Err(Failure { reason: Reason::NameTaken, .. }) => {}
-                Err(failure) => return Err(Error(format!("demo connection: {failure}"))),
-            }
-        }
         Ok(path)
+    }
+
+    fn tenants(&self) -> Vec<Principal> {
+        self.keys.as_ref().map_or_else(|| vec![Principal::local()], api::ApiKeys::tenants)
     }
 
     /// Serves on the listener until the lifecycle's tokens stop it, then waits for every task.
@@ -125,6 +149,7 @@ impl App {
         let parts = api::Parts {
             directory: self.directory.clone(),
             queries: self.queries,
+            knowledge: self.knowledge,
             workflows: self.workflows,
             keys: self.keys,
             ready: self.ready,
@@ -146,6 +171,26 @@ impl App {
         self.store.close().await;
         served
     }
+}
+
+async fn connect_demo(directory: &Directory, tenants: &[Principal]) -> Result<(), Failure> {
+    for who in tenants {
+        let spec = Spec {
+            name: DEMO_CONNECTION.to_owned(),
+            kind: Some(DatabaseKind::Sqlite),
+            database: demo::DATABASE_FILE.to_owned(),
+            ..Spec::default()
+        };
+        match directory.create(who, spec, CreateOptions::default()).await {
+            Ok(_) | Err(Failure { reason: Reason::NameTaken, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+fn demo_refused(failure: &Failure) -> Error {
+    Error(format!("demo connection: {failure}"))
 }
 
 /// The language model as configured, before anything is around it.
@@ -175,6 +220,7 @@ fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
         },
         schema_tokens: model.schema_tokens as usize,
         share_values: model.share_values,
+        semantic_check: model.semantic_check,
         answer_tokens: model.answer_tokens,
         temperatures: engines::openai::Temperatures { planner, mapper, composer },
         models: engines::openai::Models {
@@ -248,13 +294,18 @@ fn directory_options(config: &Config) -> Result<connections::Options, Error> {
         hosts,
         database,
         schema_max_age: databases.schema_max_age,
-        record_max_age: match config.store {
-            // It belongs to this process alone.
-            StoreConfig::Embedded => Duration::MAX,
-            StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
-        },
+        record_max_age: record_max_age(config),
         ..connections::Options::default()
     })
+}
+
+/// How long records are taken to be as the store last had them.
+fn record_max_age(config: &Config) -> Duration {
+    match config.store {
+        // It belongs to this process alone.
+        StoreConfig::Embedded => Duration::MAX,
+        StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
+    }
 }
 
 fn query_options(config: &Config) -> queries::Options {

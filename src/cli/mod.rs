@@ -10,6 +10,7 @@ mod eval;
 mod guard;
 mod health;
 mod json;
+mod knowledge;
 mod model;
 mod progress;
 mod serve;

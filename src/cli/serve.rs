@@ -18,7 +18,7 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<Outcome, Error> {
     lifecycle.listen_for_signals().map_err(|error| Error::Call(format!("signals cannot be handled: {error}")))?;
     let app = App::start(config, &lifecycle).await.map_err(|error| Error::Usage(error.to_string()))?;
     if arguments.demo {
-        app.add_demo().await.map_err(|error| Error::Call(error.to_string()))?;
+        app.add_demo_in_time(&lifecycle).await.map_err(|error| Error::Call(error.to_string()))?;
     }
     app.serve(listener, &lifecycle).await.map_err(|error| Error::Call(error.to_string()))?;
     Ok(Outcome::Done)

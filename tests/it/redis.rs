@@ -61,6 +61,26 @@ async fn a_server_starts_without_redis_and_becomes_ready_with_it() {
 }
 
 #[tokio::test]
+async fn the_demo_waits_for_redis() {
+    let redis = RedisServer::down(&[]).await;
+    let folder = Folder::new();
+    let server = Process::serve(folder.path(), &flags(&redis.url(), &["--demo"])).await;
+    let mut client = ConnectionServiceClient::new(server.channel().await);
+    redis.restart().await;
+    let saved = async {
+        loop {
+            let list = client.list_connections(ListConnectionsRequest::default()).await;
+            match list.map(|list| list.into_inner().connections) {
+                Ok(connections) if !connections.is_empty() => return connections,
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    };
+    let connections = tokio::time::timeout(PATIENCE, saved).await.expect("the demo connection is saved");
+    assert_eq!(connections.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["demo"]);
+}
+
+#[tokio::test]
 async fn questions_are_answered() {
     for program in ["redis-server", "redis-server-6.2", "valkey-server"] {
         questions_are_answered_on(&RedisServer::start_as(program, &[]).await).await;

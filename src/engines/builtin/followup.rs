@@ -143,7 +143,7 @@ fn fragment(tokens: &[Token]) -> (Fragment, bool) {
             // "are there" also belongs to a question that stands by itself.
             Some(pointer) => {
                 adds |= pointer.iter().any(|word| ADDING.contains(word) || *word == "well");
-                leans |= !matches!(pointer, ["are", _] | ["in", _]);
+                leans |= !matches!(pointer, ["are" | "in", _]);
                 rest.drain(at..at + pointer.len());
             }
             None if rest[at].folded == "their" || rest[at].folded == "its" => {

@@ -3,13 +3,15 @@
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use super::{Embedded, OpenError, Options};
 use crate::domain::{TenantId, WorkflowId};
 use crate::store::contract::events::{log, step};
-use crate::store::{Error, Store};
+use crate::store::{Error, Lease, Store};
 
 mod in_memory {
     use super::*;
@@ -42,6 +44,28 @@ fn reason(outcome: Result<Embedded, Error>) -> String {
     let Err(Error::Unavailable(source)) = outcome else { panic!("opened") };
     assert!(source.downcast_ref::<OpenError>().is_some(), "{source:?}");
     source.to_string()
+}
+
+#[tokio::test]
+async fn a_log_whose_beginning_nobody_heard_of_waits_for_a_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store =
+        Embedded::open(&path, Options { timeout: Duration::from_millis(50), ..Options::default() }).await.unwrap();
+    let mut other = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let (tenant, id) = (TenantId::local(), WorkflowId::generate());
+    let begun = store.append_on(&tenant, id, 0, &log(1), Some(Lease::new(id))).await;
+    assert!(matches!(begun, Err(Error::Unavailable(_))), "{begun:?}");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    let work = loop {
+        match store.take().await.unwrap() {
+            Some(work) => break work,
+            None => store.more_work().await,
+        }
+    };
+    assert_eq!(work.lease.workflow, id);
+    store.append_on(&tenant, id, 1, &[step(2)], Some(work.lease)).await.unwrap();
 }
 
 #[tokio::test]
