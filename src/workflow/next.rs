@@ -38,8 +38,8 @@ pub(super) fn next(plan: &Plan, workflow: &Workflow) -> Vec<EventKind> {
     if let Some(choice) = &workflow.choice {
         return carry_out(workflow, choice);
     }
-    if let Some(asked) = unanswered(workflow) {
-        return clarify(workflow, asked);
+    if let Some((asked, answered)) = asked_back(workflow) {
+        return clarify(workflow, asked, answered);
     }
     let current: Vec<&Step> = plan.steps().filter_map(|name| current(plan, workflow, name)).collect();
     if let Some(failed) = current.iter().find(|step| step.status == StepStatus::Failed) {
@@ -73,8 +73,8 @@ fn start(workflow: &Workflow, name: &str) -> EventKind {
     EventKind::StepStarted { step: name.to_owned(), attempt }
 }
 
-/// What the newest plan asks back, unless somebody has answered since: then it is planned again.
-fn unanswered(workflow: &Workflow) -> Option<Option<&Clarification>> {
+/// What the newest plan asks back, and whether somebody has answered since.
+fn asked_back(workflow: &Workflow) -> Option<(&Clarification, bool)> {
     let place = workflow.steps.iter().rposition(|step| step.name == PLANNER)?;
     let asked = match &workflow.steps[place] {
         Step { status: StepStatus::Done, output: Some(StepOutput::Planner(plan)), .. } => {
@@ -83,16 +83,19 @@ fn unanswered(workflow: &Workflow) -> Option<Option<&Clarification>> {
         _ => return None,
     };
     let answered = workflow.clarified.last().is_some_and(|last| last.steps_before > place);
-    Some((!answered).then_some(asked))
+    Some((asked, answered))
 }
 
 /// A question back goes to a person once nothing else runs; with their answer the planner begins again.
-fn clarify(workflow: &Workflow, asked: Option<&Clarification>) -> Vec<EventKind> {
-    match asked {
-        None => vec![start(workflow, PLANNER)],
-        Some(_) if workflow.steps.iter().any(|step| step.status == StepStatus::Running) => Vec::new(),
-        Some(asked) if workflow.may_ask_back() => vec![ask(workflow, Need::Clarification(asked.clone()))],
-        Some(asked) => vec![EventKind::Failed(asked.failure())],
+fn clarify(workflow: &Workflow, asked: &Clarification, answered: bool) -> Vec<EventKind> {
+    if answered {
+        vec![start(workflow, PLANNER)]
+    } else if workflow.steps.iter().any(|step| step.status == StepStatus::Running) {
+        Vec::new()
+    } else if workflow.may_ask_back() {
+        vec![ask(workflow, Need::Clarification(asked.clone()))]
+    } else {
+        vec![EventKind::Failed(asked.failure())]
     }
 }
 
