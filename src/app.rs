@@ -220,6 +220,7 @@ fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
         },
         schema_tokens: model.schema_tokens as usize,
         share_values: model.share_values,
+        semantic_check: model.semantic_check,
         answer_tokens: model.answer_tokens,
         temperatures: engines::openai::Temperatures { planner, mapper, composer },
         models: engines::openai::Models {

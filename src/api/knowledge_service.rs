@@ -92,11 +92,12 @@ impl server::KnowledgeService for KnowledgeService {
         let who = caller(&request, Scope::Read)?;
         let from_pb::ListExamples { connection, list, after, limit, state } =
             from_pb::list_examples(request.into_inner())?;
-        let all = self.knowledge.examples(&who, connection).await?;
-        let start = after.and_then(|after| all.iter().position(|one| one.example.id == after)).map_or(0, |at| at + 1);
+        let mut all = self.knowledge.examples(&who, connection).await?;
+        // Ids are in the order in which examples were made; the one a page ended with may be gone.
+        all.sort_by_key(|one| one.example.id);
         let wanted: Vec<_> = all
             .into_iter()
-            .skip(start)
+            .filter(|one| after.is_none_or(|after| one.example.id > after))
             .filter(|one| state.is_none_or(|state| to_pb::example_state(&one.state) == state))
             .collect();
         let ids: Vec<_> = wanted.iter().map(|one| one.example.id).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use moka::future::Cache;
+use moka::ops::compute::{CompResult, Op};
 use uuid::Uuid;
 
 use super::check::{Checked, Checker};
@@ -366,9 +367,7 @@ impl Service {
                 return Ok(known(before.as_ref()));
             }
             let after = known(Some(&record));
-            let stored = self.parts.store.put_knowledge(record, stored_etag.as_deref()).await;
-            self.parts.records.invalidate(&id).await;
-            match stored {
+            match self.store(record, stored_etag).await? {
                 Ok(true) => return Ok(after),
                 Ok(false) => return Err(no_connection(id)),
                 Err(store::Error::EtagMismatch) => {}
@@ -376,6 +375,23 @@ impl Service {
             }
         }
         Err(changed(id))
+    }
+
+    /// Stores a record and forgets the one before, also when the caller goes away meanwhile: what is stored and what is
+    /// remembered must not differ.
+    async fn store(
+        &self,
+        record: KnowledgeRecord,
+        stored_etag: Option<String>,
+    ) -> Result<Result<bool, store::Error>, Failure> {
+        let (this, id) = (self.clone(), record.connection);
+        let work = async move {
+            let stored = this.parts.store.put_knowledge(record, stored_etag.as_deref()).await;
+            // One at a time with `remembered`: nobody puts back what was just forgotten.
+            this.parts.records.entry(id).and_compute_with(async |_| Op::Remove).await;
+            stored
+        };
+        tokio::spawn(work).await.map_err(|died| Failure::new(Reason::Internal, died.to_string()))
     }
 
     /// What a record holds after an edit, once that holds for the schema.
@@ -434,12 +450,23 @@ impl Service {
 
     /// The record of a connection of the caller's, perhaps as it was a moment ago.
     async fn remembered(&self, who: &Principal, id: ConnectionId) -> Result<Option<Arc<KnowledgeRecord>>, Failure> {
-        let read = async {
+        if let Some(record) = self.parts.records.get(&id).await {
+            return Ok(record);
+        }
+        let read = self.parts.records.entry(id).and_try_compute_with(async |held| {
+            if held.is_some() {
+                return Ok(Op::Nop);
+            }
             let record = self.parts.store.get_knowledge(&who.tenant, id).await;
-            record.map(|record| record.map(Arc::new)).map_err(|error| connections::from_store(&error))
-        };
-        let shared = self.parts.records.try_get_with(id, read).await;
-        shared.map_err(|failure: Arc<Failure>| Arc::unwrap_or_clone(failure))
+            let record = record.map_err(|error| connections::from_store(&error))?;
+            Ok::<_, Failure>(Op::Put(record.map(Arc::new)))
+        });
+        Ok(match read.await? {
+            CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) | CompResult::Unchanged(entry) => {
+                entry.into_value()
+            }
+            CompResult::Removed(_) | CompResult::StillNone(_) => None,
+        })
     }
 
     /// The schema as it is now, without the columns that are kept from engines.

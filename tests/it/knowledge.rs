@@ -15,7 +15,7 @@ use tonic_types::StatusExt;
 use crate::support::calls::{assert_error, bad_fields, connection_id, kind, question, reason, run, step};
 use crate::support::script;
 use crate::support::server::{Folder, Server};
-use crate::support::servers::RedisServer;
+use crate::support::servers::{self, READ_ONLY, READ_WRITE, RedisServer};
 
 const DEMO: &str = include_str!("../../examples/knowledge/demo.yaml");
 const SHOP: &str = "
@@ -639,4 +639,42 @@ async fn there_is_an_end_to_examples() {
     let status = server.import(&id, &yaml).await.unwrap_err();
     assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["examples"]);
     assert_eq!(server.ask(&id, "Number 7?").await.sql(), "SELECT 7");
+}
+
+#[tokio::test]
+async fn it_is_the_same_on_every_kind_of_database() {
+    let mut server = Server::start().await;
+    let postgres = servers::postgres().await.fresh_database("known").await;
+    postgres.run_as(READ_WRITE, SHOP).await;
+    let mariadb = servers::mariadb().await.fresh_database("known").await;
+    mariadb.run_as(READ_WRITE, &SHOP.replace("TEXT", "VARCHAR(40)")).await;
+    let mut ids = vec![server.database("shop", SHOP).await];
+    for (name, url) in [("postgres", postgres.url(READ_ONLY)), ("mariadb", mariadb.url(READ_ONLY))] {
+        let spec = ConnectionSpec { name: name.to_owned(), url, ..ConnectionSpec::default() };
+        ids.push(server.create(spec).await.unwrap().id);
+    }
+    let yaml = "
+tables:
+- {table: orders, default_filter: status <> 'cancelled'}
+- {table: customers, columns: [{column: country, values: [{alias: Deutschland, value: Germany}]}]}
+measures:
+- {name: revenue, table: orders, expression: round(sum(amount) * 1.19)}
+joins:
+- {left: orders.customer_id, right: customers.id}
+examples:
+- {question: What did Ann buy?, sql: \"SELECT o.id FROM orders AS o JOIN customers AS c ON c.id = o.customer_id WHERE c.name = 'Ann'\"}
+";
+    for id in &ids {
+        let known = server.import(id, yaml).await.unwrap();
+        assert_eq!((known.measures.len(), known.example_count, known.problems.len()), (1, 1, 0));
+        let bad = Measure { expression: "sum(amuont)".to_owned(), ..revenue() };
+        let status =
+            server.define(id, KnowledgeSpec { measures: vec![bad], ..KnowledgeSpec::default() }).await.unwrap_err();
+        assert_eq!(bad_fields(&status), ["knowledge.measures[0].expression"], "{}", status.message());
+        let total = server.ask(id, "What is the revenue?").await;
+        assert!(total.sql().contains("round(sum(") && total.sql().contains("<> 'cancelled'"), "{}", total.sql());
+        let there = server.ask(id, "What is the revenue from Deutschland?").await;
+        assert!(there.sql().contains("= 'Germany'"), "{}", there.sql());
+        assert!(server.ask(id, "what did Ben buy?").await.sql().contains("c.name = 'Ben'"));
+    }
 }

@@ -18,6 +18,7 @@ mod meaning;
 mod names;
 mod planner;
 mod player;
+mod reviewer;
 mod role;
 mod team;
 mod tokens;
