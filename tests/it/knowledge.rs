@@ -416,10 +416,7 @@ async fn the_builtin_engine_speaks_the_language_of_the_shop() {
         let (found, said) = (answer.sql(), answer.definitions());
         assert!(sql.iter().all(|part| found.contains(part)), "{asked}: {found}");
         let told = |part: &&str| said.iter().any(|sentence| sentence.contains(*part));
-        assert!(
-            definitions.iter().all(told) && (!definitions.is_empty() || said.is_empty()),
-            "{asked}: {said:?}"
-        );
+        assert!(definitions.iter().all(told) && (!definitions.is_empty() || said.is_empty()), "{asked}: {said:?}");
     }
     let filtered = server.ask(&demo, "How many cancelled orders are there?").await;
     assert!(!filtered.sql().contains("<>"), "{}", filtered.sql());
