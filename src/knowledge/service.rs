@@ -269,7 +269,7 @@ impl Service {
         let reduced = without_excluded(connection, schema);
         let checker = Checker::new(&self.parts.queries, who, connection, reduced.clone());
         let accepted = record.fingerprint == reduced.fingerprint && connection.excluded_columns.is_empty();
-        let checked = checker.definitions(&record.definitions, accepted).await?;
+        let definitions = checker.definitions(&record.definitions, accepted).await?;
         let unchanged =
             |example: &Example| example.fingerprint == schema.fingerprint && connection.excluded_columns.is_empty();
         let doubtful: Vec<&str> =
@@ -280,7 +280,7 @@ impl Service {
             Verified { example: example.clone(), state: verdict.map_or_else(State::Stale, |()| State::Valid) }
         });
         let examples = examples.collect();
-        Ok(Arc::new(Holding { checked, examples }))
+        Ok(Arc::new(Holding { checked: definitions, examples }))
     }
 
     /// Examples of a document, and what is wrong with them.

@@ -121,7 +121,7 @@ async fn health_asks_a_running_server() {
     let address = format!("http://{}", server.address);
     let (code, said, errors) = run(&["health", "--server", &address]).await;
     assert_eq!(code, 0, "{errors}");
-    assert_eq!(said.lines().filter(|line| line.starts_with("pulse.v1.") && line.ends_with(": SERVING")).count(), 3);
+    assert_eq!(said.lines().filter(|line| line.starts_with("pulse.v1.") && line.ends_with(": SERVING")).count(), 4);
     server.stop().await;
     let (code, _, errors) = run(&["health", "--server", &address]).await;
     assert_eq!(code, 4, "{errors}");
