@@ -262,6 +262,10 @@ pub struct ModelSettings {
     /// Whether prompts may contain values from the database
     #[arg(long, env = "PULSE_LLM_SHARE_VALUES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub llm_share_values: bool,
+
+    /// Ask the model once what it thinks of a statement that passed every check
+    #[arg(long, env = "PULSE_LLM_SEMANTIC_CHECK", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub llm_semantic_check: bool,
 }
 
 /// How many agents one model call serves.
@@ -401,6 +405,8 @@ pub struct ModelConfig {
     pub schema_tokens: u32,
     /// Whether prompts may contain values from the database.
     pub share_values: bool,
+    /// Whether the model is asked what it thinks of a statement that passed every check.
+    pub semantic_check: bool,
 }
 
 /// A setting cannot be used.
@@ -507,11 +513,17 @@ impl DatabaseSettings {
 impl ModelSettings {
     /// The model's settings when a key or an endpoint is configured. Empty variables count as unset.
     pub fn check(self) -> Result<Option<ModelConfig>, Error> {
-        let api_key = named(self.openai_api_key);
-        let base_url = named(self.openai_base_url);
-        if api_key.is_none() && base_url.is_none() {
+        let is_set = |text: &Option<String>| named(text.clone()).is_some();
+        if !is_set(&self.openai_api_key) && !is_set(&self.openai_base_url) {
             return Ok(None);
         }
+        self.check_unasked().map(Some)
+    }
+
+    /// The model's settings for a model that is not asked, so that it needs neither key nor endpoint.
+    pub fn check_unasked(self) -> Result<ModelConfig, Error> {
+        let api_key = named(self.openai_api_key);
+        let base_url = named(self.openai_base_url);
         let base_url = base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
         // Rules, question, mapping and feedback come on top of the schema.
         let full_call = u64::from(self.llm_schema_tokens) + 2 * u64::from(self.llm_max_tokens) + 8_000;
@@ -522,7 +534,7 @@ impl ModelSettings {
             let problem = "not a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1".to_owned();
             return Err(Error { setting: "OPENAI_BASE_URL", problem });
         }
-        Ok(Some(ModelConfig {
+        Ok(ModelConfig {
             api_key: api_key.map(SecretString::from),
             base_url: base_url.trim_end_matches('/').to_owned(),
             model: self.openai_model,
@@ -543,7 +555,8 @@ impl ModelSettings {
             answer_tokens: self.llm_max_tokens,
             schema_tokens: self.llm_schema_tokens,
             share_values: self.llm_share_values,
-        }))
+            semantic_check: self.llm_semantic_check,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use super::builtin::joins::Joins;
 use super::builtin::names::{Col, Names};
 use super::builtin::synonyms;
 use super::builtin::values::{Found, Values};
-use super::builtin::words::{fold, identifier_words, key, lemma, tokens};
+use super::builtin::words::{TokenKind, fold, identifier_words, key, lemma, tokens};
 use crate::domain::knowledge::Synonym;
 use crate::domain::outputs::MatchedValue;
 use crate::domain::{ColumnPath, Facts, Meaning};
@@ -258,11 +258,15 @@ impl SchemaIndex {
 
     /// Runs of words that are values of columns; the longest first, and no run within another one.
     fn spoken(&self, question: &str) -> Vec<(String, Vec<(Col, Spoken)>)> {
-        let words: Vec<String> = tokens(question).into_iter().map(|token| token.text).collect();
+        let (words, marks): (Vec<String>, Vec<bool>) =
+            tokens(question).into_iter().map(|token| (token.text, token.kind == TokenKind::Mark)).unzip();
         let mut taken = vec![false; words.len()];
         let mut spoken = Vec::new();
         for length in (1..=MOST_WORDS.min(words.len())).rev() {
             for at in 0..=words.len() - length {
+                if marks[at] || marks[at + length - 1] {
+                    continue;
+                }
                 let run = words[at..at + length].join(" ");
                 if taken[at..at + length].contains(&true)
                     || key(&run).len() < 2

@@ -173,9 +173,10 @@ impl Lens {
                 Some(Told::Text { written: written.join(" "), places: places.clone() })
             } else {
                 at += 1;
-                let text = || Told::Text { written: word.text.clone(), places: Vec::new() };
-                let number = word.is_number.then(|| Told::Number(word.text.clone()));
-                number.or_else(|| word.is_quoted.then(text))
+                word.is_number.then(|| Told::Number(word.text.clone())).or_else(|| {
+                    let text = || Told::Text { written: word.text.clone(), places: Vec::new() };
+                    word.is_quoted.then(text)
+                })
             };
             if let Some(value) = value {
                 readable.push(MASK.to_owned());

@@ -221,7 +221,7 @@ pub(super) fn team(script: &Arc<Script>) -> Team {
         Scripted::playing(script, PLANNER, &[LOAD_SCHEMA], plan),
         Scripted::playing(script, MAPPER, &[PLANNER], map),
     ];
-    Team { engine: EngineName::Openai, model: String::new(), prompt_version: "1".into(), agents }
+    Team { engine: EngineName::Openai, model: String::new(), prompt_version: "1".into(), agents, reviewer: None }
 }
 
 /// An engine on a store that outlives it.

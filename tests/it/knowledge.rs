@@ -1,5 +1,7 @@
 //! What people know of a database: kept, checked, handed on, and used by both engines.
 
+use std::fmt::Write as _;
+
 use pulse::pb::v1::step::Output;
 use pulse::pb::v1::workflow_event::Event;
 use pulse::pb::v1::{
@@ -422,7 +424,7 @@ async fn the_builtin_engine_speaks_the_language_of_the_shop() {
         let answer = server.ask(&demo, asked).await;
         let (found, said) = (answer.outcome(), answer.definitions());
         let told = |part: &&str| said.iter().any(|sentence| sentence.contains(*part));
-        let as_expected = sql.iter().all(|part| found.contains(part)) && definitions.iter().all(|part| told(part));
+        let as_expected = sql.iter().all(|part| found.contains(part)) && definitions.iter().all(told);
         if !as_expected || definitions.is_empty() != said.is_empty() {
             wrong.push(format!("{asked}: {found} {said:?}"));
         }
@@ -639,7 +641,7 @@ async fn there_is_an_end_to_examples() {
     let (mut server, id) = shop().await;
     let mut yaml = String::from("examples:\n");
     for number in 0..1_000 {
-        yaml += &format!("- question: Number {number}?\n  sql: SELECT {number}\n");
+        let _ = writeln!(yaml, "- question: Number {number}?\n  sql: SELECT {number}");
     }
     assert_eq!(server.import(&id, &yaml).await.unwrap().example_count, 1_000);
     let status = server.example(pair(&id, "One more?", "SELECT 1")).await.unwrap_err();

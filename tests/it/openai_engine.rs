@@ -490,7 +490,7 @@ async fn the_mapper_ties_words_to_real_names() {
     assert!((output.filters[0].score - 1.0).abs() < f64::EPSILON);
     assert_eq!(output.aggregations[0].column, None);
     assert_eq!(output.join_path[0].left.to_string(), "main.invoice.customer_id");
-    assert_eq!(outcome.summary, "Uses customer, invoice.");
+    assert_eq!(outcome.summary, "Uses customer, invoice. 'Germany' → customer.country = 'Germany'.");
 }
 
 #[tokio::test]

@@ -89,10 +89,10 @@ impl Joins {
             let same = |edge: &&mut Edge| edge.child == [child] && edge.parent == [parent];
             if let Some(edge) = self.edges.iter_mut().find(same) {
                 edge.preferred = true;
-            } else {
-                let (child, parent) = (vec![child], vec![parent]);
-                self.edges.push(Edge { child, parent, inferred: false, preferred: true });
+                continue;
             }
+            let (child, parent) = (vec![child], vec![parent]);
+            self.edges.push(Edge { child, parent, inferred: false, preferred: true });
         }
     }
 

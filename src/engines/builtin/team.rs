@@ -21,6 +21,7 @@ pub fn team() -> Team {
     Team {
         engine: EngineName::Builtin,
         model: String::new(),
+        reviewer: None,
         prompt_version: "3".to_owned(),
         agents: vec![
             Arc::new(Planner { lexicons: Arc::clone(&lexicons) }),

@@ -133,7 +133,7 @@ fn spoken<'a>(relevance: &'a Relevance, names: Names<'a>) -> impl Iterator<Item 
 }
 
 /// What the workflow may still spend, or which of its budgets is exhausted.
-fn left(task: &Task, spent: &Spent) -> Result<ModelBudget, Failure> {
+pub fn left(task: &Task, spent: &Spent) -> Result<ModelBudget, Failure> {
     let left = task.budget.after(&spent.usage, spent.since.elapsed());
     let setting = match left {
         ModelBudget { calls: 0, .. } => "PULSE_LLM_MAX_CALLS",

@@ -18,10 +18,12 @@ mod meaning;
 mod names;
 mod planner;
 mod player;
+mod reviewer;
 mod role;
 mod team;
 mod tokens;
 mod wire;
 
 pub use card::{Context, context};
+pub use fence::without_nonces;
 pub use team::{Calls, Models, Options, Temperatures, prompt_version, team};

@@ -135,8 +135,8 @@ fn pieces(text: &str, tokens: &[TokenWithSpan], columns: &[Mention]) -> Vec<Piec
             continue;
         }
         if let Token::Whitespace(_) = token {
-            let at_start = plain.is_empty() && pieces.is_empty();
-            if !at_start && !plain.ends_with(' ') {
+            let begun = !plain.is_empty() || !pieces.is_empty();
+            if begun && !plain.ends_with(' ') {
                 plain.push(' ');
             }
             continue;
