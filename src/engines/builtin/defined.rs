@@ -4,7 +4,7 @@
 use super::chunks::Chunk;
 use super::cues::Cue;
 use super::draft::{Draft, Kind, in_column};
-use super::names::{Col, Names, Target};
+use super::names::{Col, Names, Target, phrase};
 use super::reading::{Lexicon, Reading};
 use super::tree::{Filter, Query};
 use crate::domain::knowledge::{Alias, DefaultFilter};
@@ -95,7 +95,7 @@ pub(super) fn told(reading: &Reading, lexicon: &Lexicon) -> Vec<String> {
     let meaning = names.meaning();
     let mut said = Vec::new();
     for (slot, target) in draft.slots.iter().zip(&reading.targets) {
-        let called = |words: &str| words.eq_ignore_ascii_case(&slot.text);
+        let called = |words: &str| phrase(words) == phrase(&slot.text);
         match *target {
             Target::Column(col) if names.measure(col).is_some() => {
                 let measures = names.measure(col).into_iter();

@@ -432,7 +432,7 @@ fn with_measures(schema: &Arc<Schema>, meaning: &Meaning) -> (Arc<Schema>, HashM
 }
 
 /// The key of a phrase that people defined.
-fn phrase(words: &str) -> String {
+pub(crate) fn phrase(words: &str) -> String {
     let lemmas: Vec<String> = tokens(words).into_iter().map(|token| token.lemma).collect();
     bag(lemmas.iter().map(String::as_str))
 }
