@@ -76,11 +76,11 @@ fn shop() -> Vec<Table> {
 fn facts(tables: Vec<Table>) -> Facts {
     let path = ColumnPath { schema: "main".to_owned(), table: "customer".to_owned(), column: "country".to_owned() };
     let distinct = ["Austria", "Brazil", "Canada", "Denmark", "Germany"].map(str::to_owned).to_vec();
-    Facts {
-        schema: Arc::new(Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: "f".to_owned() }),
-        values: Arc::new(ValueIndex::new(HashMap::from([(path, ColumnValues { distinct, complete: true })]))),
-        today: date(2026, 11, 23),
-    }
+    Facts::new(
+        Arc::new(Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: "f".to_owned() }),
+        Arc::new(ValueIndex::new(HashMap::from([(path, ColumnValues { distinct, complete: true })]))),
+        date(2026, 11, 23),
+    )
 }
 
 // --- A workflow as far as the agents see it -----------------------------------------------------------------------

@@ -14,6 +14,7 @@ mod failures;
 mod fence;
 mod fields;
 mod mapper;
+mod meaning;
 mod names;
 mod planner;
 mod player;
@@ -24,4 +25,5 @@ mod tokens;
 mod wire;
 
 pub use card::{Context, context};
+pub use fence::without_nonces;
 pub use team::{Calls, Models, Options, Temperatures, prompt_version, team};
