@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, LlmCalls, ModelConfig, StoreConfig};
 use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
-use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, SystemClock};
+use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, ShiftedClock, SystemClock};
 use crate::engines;
 use crate::knowledge::{self, Library};
 use crate::lifecycle::Lifecycle;
@@ -46,6 +46,73 @@ pub struct App {
 #[error("{0}")]
 pub struct Error(String);
 
+/// Where the answers of the language model come from and go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recording {
+    /// From the endpoint, and nowhere else.
+    Off,
+    /// From the endpoint; each is kept in this folder.
+    Record(PathBuf),
+    /// From this folder; the endpoint is never asked.
+    Replay(PathBuf),
+}
+
+/// What a [`Workbench`] is made of.
+#[derive(Debug, Clone)]
+pub struct WorkbenchOptions {
+    /// Folder that SQLite connections may open files from.
+    pub sqlite_dir: PathBuf,
+    /// The language model, when one is configured, and what becomes of its answers.
+    pub model: Option<(ModelConfig, Recording)>,
+    /// Workflows at the same time.
+    pub max_workflows: usize,
+    /// What the clock shows when it starts.
+    pub now: jiff::Timestamp,
+}
+
+/// Connections and workflows without a server around them, gone when the process ends: for measurements.
+pub struct Workbench {
+    /// Its connections.
+    pub directory: Directory,
+    /// Its workflows.
+    pub workflows: Handle,
+}
+
+impl Workbench {
+    /// Wires every part; workflows run until the lifecycle's soft token stops them.
+    pub async fn start(options: WorkbenchOptions, lifecycle: &Lifecycle) -> Result<Self, Error> {
+        let WorkbenchOptions { sqlite_dir, model, max_workflows, now } = options;
+        let clock: Arc<dyn Clock> = Arc::new(ShiftedClock::starting_at(now));
+        let store = Embedded::in_memory().await.map_err(|error| Error(with_causes(&error)))?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| Error(error.to_string()))?;
+        let vault = Vault::from_keys(&hex::encode(key)).map_err(|error| Error(error.to_string()))?;
+        let options =
+            connections::Options { sqlite_dir, record_max_age: Duration::MAX, ..connections::Options::default() };
+        let directory = Directory::new(store.clone(), vault, clock.clone(), options);
+        let queries = queries::Service::new(directory.clone(), store.clone(), queries::Options::default());
+        let model_budget = model_budget(model.as_ref().map(|(model, _)| model));
+        let openai = model.map(|(model, recording)| openai_team(&model, recording)).transpose()?;
+        let knowledge =
+            knowledge::Service::new(store.clone(), directory.clone(), queries.clone(), clock.clone(), Duration::MAX);
+        let parts = workflow::Parts {
+            store,
+            library: Library::new(directory.clone(), knowledge),
+            directory: directory.clone(),
+            queries,
+            teams: Teams { builtin: engines::builtin::team(), openai },
+            clock,
+        };
+        let options =
+            workflow::Options { max_running: max_workflows.max(1), model_budget, ..workflow::Options::default() };
+        let (engine, workflows) = Engine::new(parts, options).map_err(|error| Error(error.to_string()))?;
+        let soft = lifecycle.soft.clone();
+        lifecycle.tasks.spawn(async move { engine.run(soft).await });
+        Ok(Self { directory, workflows })
+    }
+}
+
 /// Asks every model that is configured what it can do; each says so itself.
 pub async fn check_models(config: &ModelConfig) -> Result<Vec<ModelReport>, Error> {
     let chat = chat_model(config)?;
@@ -78,8 +145,10 @@ impl App {
         let knowledge =
             knowledge::Service::new(store.clone(), directory.clone(), queries.clone(), clock.clone(), max_age);
         let library = Library::new(directory.clone(), knowledge.clone());
-        let teams =
-            Teams { builtin: engines::builtin::team(), openai: config.model.as_ref().map(openai_team).transpose()? };
+        let teams = Teams {
+            builtin: engines::builtin::team(),
+            openai: config.model.as_ref().map(|model| openai_team(model, Recording::Off)).transpose()?,
+        };
         let parts = workflow::Parts {
             store: store.clone(),
             library,
@@ -208,10 +277,26 @@ fn chat_model(model: &ModelConfig) -> Result<llm::OpenAi, Error> {
     chat.map_err(|error| Error(error.to_string()))
 }
 
-fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
-    let limits = llm::Limits { max_concurrent: model.concurrency as usize, max_queued: model.queue as usize };
-    let chat = llm::WithLimits::new(Arc::new(chat_model(model)?), limits);
-    let chat = llm::WithBreaker::new(Arc::new(chat), llm::Breaker::default());
+/// The language model with everything around it.
+fn asked_model(model: &ModelConfig, recording: Recording) -> Result<Arc<dyn llm::ChatModel>, Error> {
+    let neutral = engines::openai::without_nonces;
+    let chat: Arc<dyn llm::ChatModel> = match recording {
+        Recording::Replay(folder) => Arc::new(llm::Recordings::new(model.model.clone(), folder, neutral)),
+        Recording::Off | Recording::Record(_) => {
+            let limits = llm::Limits { max_concurrent: model.concurrency as usize, max_queued: model.queue as usize };
+            let chat = llm::WithLimits::new(Arc::new(chat_model(model)?), limits);
+            let chat = Arc::new(llm::WithBreaker::new(Arc::new(chat), llm::Breaker::default()));
+            match recording {
+                Recording::Record(folder) => Arc::new(llm::Recorder::new(chat, folder, neutral)),
+                _ => chat,
+            }
+        }
+    };
+    Ok(Arc::new(llm::WithSpans::new(chat)))
+}
+
+fn openai_team(model: &ModelConfig, recording: Recording) -> Result<agents::Team, Error> {
+    let chat = asked_model(model, recording)?;
     let [planner, mapper, composer] = model.temperatures;
     let options = engines::openai::Options {
         calls: match model.calls {
@@ -229,7 +314,7 @@ fn openai_team(model: &ModelConfig) -> Result<agents::Team, Error> {
             composer: model.composer_model.clone(),
         },
     };
-    Ok(engines::openai::team(Arc::new(chat), options))
+    Ok(engines::openai::team(chat, options))
 }
 
 /// The one place where it is decided where records live.
@@ -328,13 +413,17 @@ fn workflow_options(config: &Config) -> workflow::Options {
         max_running: config.max_workflows as usize,
         max_workflow_timeout: config.workflow_timeout,
         input_timeout: config.input_timeout,
-        model_budget: config.model.as_ref().map_or(agents::ModelBudget::NONE, |model| agents::ModelBudget {
-            calls: model.max_calls,
-            tokens: model.workflow_tokens,
-            time: model.workflow_time,
-        }),
+        model_budget: model_budget(config.model.as_ref()),
         ..workflow::Options::default()
     }
+}
+
+fn model_budget(model: Option<&ModelConfig>) -> agents::ModelBudget {
+    model.map_or(agents::ModelBudget::NONE, |model| agents::ModelBudget {
+        calls: model.max_calls,
+        tokens: model.workflow_tokens,
+        time: model.workflow_time,
+    })
 }
 
 /// Databases that nobody uses are closed also when nobody uses any.

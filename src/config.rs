@@ -513,11 +513,17 @@ impl DatabaseSettings {
 impl ModelSettings {
     /// The model's settings when a key or an endpoint is configured. Empty variables count as unset.
     pub fn check(self) -> Result<Option<ModelConfig>, Error> {
-        let api_key = named(self.openai_api_key);
-        let base_url = named(self.openai_base_url);
-        if api_key.is_none() && base_url.is_none() {
+        let is_set = |text: &Option<String>| named(text.clone()).is_some();
+        if !is_set(&self.openai_api_key) && !is_set(&self.openai_base_url) {
             return Ok(None);
         }
+        self.check_unasked().map(Some)
+    }
+
+    /// The model's settings for a model that is not asked, so that it needs neither key nor endpoint.
+    pub fn check_unasked(self) -> Result<ModelConfig, Error> {
+        let api_key = named(self.openai_api_key);
+        let base_url = named(self.openai_base_url);
         let base_url = base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
         // Rules, question, mapping and feedback come on top of the schema.
         let full_call = u64::from(self.llm_schema_tokens) + 2 * u64::from(self.llm_max_tokens) + 8_000;
@@ -528,7 +534,7 @@ impl ModelSettings {
             let problem = "not a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1".to_owned();
             return Err(Error { setting: "OPENAI_BASE_URL", problem });
         }
-        Ok(Some(ModelConfig {
+        Ok(ModelConfig {
             api_key: api_key.map(SecretString::from),
             base_url: base_url.trim_end_matches('/').to_owned(),
             model: self.openai_model,
@@ -550,7 +556,7 @@ impl ModelSettings {
             schema_tokens: self.llm_schema_tokens,
             share_values: self.llm_share_values,
             semantic_check: self.llm_semantic_check,
-        }))
+        })
     }
 }
 

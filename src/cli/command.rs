@@ -36,8 +36,13 @@ enum Command {
     /// What people know of a database: definitions and verified examples
     #[command(subcommand)]
     Knowledge(KnowledgeCommand),
-    /// Run the builtin engine over a question set and write its SQL
-    Eval(EvalArguments),
+    /// Ask the questions of whole sets and say how many answers are right
+    ///
+    /// An answer is right when its rows are those of the gold SQL; the order counts where the gold SQL orders. Questions
+    /// whose `gold_sql` is null have no answer: to abstain is right. Figures are told by suite, by difficulty and in total,
+    /// with and without the questions that the suite flags. The exit code is 1 when a question could not be asked, because
+    /// the model was not there or a recording lacks.
+    Eval(Box<EvalArguments>),
     /// The configured language model
     #[command(subcommand)]
     Model(ModelCommand),
@@ -219,20 +224,41 @@ pub(super) enum EngineArgument {
 /// Arguments of `pulse eval`.
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
-    /// Questions, one JSON object a line: id, db, question; several files without predictions, which need `gold_sql`
+    /// Questions, one JSON object a line: id, db, question, and for figures `gold_sql`; may be given several times
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each
     #[arg(long, value_name = "DIR")]
     pub(super) databases: PathBuf,
+    /// Folder of a second state of the databases: where it has one, an answer must be right there too
+    #[arg(long, value_name = "DIR")]
+    pub(super) alt: Option<PathBuf>,
+    /// Who answers; a model does so in whole workflows, with repairs, checks and budgets
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) engine: EngineArgument,
+    /// Put the evidence of a question behind it
+    #[arg(long)]
+    pub(super) evidence: bool,
+    /// The day of the questions, such as 2026-11-23 [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub(super) today: Option<jiff::civil::Date>,
     /// Where to write {"id","sql"} lines; null means abstained
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["context", "check_gold"])]
+    #[arg(long, value_name = "FILE")]
     pub(super) predictions: Option<PathBuf>,
+    /// Answer nothing; score these {"id","sql"} lines
+    #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
+    pub(super) score: Option<PathBuf>,
+    /// Keep every answer of the model in this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["score", "replay"])]
+    pub(super) record: Option<PathBuf>,
+    /// Take the model's answers from this folder; no model is asked, and none needs to be configured
+    #[arg(long, value_name = "DIR", conflicts_with = "score")]
+    pub(super) replay: Option<PathBuf>,
     /// Answer nothing; say for how many questions a model would be told of all tables that the gold SQL reads
-    #[arg(long, conflicts_with = "predictions")]
+    #[arg(long, conflicts_with_all = ["predictions", "score", "record", "replay"])]
     pub(super) context: bool,
     /// Answer nothing; say which gold statements the validator would have a model look at again
-    #[arg(long, conflicts_with_all = ["predictions", "context"])]
+    #[arg(long, conflicts_with_all = ["predictions", "score", "record", "replay", "context"])]
     pub(super) check_gold: bool,
     /// With --context: all databases as one
     #[arg(long, requires = "context")]
@@ -240,9 +266,11 @@ pub(super) struct EvalArguments {
     /// With --context: longest description of a schema, in tokens
     #[arg(long, requires = "context", default_value_t = 4_000, value_name = "COUNT")]
     pub(super) schema_tokens: usize,
-    /// Databases worked on at the same time
+    /// Databases, or questions to a model, at the same time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..), value_name = "COUNT")]
     pub(super) jobs: u8,
+    #[command(flatten)]
+    pub(super) model: ModelSettings,
 }
 
 /// Arguments of `pulse guard`.
@@ -302,7 +330,7 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Health(arguments) => health::run(arguments).await,
         Command::Knowledge(KnowledgeCommand::Export(arguments)) => knowledge::export(arguments).await,
         Command::Knowledge(KnowledgeCommand::Import(arguments)) => knowledge::import(arguments).await,
-        Command::Eval(arguments) => eval::run(arguments).await,
+        Command::Eval(arguments) => eval::run(*arguments).await,
         Command::Model(ModelCommand::Check(settings)) => model::check(settings).await,
         Command::Guard(arguments) => guard::run(&arguments),
         Command::Descriptors => descriptors::run(),

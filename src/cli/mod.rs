@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod descriptors;
 mod eval;
+mod figures;
 mod guard;
 mod health;
 mod json;

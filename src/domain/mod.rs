@@ -23,7 +23,7 @@ pub mod value;
 pub mod workflow;
 
 pub use batch::{Batch, Cell, TextKind};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ShiftedClock, SystemClock};
 pub use connection::{AccessMode, Connection, ConnectionLimits, DatabaseKind, Tls, TlsMode};
 pub use event::{Event, EventKind, Need, PinnedConnection, ResumeInput, WorkflowStarted};
 pub use evidence::Evidence;

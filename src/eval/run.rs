@@ -1,8 +1,6 @@
-//! Runs the built-in engine over a suite.
+//! Reads the questions of a suite with the built-in engine, without workflows around it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,48 +9,47 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
-use super::suite::{self, Item, Prediction};
-use crate::domain::Facts;
+use super::suite::{Item, Suite, database};
+use crate::domain::outputs::Usage;
+use crate::domain::{Facts, Failure};
 use crate::engines::builtin::{Lexicon, interpret};
 use crate::sql::{self, SampleBounds, sqlite};
 
-/// What to run.
+/// How to ask.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The suite: JSON Lines with `id`, `db` and `question`.
-    pub suite: PathBuf,
     /// Folder of the databases, `<db>.sqlite` each; they are opened read-only.
     pub databases: PathBuf,
-    /// Where predictions go: JSON Lines with `id` and `sql`, null for an abstention.
-    pub predictions: PathBuf,
-    /// Databases read beside each other; at least 1.
+    /// Databases, or questions to a model, beside each other; at least 1.
     pub jobs: usize,
     /// The day that "last month" is counted from.
     pub today: Date,
+    /// Whether the evidence of a question is part of it.
+    pub evidence: bool,
 }
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Questions read.
+    /// Questions that are done.
     pub done: usize,
     /// Questions of the suite.
     pub total: usize,
-    /// Questions answered so far.
+    /// Of those that are done: answered, or right, or whatever is looked for.
     pub answered: usize,
 }
 
-/// Figures of a finished run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
-    /// Questions of the suite.
-    pub total: usize,
-    /// Questions with a statement.
-    pub answered: usize,
-    /// Questions without.
-    pub abstained: usize,
-    /// Time for everything, opening databases included.
-    pub elapsed: Duration,
+/// What came of one question.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Answer {
+    /// The statement; `None` is an abstention, or a failure.
+    pub sql: Option<String>,
+    /// What it took of a model.
+    pub usage: Usage,
+    /// From asking to the answer.
+    pub time: Duration,
+    /// Why there is no statement, where a workflow said so.
+    pub failure: Option<Failure>,
 }
 
 /// Why a run ended early.
@@ -74,6 +71,14 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// A line of somebody's answers is not one.
+    #[error("line {line} of the predictions is not {{\"id\", \"sql\"}}: {message}")]
+    Prediction {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// A database cannot be opened or read.
     #[error("database {db}: {source}")]
     Database {
@@ -82,32 +87,33 @@ pub enum Error {
         /// Why.
         source: sql::Error,
     },
+    /// A database cannot be asked about.
+    #[error("database {db}: {failure}")]
+    Connection {
+        /// Its name in the suite.
+        db: String,
+        /// Why.
+        failure: Failure,
+    },
 }
 
-/// Reads every question of the suite against its database and writes the predictions, in the suite's order.
+/// Reads every question of the suite against its database; answers are in the suite's order.
 ///
 /// `on_progress` is called from this thread after each database.
-pub fn run(options: &Options, mut on_progress: impl FnMut(Progress)) -> Result<Report, Error> {
-    let started = Instant::now();
-    let file = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| Error::File { path, source }
-    };
-    let input = File::open(&options.suite).map_err(file(&options.suite))?;
-    let items = suite::read(BufReader::new(input))?;
+pub fn run(suite: &Suite, options: &Options, mut on_progress: impl FnMut(Progress)) -> Result<Vec<Answer>, Error> {
+    let items = &suite.items;
     let mut by_database: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
         by_database.entry(&item.db).or_default().push(index);
     }
     let work: Vec<(&str, Vec<usize>)> = by_database.into_iter().collect();
-    let mut predictions: Vec<Prediction> =
-        items.iter().map(|item| Prediction { id: item.id.clone(), sql: None }).collect();
+    let mut found = vec![Answer::default(); items.len()];
     let mut progress = Progress { done: 0, total: items.len(), answered: 0 };
     let next = AtomicUsize::new(0);
-    let outcome = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..options.jobs.max(1) {
-            let (sender, work, items, next) = (sender.clone(), &work, &items, &next);
+            let (sender, work, next) = (sender.clone(), &work, &next);
             scope.spawn(move || {
                 while let Some((db, indexes)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if sender.send(answer(options, db, indexes, items)).is_err() {
@@ -118,45 +124,43 @@ pub fn run(options: &Options, mut on_progress: impl FnMut(Progress)) -> Result<R
         }
         drop(sender);
         for answers in receiver {
-            for (index, sql) in answers? {
+            for (index, answer) in answers? {
                 progress.done += 1;
-                progress.answered += usize::from(sql.is_some());
-                predictions[index].sql = sql;
+                progress.answered += usize::from(answer.sql.is_some());
+                found[index] = answer;
             }
             on_progress(progress);
         }
         Ok(())
-    });
-    outcome?;
-    let output = File::create(&options.predictions).map_err(file(&options.predictions))?;
-    suite::write(BufWriter::new(output), &predictions).map_err(file(&options.predictions))?;
-    let (total, answered) = (progress.total, progress.answered);
-    Ok(Report { total, answered, abstained: total - answered, elapsed: started.elapsed() })
+    })?;
+    Ok(found)
 }
 
 /// The statements for the questions of one database.
-fn answer(
-    options: &Options,
-    db: &str,
-    indexes: &[usize],
-    items: &[Item],
-) -> Result<Vec<(usize, Option<String>)>, Error> {
+fn answer(options: &Options, db: &str, indexes: &[usize], items: &[Item]) -> Result<Vec<(usize, Answer)>, Error> {
     let facts = facts(&options.databases, db, options.today)?;
     let lexicon = Lexicon::new(Arc::new(facts));
     let read = |index: &usize| {
-        let readings = interpret(&items[*index].question, &lexicon).ok();
-        (*index, readings.and_then(|readings| readings.into_iter().next()).map(|reading| reading.sql))
+        let started = Instant::now();
+        let readings = interpret(&asked(&items[*index], options.evidence), &lexicon).ok();
+        let sql = readings.and_then(|readings| readings.into_iter().next()).map(|reading| reading.sql);
+        (*index, Answer { sql, time: started.elapsed(), ..Answer::default() })
     };
     Ok(indexes.iter().map(read).collect())
+}
+
+/// The question as it is asked.
+pub(super) fn asked(item: &Item, evidence: bool) -> String {
+    match item.evidence.as_deref().map(str::trim) {
+        Some(hint) if evidence && !hint.is_empty() => format!("{} ({hint})", item.question),
+        _ => item.question.clone(),
+    }
 }
 
 /// What is known of one database.
 pub(super) fn facts(folder: &Path, db: &str, today: Date) -> Result<Facts, Error> {
     let failed = |source| Error::Database { db: db.to_owned(), source };
-    let path = folder.join(format!("{db}.sqlite"));
-    // Opening follows no links; the folder that a person names may well be one.
-    let path = path.canonicalize().unwrap_or(path);
-    let connection = sqlite::open(&path, Duration::from_secs(1)).map_err(failed)?;
+    let connection = sqlite::open(&database(folder, db), Duration::from_secs(1)).map_err(failed)?;
     let schema = sqlite::schema(&connection).map_err(failed)?;
     let values = sqlite::values(&connection, &schema, SampleBounds::default()).map_err(failed)?;
     Ok(Facts::new(Arc::new(schema), Arc::new(values), today))

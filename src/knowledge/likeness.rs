@@ -167,19 +167,16 @@ impl Lens {
                 self.values.get(&folded(run)).filter(|_| !small).map(|places| (length, places))
             });
             let word = &words[at];
-            let value = match run {
-                Some((length, places)) => {
-                    let written = words[at..at + length].iter().map(|word| word.text.as_str()).collect::<Vec<_>>();
-                    at += length;
-                    Some(Told::Text { written: written.join(" "), places: places.clone() })
-                }
-                None => {
-                    at += 1;
-                    word.is_number.then(|| Told::Number(word.text.clone())).or_else(|| {
-                        let text = || Told::Text { written: word.text.clone(), places: Vec::new() };
-                        word.is_quoted.then(text)
-                    })
-                }
+            let value = if let Some((length, places)) = run {
+                let written = words[at..at + length].iter().map(|word| word.text.as_str()).collect::<Vec<_>>();
+                at += length;
+                Some(Told::Text { written: written.join(" "), places: places.clone() })
+            } else {
+                at += 1;
+                word.is_number.then(|| Told::Number(word.text.clone())).or_else(|| {
+                    let text = || Told::Text { written: word.text.clone(), places: Vec::new() };
+                    word.is_quoted.then(text)
+                })
             };
             if let Some(value) = value {
                 readable.push(MASK.to_owned());

@@ -267,14 +267,14 @@ impl Service {
         record: &KnowledgeRecord,
     ) -> Result<Arc<Holding>, Failure> {
         let reduced = without_excluded(connection, schema);
-        let checker = Checker::new(&self.parts.queries, who, connection, reduced.clone());
+        let judge = Checker::new(&self.parts.queries, who, connection, reduced.clone());
         let accepted = record.fingerprint == reduced.fingerprint && connection.excluded_columns.is_empty();
-        let checked = checker.definitions(&record.definitions, accepted).await?;
+        let checked = judge.definitions(&record.definitions, accepted).await?;
         let unchanged =
             |example: &Example| example.fingerprint == schema.fingerprint && connection.excluded_columns.is_empty();
         let doubtful: Vec<&str> =
             record.examples.iter().filter(|example| !unchanged(example)).map(|example| example.sql.as_str()).collect();
-        let mut verdicts = checker.statements(&doubtful).await?.into_iter();
+        let mut verdicts = judge.statements(&doubtful).await?.into_iter();
         let examples = record.examples.iter().map(|example| {
             let verdict = if unchanged(example) { Ok(()) } else { verdicts.next().unwrap_or(Ok(())) };
             Verified { example: example.clone(), state: verdict.map_or_else(State::Stale, |()| State::Valid) }

@@ -66,6 +66,9 @@ pub enum ErrorKind {
     /// The reply is not what the API promises.
     #[error("the model endpoint's reply is not usable: {0}")]
     OutputInvalid(String),
+    /// Answers come from recordings, and none answers this request.
+    #[error("no recording answers the request: {0}")]
+    NotRecorded(String),
     /// The endpoint refuses the request for another reason.
     #[error("the model endpoint refuses the request: {0}")]
     Other(String),

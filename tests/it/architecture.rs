@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("knowledge", &["queries", "connections", "store"]),
     ("workflow", &["agents", "queries", "connections", "knowledge", "store"]),
     ("demo", &[]),
-    ("eval", &["agents", "engines", "queries", "sql"]),
+    ("eval", &["agents", "connections", "engines", "queries", "sql", "workflow"]),
     ("api", &["pb", "connections", "queries", "knowledge", "workflow"]),
     ("config", &["telemetry"]),
     ("cli", &["app", "config", "demo", "eval", "pb", "sql", "telemetry"]),

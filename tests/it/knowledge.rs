@@ -1,5 +1,7 @@
 //! What people know of a database: kept, checked, handed on, and used by both engines.
 
+use std::fmt::Write as _;
+
 use pulse::pb::v1::step::Output;
 use pulse::pb::v1::workflow_event::Event;
 use pulse::pb::v1::{
@@ -414,10 +416,7 @@ async fn the_builtin_engine_speaks_the_language_of_the_shop() {
         let (found, said) = (answer.sql(), answer.definitions());
         assert!(sql.iter().all(|part| found.contains(part)), "{asked}: {found}");
         let told = |part: &&str| said.iter().any(|sentence| sentence.contains(*part));
-        assert!(
-            definitions.iter().all(|part| told(part)) && (!definitions.is_empty() || said.is_empty()),
-            "{asked}: {said:?}"
-        );
+        assert!(definitions.iter().all(told) && (!definitions.is_empty() || said.is_empty()), "{asked}: {said:?}");
     }
     let filtered = server.ask(&demo, "How many cancelled orders are there?").await;
     assert!(!filtered.sql().contains("<>"), "{}", filtered.sql());
@@ -630,7 +629,7 @@ async fn there_is_an_end_to_examples() {
     let (mut server, id) = shop().await;
     let mut yaml = String::from("examples:\n");
     for number in 0..1_000 {
-        yaml += &format!("- question: Number {number}?\n  sql: SELECT {number}\n");
+        let _ = writeln!(yaml, "- question: Number {number}?\n  sql: SELECT {number}");
     }
     assert_eq!(server.import(&id, &yaml).await.unwrap().example_count, 1_000);
     let status = server.example(pair(&id, "One more?", "SELECT 1")).await.unwrap_err();

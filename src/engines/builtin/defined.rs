@@ -79,7 +79,11 @@ fn add_inside(filter: &mut Filter, table: usize, index: usize) -> bool {
     match filter {
         Filter::CompareQuery(_, _, query) | Filter::Member(_, _, query) => add(query, table, index),
         Filter::Any(parts) | Filter::All(parts) => {
-            parts.iter_mut().fold(false, |added, part| add_inside(part, table, index) || added)
+            let mut added = false;
+            for part in parts {
+                added |= add_inside(part, table, index);
+            }
+            added
         }
         Filter::Compare(..) | Filter::Search { .. } | Filter::Defined(_) => false,
     }

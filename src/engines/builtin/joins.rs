@@ -87,13 +87,12 @@ impl Joins {
         for (left, right) in &names.meaning().joins {
             let (Some(child), Some(parent)) = (col(left), col(right)) else { continue };
             let same = |edge: &&mut Edge| edge.child == [child] && edge.parent == [parent];
-            match self.edges.iter_mut().find(same) {
-                Some(edge) => edge.preferred = true,
-                None => {
-                    let (child, parent) = (vec![child], vec![parent]);
-                    self.edges.push(Edge { child, parent, inferred: false, preferred: true });
-                }
+            if let Some(edge) = self.edges.iter_mut().find(same) {
+                edge.preferred = true;
+                continue;
             }
+            let (child, parent) = (vec![child], vec![parent]);
+            self.edges.push(Edge { child, parent, inferred: false, preferred: true });
         }
     }
 

@@ -88,6 +88,12 @@ pub fn of_call(kind: &ErrorKind) -> Failure {
              simpler.",
         ),
         ErrorKind::OutputInvalid(detail) => of_output(detail),
+        ErrorKind::NotRecorded(detail) => detailed(
+            Reason::ModelUnavailable,
+            "No recording answers this request of the language model",
+            detail,
+            "Record it, or go back to the prompts, settings, data and day of the recording.",
+        ),
         ErrorKind::Other(detail) => detailed(
             Reason::ModelRequestRejected,
             "The language model's endpoint refuses the request",

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::domain::{Failure, Reason};
 
+/// Digits of a fence's number.
+const ID_DIGITS: usize = 16;
+
 /// The marks of one call.
 pub struct Fence {
     id: String,
@@ -46,6 +49,18 @@ impl Fence {
     }
 }
 
+/// Text in which every fence has the same number, so that prompts which differ in nothing else are alike.
+#[must_use]
+pub fn without_nonces(text: &str) -> String {
+    const MARK: &str = "[[data ";
+    let is_id = |id: &&str| id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let after_mark = text.match_indices(MARK).map(|(at, _)| &text[at + MARK.len()..]);
+    let mut ids: Vec<&str> = after_mark.filter_map(|rest| rest.get(..ID_DIGITS)).filter(is_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter().fold(text.to_owned(), |text, id| text.replace(id, &"0".repeat(ID_DIGITS)))
+}
+
 /// Text without control, invisible and direction-changing characters, at most `max` characters long.
 pub fn clean(text: &str, max: usize) -> String {
     let visible = text.chars().filter_map(|letter| match letter {
@@ -83,6 +98,15 @@ mod tests {
         assert_eq!(block.lines().count(), 3, "{block}");
         assert!(block.ends_with(&format!("[[end {}]]", fence.id)));
         assert_ne!(fence.id, Fence::random().unwrap().id);
+    }
+
+    #[test]
+    fn prompts_that_differ_by_their_fence_are_alike() {
+        let prompt = |fence: &Fence| format!("{}\n{}", fence.rule(), fence.block("schema", [json!("[[data of ours")]));
+        let (one, other) = (Fence::random().unwrap(), Fence::random().unwrap());
+        assert_ne!(prompt(&one), prompt(&other));
+        assert_eq!(without_nonces(&prompt(&one)), without_nonces(&prompt(&other)));
+        assert!(without_nonces(&prompt(&one)).contains("[[end 0000000000000000]]"));
     }
 
     #[test]

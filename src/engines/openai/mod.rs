@@ -25,4 +25,5 @@ mod tokens;
 mod wire;
 
 pub use card::{Context, context};
+pub use fence::without_nonces;
 pub use team::{Calls, Models, Options, Temperatures, prompt_version, team};

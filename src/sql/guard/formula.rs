@@ -135,7 +135,8 @@ fn pieces(text: &str, tokens: &[TokenWithSpan], columns: &[Mention]) -> Vec<Piec
             continue;
         }
         if let Token::Whitespace(_) = token {
-            if !plain.ends_with(' ') && !(plain.is_empty() && pieces.is_empty()) {
+            let begun = !plain.is_empty() || !pieces.is_empty();
+            if begun && !plain.ends_with(' ') {
                 plain.push(' ');
             }
             continue;
