@@ -30,7 +30,7 @@ export function AskPage() {
   return (
     <div className="ask">
       <h1>What do you want to know?</h1>
-      <QuestionBox key={query.get("question") ?? ""} label="Ask a question in plain words" connectionId={chosen.id}
+      <QuestionBox key={query.get("question") ?? ""} first label="Ask a question in plain words" connectionId={chosen.id}
         initial={query.get("question") ?? ""} options={options} onOptions={setOptions}>
         <ConnectionPicker all={all} chosen={chosen.id} onChoose={choose} />
       </QuestionBox>

@@ -196,9 +196,12 @@ function gone(error: unknown): undefined {
 
 function FollowUp({ id, run }: { id: string; run: Run }) {
   const [options, setOptions] = useState(DEFAULT_OPTIONS);
+  // What has no answer cannot be followed up.
+  const answered = run.status === WorkflowStatus.COMPLETED;
   return (
-    <section className="follow-up" aria-label="Follow-up question">
-      <QuestionBox label="Ask a follow-up question" connectionId={run.connectionId} previousId={id} options={options} onOptions={setOptions}>
+    <section className="follow-up" aria-label="Next question">
+      <QuestionBox label={answered ? "Ask a follow-up question" : "Ask another question"} connectionId={run.connectionId}
+        previousId={answered ? id : ""} options={options} onOptions={setOptions}>
         <Link to={`/?connection=${run.connectionId}&question=${encodeURIComponent(run.question)}`}>Ask again, changed</Link>
       </QuestionBox>
     </section>

@@ -7,9 +7,11 @@ import { grpcurl } from "../lib/grpcurl.ts";
 import { ask, type AskOptions } from "./ask.ts";
 
 /** The box in which a question is written. */
-export function QuestionBox({ connectionId, initial = "", previousId = "", label, options, onOptions, children }: {
+export function QuestionBox({ connectionId, initial = "", first = false, previousId = "", label, options, onOptions, children }: {
   connectionId: string;
   initial?: string;
+  /** Whether the page is about this box. */
+  first?: boolean;
   /** The run that this question follows up. */
   previousId?: string;
   label: string;
@@ -51,7 +53,7 @@ export function QuestionBox({ connectionId, initial = "", previousId = "", label
       event.preventDefault();
       void send();
     }}>
-      <textarea autoFocus={!previousId} rows={previousId ? 1 : 3} aria-label={label} placeholder={label} maxLength={4096}
+      <textarea autoFocus={first} rows={first ? 3 : 1} aria-label={label} placeholder={label} maxLength={4096}
         value={question} onChange={(event) => setQuestion(event.target.value)} onKeyDown={keys} />
       <div className="question-foot">
         {children}
