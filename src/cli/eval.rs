@@ -139,7 +139,8 @@ async fn workbench(
     let databases = options.databases.canonicalize();
     let sqlite_dir =
         databases.map_err(|error| usage(&format!("--databases: {}: {error}", shown(&options.databases))))?;
-    let midnight = options.today.to_zoned_datetime(TimeZone::UTC).map_err(|error| usage(&format!("--today: {error}")))?;
+    let midnight =
+        options.today.to_zoned_datetime(TimeZone::UTC).map_err(|error| usage(&format!("--today: {error}")))?;
     let options =
         WorkbenchOptions { sqlite_dir, model: Some(model), max_workflows: options.jobs, now: midnight.timestamp() };
     Workbench::start(options, lifecycle).await.map_err(usage)
