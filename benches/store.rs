@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on ends")]
 #![allow(missing_docs, reason = "a program")]
 
+use std::collections::HashSet;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -59,6 +60,7 @@ async fn main() {
         one_watcher(&server, "embedded").await;
         watchers(&server, "embedded").await;
     }
+    with_a_model(folder.path()).await;
     let redis = Redis::start(folder.path());
     let url = format!("redis://127.0.0.1:{}", redis.port);
     let flags = ["--store", &url, "--encryption-key", KEY];
@@ -76,9 +78,9 @@ async fn questions(server: &Server, store: &str, step_target: f64, rate_target: 
     let mut client = WorkflowServiceClient::new(server.channel.clone());
     let mut overheads = Vec::new();
     for nth in 0..WARM_UP + ONE_BY_ONE {
-        let (took, statement, steps) = ask(&mut client, &server.demo, Engine::Builtin).await;
+        let asked = ask(&mut client, &server.demo, Engine::Builtin).await;
         if nth >= WARM_UP {
-            overheads.push((took - statement) / steps as f64);
+            overheads.push((asked.took - asked.statement) / asked.steps as f64);
         }
     }
     at_most(&format!("{store}: overhead of a step"), median(&mut overheads), "ms", step_target);
@@ -97,8 +99,16 @@ async fn questions(server: &Server, store: &str, step_target: f64, rate_target: 
     at_least(&format!("{store}: workflows a second, {AT_ONCE} at once"), rate, "/s", rate_target);
 }
 
-/// What it took, its statement, in milliseconds, and how many steps it had.
-async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str, engine: Engine) -> (f64, f64, usize) {
+/// A question that was answered: what it took, and of that the statement and the model, in milliseconds.
+#[derive(Default)]
+struct Asked {
+    took: f64,
+    statement: f64,
+    model: f64,
+    steps: usize,
+}
+
+async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str, engine: Engine) -> Asked {
     let request = RunWorkflowRequest {
         question: QUESTION.to_owned(),
         source: Some(RunSource::ConnectionId(demo.to_owned())),
@@ -107,18 +117,43 @@ async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str, engine: En
     };
     let began = Instant::now();
     let mut stream = client.run_workflow(request).await.unwrap().into_inner();
-    let (mut statement, mut steps) = (0.0, 0);
+    let (mut asked, mut calls) = (Asked::default(), HashSet::new());
+    let time =
+        |span: Option<prost_types::Duration>| span.map_or(0.0, |span| milliseconds(Duration::try_from(span).unwrap()));
     while let Some(response) = stream.message().await.unwrap() {
         match response.event.unwrap().event.unwrap() {
-            Event::StepCompleted(_) => steps += 1,
-            Event::Result(result) => {
-                statement = result.execution_time.map_or(0.0, |time| milliseconds(Duration::try_from(time).unwrap()));
+            Event::StepCompleted(completed) => {
+                asked.steps += 1;
+                // Several steps may come of one call.
+                for call in completed.step.unwrap().model_calls {
+                    if calls.insert(call.id) {
+                        asked.model += time(call.latency);
+                    }
+                }
             }
+            Event::Result(result) => asked.statement = time(result.execution_time),
             Event::Failed(failed) => panic!("{failed:?}"),
             _ => {}
         }
     }
-    (milliseconds(began.elapsed()), statement, steps)
+    asked.took = milliseconds(began.elapsed());
+    asked
+}
+
+/// What a workflow takes beside its model, which answers at once, and its statement.
+async fn with_a_model(folder: &Path) {
+    let model = script::model(script::ANSWER, None).await;
+    let server = Server::start(folder, &script::shared_flags(&model, &[])).await;
+    let mut client = WorkflowServiceClient::new(server.channel.clone());
+    let mut own = Vec::new();
+    for nth in 0..WARM_UP + ONE_BY_ONE {
+        let asked = ask(&mut client, &server.demo, Engine::Openai).await;
+        assert!(asked.model > 0.0, "the model was asked");
+        if nth >= WARM_UP {
+            own.push(asked.took - asked.statement - asked.model);
+        }
+    }
+    at_most("embedded: a workflow beside its model and statement", median(&mut own), "ms", 10.0);
 }
 
 /// Many watchers of a workflow that has ended but for its last event are idle; here they wait for one that is to come.

@@ -12,7 +12,7 @@ use crate::config::{Config, LlmCalls, ModelConfig, StoreConfig};
 use crate::connections::{self, CreateOptions, Directory, Spec, Vault};
 use crate::domain::{Clock, DatabaseKind, Failure, Principal, Reason, ShiftedClock, SystemClock};
 use crate::engines;
-use crate::knowledge::Library;
+use crate::knowledge::{self, Library};
 use crate::lifecycle::Lifecycle;
 use crate::llm;
 use crate::store::embedded::{self, Embedded};
@@ -35,6 +35,7 @@ pub struct App {
     store: Arc<dyn Store>,
     directory: Directory,
     queries: queries::Service,
+    knowledge: knowledge::Service,
     workflows: Handle,
     keys: Option<api::ApiKeys>,
     ready: watch::Receiver<bool>,
@@ -93,9 +94,11 @@ impl Workbench {
         let queries = queries::Service::new(directory.clone(), store.clone(), queries::Options::default());
         let model_budget = model_budget(model.as_ref().map(|(model, _)| model));
         let openai = model.map(|(model, recording)| openai_team(&model, recording)).transpose()?;
+        let knowledge =
+            knowledge::Service::new(store.clone(), directory.clone(), queries.clone(), clock.clone(), Duration::MAX);
         let parts = workflow::Parts {
             store,
-            library: Library::new(directory.clone()),
+            library: Library::new(directory.clone(), knowledge),
             directory: directory.clone(),
             queries,
             teams: Teams { builtin: engines::builtin::team(), openai },
@@ -138,7 +141,10 @@ impl App {
         let vault = open_vault(&config)?;
         let directory = Directory::new(store.clone(), vault, clock.clone(), directory_options(&config)?);
         let queries = queries::Service::new(directory.clone(), store.clone(), query_options(&config));
-        let library = Library::new(directory.clone());
+        let max_age = record_max_age(&config);
+        let knowledge =
+            knowledge::Service::new(store.clone(), directory.clone(), queries.clone(), clock.clone(), max_age);
+        let library = Library::new(directory.clone(), knowledge.clone());
         let teams = Teams {
             builtin: engines::builtin::team(),
             openai: config.model.as_ref().map(|model| openai_team(model, Recording::Off)).transpose()?,
@@ -159,7 +165,7 @@ impl App {
         let ready = watch_readiness(store.clone(), lifecycle).await;
         tidy_now_and_then(directory.clone(), lifecycle);
         expire_now_and_then(store.clone(), &config, lifecycle);
-        Ok(Self { config, store, directory, queries, workflows, keys, ready })
+        Ok(Self { config, store, directory, queries, knowledge, workflows, keys, ready })
     }
 
     /// Creates the demo database where it is absent and saves the connection `demo` for every tenant that lacks it.
@@ -212,6 +218,7 @@ impl App {
         let parts = api::Parts {
             directory: self.directory.clone(),
             queries: self.queries,
+            knowledge: self.knowledge,
             workflows: self.workflows,
             keys: self.keys,
             ready: self.ready,
@@ -298,6 +305,7 @@ fn openai_team(model: &ModelConfig, recording: Recording) -> Result<agents::Team
         },
         schema_tokens: model.schema_tokens as usize,
         share_values: model.share_values,
+        semantic_check: model.semantic_check,
         answer_tokens: model.answer_tokens,
         temperatures: engines::openai::Temperatures { planner, mapper, composer },
         models: engines::openai::Models {
@@ -371,13 +379,18 @@ fn directory_options(config: &Config) -> Result<connections::Options, Error> {
         hosts,
         database,
         schema_max_age: databases.schema_max_age,
-        record_max_age: match config.store {
-            // It belongs to this process alone.
-            StoreConfig::Embedded => Duration::MAX,
-            StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
-        },
+        record_max_age: record_max_age(config),
         ..connections::Options::default()
     })
+}
+
+/// How long records are taken to be as the store last had them.
+fn record_max_age(config: &Config) -> Duration {
+    match config.store {
+        // It belongs to this process alone.
+        StoreConfig::Embedded => Duration::MAX,
+        StoreConfig::Redis { .. } => connections::Options::default().record_max_age,
+    }
 }
 
 fn query_options(config: &Config) -> queries::Options {

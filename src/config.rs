@@ -262,6 +262,10 @@ pub struct ModelSettings {
     /// Whether prompts may contain values from the database
     #[arg(long, env = "PULSE_LLM_SHARE_VALUES", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub llm_share_values: bool,
+
+    /// Ask the model once what it thinks of a statement that passed every check
+    #[arg(long, env = "PULSE_LLM_SEMANTIC_CHECK", default_value_t = false, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub llm_semantic_check: bool,
 }
 
 /// How many agents one model call serves.
@@ -401,6 +405,8 @@ pub struct ModelConfig {
     pub schema_tokens: u32,
     /// Whether prompts may contain values from the database.
     pub share_values: bool,
+    /// Whether the model is asked what it thinks of a statement that passed every check.
+    pub semantic_check: bool,
 }
 
 /// A setting cannot be used.
@@ -549,6 +555,7 @@ impl ModelSettings {
             answer_tokens: self.llm_max_tokens,
             schema_tokens: self.llm_schema_tokens,
             share_values: self.llm_share_values,
+            semantic_check: self.llm_semantic_check,
         })
     }
 }

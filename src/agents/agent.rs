@@ -60,4 +60,6 @@ pub struct Team {
     pub prompt_version: String,
     /// Its agents, in no particular order: the plan orders them.
     pub agents: Vec<Arc<dyn Agent>>,
+    /// Gives an opinion on a statement that passed every check, as a validator's output with doubts; where one is asked for.
+    pub reviewer: Option<Arc<dyn Agent>>,
 }

@@ -226,11 +226,7 @@ mod tests {
 
     fn facts() -> Facts {
         let schema = Schema { dialect: DatabaseKind::Sqlite, tables: Vec::new(), fingerprint: String::new() };
-        Facts {
-            schema: Arc::new(schema),
-            values: Arc::new(ValueIndex::default()),
-            today: jiff::civil::date(2026, 11, 23),
-        }
+        Facts::new(Arc::new(schema), Arc::new(ValueIndex::default()), jiff::civil::date(2026, 11, 23))
     }
 
     fn evidence() -> Evidence {

@@ -39,7 +39,7 @@ use crate::pb::v1::connection_service_server::{ConnectionServiceServer, SERVICE_
 use crate::pb::v1::knowledge_service_server::{KnowledgeServiceServer, SERVICE_NAME as KNOWLEDGE};
 use crate::pb::v1::query_service_server::{QueryServiceServer, SERVICE_NAME as QUERIES};
 use crate::pb::v1::workflow_service_server::{SERVICE_NAME as WORKFLOWS, WorkflowServiceServer};
-use crate::{queries, workflow};
+use crate::{knowledge, queries, workflow};
 
 /// Largest request, and largest answer; use cases keep answers below 3.5 MiB.
 const MAX_REQUEST_BYTES: usize = 2 << 20;
@@ -51,6 +51,8 @@ pub struct Parts {
     pub directory: Directory,
     /// Statements.
     pub queries: queries::Service,
+    /// What people know of databases.
+    pub knowledge: knowledge::Service,
     /// Questions.
     pub workflows: workflow::Handle,
     /// Keys that callers must have; `None` lets everybody in as the local caller.
@@ -98,7 +100,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, options: Options, lifecy
 }
 
 fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Front> {
-    let Parts { directory, queries, workflows, keys, ready } = parts;
+    let Parts { directory, queries, knowledge, workflows, keys, ready } = parts;
     let gate = Arc::new(Gate::new(keys, options.loopback));
     let health = HealthReporter::new();
     let health_service = tonic_health::server::HealthService::from_health_reporter(health.clone());
@@ -114,7 +116,7 @@ fn front(parts: Parts, options: Options, lifecycle: &Lifecycle) -> io::Result<Fr
     }
     let drain = Drain::new(lifecycle.soft.clone(), options.limits.drain);
     let routes = Routes::new(limited!(ConnectionServiceServer, ConnectionService::new(directory, workflows.clone())))
-        .add_service(limited!(KnowledgeServiceServer, KnowledgeService))
+        .add_service(limited!(KnowledgeServiceServer, KnowledgeService::new(knowledge, workflows.clone())))
         .add_service(limited!(QueryServiceServer, QueryService::new(queries, workflows.clone(), drain)))
         .add_service(limited!(WorkflowServiceServer, WorkflowService::new(workflows, &options, lifecycle.clone())))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health_service))

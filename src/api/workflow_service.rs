@@ -212,7 +212,7 @@ impl WorkflowService {
 }
 
 /// As many of the first items as a response should hold; one at least.
-fn fitting<T: Message>(items: impl Iterator<Item = T>) -> Vec<T> {
+pub(super) fn fitting<T: Message>(items: impl Iterator<Item = T>) -> Vec<T> {
     let mut bytes = 0;
     let mut fitting = Vec::new();
     for item in items {

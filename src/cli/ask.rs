@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
-use futures::StreamExt;
-use tonic::Streaming;
+use futures::{Stream, StreamExt};
+use tonic::{Status, Streaming};
 
 use super::answer;
 use super::client::{Client, explain};
@@ -49,6 +49,7 @@ pub(super) async fn run(arguments: AskArguments) -> Result<Outcome, Error> {
         })
         .await;
     }
+    let mut events = events.map(|event| event.map(|answer| answer.event));
     converse(&mut client, &mut events, at_terminal).await
 }
 
@@ -63,18 +64,18 @@ pub(super) async fn resume(arguments: ResumeArguments) -> Result<Outcome, Error>
     let after_sequence = after_sequence - i64::from(after_sequence > 0);
     let request = WatchWorkflowRequest { id, after_sequence, ..Default::default() };
     let events = client.workflows.watch_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
-    let mut events = events.map(|event| event.map(|answer| RunWorkflowResponse::from(answer.event)));
+    let mut events = events.map(|event| event.map(|answer| answer.event));
     converse(&mut client, &mut events, std::io::stdin().is_terminal()).await
 }
 
 /// Shows a workflow, and puts what it asks to the person at the terminal.
 async fn converse<Events>(client: &mut Client, events: &mut Events, at_terminal: bool) -> Result<Outcome, Error>
 where
-    Events: futures::Stream<Item = Result<RunWorkflowResponse, tonic::Status>> + Unpin,
+    Events: Stream<Item = Result<Option<WorkflowEvent>, Status>> + Unpin,
 {
     let mut progress = Progress::new();
     while let Some(response) = events.next().await {
-        let Some(event) = response.map_err(|status| explain(&status))?.event else { continue };
+        let Some(event) = response.map_err(|status| explain(&status))? else { continue };
         if let Some(outcome) = progress.show(&event) {
             if outcome == Outcome::Done {
                 progress.say(&format!("  To follow it up: --follow-up {}", event.workflow_id));

@@ -10,6 +10,7 @@ use tonic_types::StatusExt;
 
 use super::command::{Error, ServerArguments};
 use crate::pb::v1::connection_service_client::ConnectionServiceClient;
+use crate::pb::v1::knowledge_service_client::KnowledgeServiceClient;
 use crate::pb::v1::workflow_service_client::WorkflowServiceClient;
 use crate::pb::v1::{Connection, ListConnectionsRequest};
 
@@ -30,6 +31,7 @@ impl tonic::service::Interceptor for Credentials {
 pub(super) struct Client {
     pub(super) channel: Channel,
     pub(super) connections: ConnectionServiceClient<InterceptedService<Channel, Credentials>>,
+    pub(super) knowledge: KnowledgeServiceClient<InterceptedService<Channel, Credentials>>,
     pub(super) workflows: WorkflowServiceClient<InterceptedService<Channel, Credentials>>,
 }
 
@@ -50,6 +52,7 @@ impl Client {
         Ok(Self {
             channel: channel.clone(),
             connections: ConnectionServiceClient::with_interceptor(channel.clone(), credentials.clone()),
+            knowledge: KnowledgeServiceClient::with_interceptor(channel.clone(), credentials.clone()),
             workflows: WorkflowServiceClient::with_interceptor(channel, credentials),
         })
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, demo, descriptors, eval, guard, health, model, serve};
+use super::{ask, demo, descriptors, eval, guard, health, knowledge, model, serve};
 use crate::config::{ModelSettings, Settings};
 use crate::pb::v1::resume_workflow_request::Action;
 use crate::pb::v1::{Approve, Reject};
@@ -33,6 +33,9 @@ enum Command {
     Resume(ResumeArguments),
     /// Say whether a running server is ready
     Health(ServerArguments),
+    /// What people know of a database: definitions and verified examples
+    #[command(subcommand)]
+    Knowledge(KnowledgeCommand),
     /// Ask the questions of whole sets and say how many answers are right
     ///
     /// An answer is right when its rows are those of the gold SQL; the order counts where the gold SQL orders. Questions
@@ -128,6 +131,28 @@ pub(super) struct AskArguments {
     pub(super) server: ServerArguments,
 }
 
+/// Commands of `pulse knowledge`.
+#[derive(Debug, Subcommand)]
+pub(super) enum KnowledgeCommand {
+    /// Print a connection's definitions and examples as YAML
+    Export(ExportArguments),
+    /// Replace a connection's definitions and examples by those of a YAML document
+    ///
+    /// All of it is checked against the database first. When something does not hold, everything that is wrong is printed and
+    /// nothing is saved.
+    Import(ImportArguments),
+}
+
+/// Arguments of `pulse knowledge export`.
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    /// Name or id of a saved connection
+    #[arg(value_name = "CONNECTION")]
+    pub(super) connection: String,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+}
+
 /// Arguments of `pulse resume`.
 #[derive(Debug, Args)]
 pub(super) struct ResumeArguments {
@@ -136,6 +161,21 @@ pub(super) struct ResumeArguments {
     pub(super) id: String,
     #[command(flatten)]
     pub(super) action: ResumeAction,
+    #[command(flatten)]
+    pub(super) server: ServerArguments,
+}
+
+/// Arguments of `pulse knowledge import`.
+#[derive(Debug, Args)]
+pub(super) struct ImportArguments {
+    /// Name or id of a saved connection
+    #[arg(value_name = "CONNECTION")]
+    pub(super) connection: String,
+    /// The document; `-` for standard input
+    pub(super) file: PathBuf,
+    /// Only check it
+    #[arg(long)]
+    pub(super) check: bool,
     #[command(flatten)]
     pub(super) server: ServerArguments,
 }
@@ -288,6 +328,8 @@ pub async fn run(program: Program) -> ExitCode {
         Command::Ask(arguments) => ask::run(arguments).await,
         Command::Resume(arguments) => ask::resume(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
+        Command::Knowledge(KnowledgeCommand::Export(arguments)) => knowledge::export(arguments).await,
+        Command::Knowledge(KnowledgeCommand::Import(arguments)) => knowledge::import(arguments).await,
         Command::Eval(arguments) => eval::run(*arguments).await,
         Command::Model(ModelCommand::Check(settings)) => model::check(settings).await,
         Command::Guard(arguments) => guard::run(&arguments),

@@ -11,6 +11,7 @@ mod figures;
 mod guard;
 mod health;
 mod json;
+mod knowledge;
 mod model;
 mod progress;
 mod serve;

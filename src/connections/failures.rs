@@ -26,7 +26,8 @@ pub(super) fn name_taken(name: &str) -> Failure {
 }
 
 /// What the store says. The cause is logged here, for a failure does not carry it.
-pub(super) fn from_store(error: &store::Error) -> Failure {
+#[must_use]
+pub fn from_store(error: &store::Error) -> Failure {
     tracing::error!(error = error as &dyn std::error::Error, "the store refused");
     match error {
         store::Error::Unavailable(_) => {

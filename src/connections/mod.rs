@@ -21,6 +21,6 @@ mod tests;
 
 pub use change::Change;
 pub use directory::{CreateOptions, Description, Directory, Options, Saved, TestReport, Tested};
-pub use failures::from_target;
+pub use failures::{from_store, from_target};
 pub use spec::Spec;
 pub use vault::Vault;

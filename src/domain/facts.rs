@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
+use super::knowledge::{Meaning, Precedent};
 use super::schema::{ColumnPath, Schema};
 
 /// Everything measured about a database that a question can be read against.
@@ -16,6 +17,19 @@ pub struct Facts {
     pub values: Arc<ValueIndex>,
     /// The day that "today" and "last month" are counted from.
     pub today: Date,
+    /// What people defined, as far as it holds for the schema. What they say of tables and columns stands in the schema's
+    /// comments.
+    pub meaning: Arc<Meaning>,
+    /// Verified examples that are like the question, the likest first.
+    pub examples: Vec<Precedent>,
+}
+
+impl Facts {
+    /// What was measured, of a database that nobody has said anything of.
+    #[must_use]
+    pub fn new(schema: Arc<Schema>, values: Arc<ValueIndex>, today: Date) -> Self {
+        Self { schema, values, today, meaning: Arc::default(), examples: Vec::new() }
+    }
 }
 
 /// Distinct values of the text-like columns of one database.

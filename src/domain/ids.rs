@@ -65,6 +65,10 @@ uuid_newtype! {
     /// Names a workflow: one question and everything that was done to answer it.
     WorkflowId
 }
+uuid_newtype! {
+    /// Names a verified example of a connection.
+    ExampleId
+}
 
 /// The text is not a UUID such as `0197a3c4-5b1e-7c3d-8f00-123456789abc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! Plain data that every module speaks: no I/O, no stored formats, no protobuf.
 //!
-//! Read in this order: [`ids`], [`connection`], [`schema`], [`value`], [`batch`], [`question`], [`outputs`] (what the agents
-//! propose), [`event`] (the log that *is* a workflow), [`workflow`] (the fold over that log), [`failure`].
+//! Read in this order: [`ids`], [`connection`], [`schema`], [`value`], [`batch`], [`question`], [`knowledge`] (what
+//! people know of a database), [`outputs`] (what the agents propose), [`event`] (the log that *is* a workflow), [`workflow`]
+//! (the fold over that log), [`failure`].
 
 pub mod batch;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod evidence;
 pub mod facts;
 pub mod failure;
 pub mod ids;
+pub mod knowledge;
 pub mod outputs;
 pub mod page;
 pub mod principal;
@@ -27,7 +29,8 @@ pub use event::{Event, EventKind, Need, PinnedConnection, ResumeInput, WorkflowS
 pub use evidence::Evidence;
 pub use facts::{ColumnValues, Facts, ValueIndex};
 pub use failure::{Failure, FieldViolation, Reason, SqlError};
-pub use ids::{ConnectionId, WorkflowId};
+pub use ids::{ConnectionId, ExampleId, WorkflowId};
+pub use knowledge::{Definitions, Example, Formula, Meaning, Precedent};
 pub use page::{Page, PageRequest};
 pub use principal::{Principal, Scope, TenantId};
 pub use question::{AskedBack, EngineChoice, EngineName, Question, RunLimits, RunOptions, Source, Turn};

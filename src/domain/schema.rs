@@ -150,6 +150,14 @@ pub struct TablePath {
     pub table: String,
 }
 
+impl TablePath {
+    /// Whether it is this table.
+    #[must_use]
+    pub fn is(&self, table: &Table) -> bool {
+        self.schema == table.schema && self.table == table.name
+    }
+}
+
 /// Full name of a column.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ColumnPath {

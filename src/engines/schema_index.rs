@@ -15,9 +15,10 @@ use super::builtin::joins::Joins;
 use super::builtin::names::{Col, Names};
 use super::builtin::synonyms;
 use super::builtin::values::{Found, Values};
-use super::builtin::words::{fold, identifier_words, key, lemma, tokens};
+use super::builtin::words::{TokenKind, fold, identifier_words, key, lemma, tokens};
+use crate::domain::knowledge::Synonym;
 use crate::domain::outputs::MatchedValue;
-use crate::domain::{ColumnPath, Facts};
+use crate::domain::{ColumnPath, Facts, Meaning};
 
 /// How much the words of a table's name, of its columns' names and of comments weigh.
 const TABLE_WORD: f64 = 3.0;
@@ -90,12 +91,24 @@ impl Relevance {
     }
 }
 
+/// The definitions with measures as words for their tables: here a measure is no column.
+fn words_of_tables(meaning: &Meaning) -> Meaning {
+    let mut words = meaning.clone();
+    for measure in std::mem::take(&mut words.measures) {
+        let names = std::iter::once(measure.name).chain(measure.synonyms);
+        let table = measure.table;
+        words.synonyms.extend(names.map(|words| Synonym { words, table: table.clone(), column: None }));
+    }
+    words
+}
+
 impl SchemaIndex {
-    /// Indexes names, comments, keys and values.
+    /// Indexes names, comments, keys and values, and what people call them.
     #[must_use]
     pub fn new(facts: &Facts) -> Self {
-        let names = Names::new(&facts.schema);
-        let values = Values::new(&names, &facts.values);
+        let meaning = Arc::new(words_of_tables(&facts.meaning));
+        let names = Names::new(&facts.schema, &meaning);
+        let values = Values::new(&names, &facts.values, &meaning);
         let around = around(&Joins::new(&names), facts.schema.tables.len());
         let mut index = Self {
             names,
@@ -245,11 +258,15 @@ impl SchemaIndex {
 
     /// Runs of words that are values of columns; the longest first, and no run within another one.
     fn spoken(&self, question: &str) -> Vec<(String, Vec<(Col, Spoken)>)> {
-        let words: Vec<String> = tokens(question).into_iter().map(|token| token.text).collect();
+        let (words, marks): (Vec<String>, Vec<bool>) =
+            tokens(question).into_iter().map(|token| (token.text, token.kind == TokenKind::Mark)).unzip();
         let mut taken = vec![false; words.len()];
         let mut spoken = Vec::new();
         for length in (1..=MOST_WORDS.min(words.len())).rev() {
             for at in 0..=words.len() - length {
+                if marks[at] || marks[at + length - 1] {
+                    continue;
+                }
                 let run = words[at..at + length].join(" ");
                 if taken[at..at + length].contains(&true)
                     || key(&run).len() < 2
@@ -383,7 +400,7 @@ pub fn matched_in_words(values: &[MatchedValue]) -> Option<String> {
 /// The indexes of the databases asked most recently. Cheap to clone; the clones share them.
 #[derive(Clone)]
 pub struct Indexes {
-    kept: Cache<(usize, String), Arc<Kept>>,
+    kept: Cache<(usize, usize, String), Arc<Kept>>,
 }
 
 /// An index, and the facts it is of: while they are held, no other facts can have their address.
@@ -402,8 +419,9 @@ impl Default for Indexes {
 impl Indexes {
     /// The index of these facts, built where it is not known yet, beside the work of others; who asks meanwhile waits.
     pub async fn of(&self, facts: &Arc<Facts>) -> Arc<SchemaIndex> {
-        // Each workflow has facts of its own, but values measured once are shared.
-        let same = (Arc::as_ptr(&facts.values).addr(), facts.schema.fingerprint.clone());
+        // Each workflow has facts of its own, but values measured once are shared, and so is what people defined.
+        let (values, meaning) = (Arc::as_ptr(&facts.values).addr(), Arc::as_ptr(&facts.meaning).addr());
+        let same = (values, meaning, facts.schema.fingerprint.clone());
         let build = async {
             let of = facts.clone();
             let index = tokio::task::spawn_blocking(move || SchemaIndex::new(&of)).await;
@@ -461,7 +479,7 @@ mod tests {
         });
         let values = Arc::new(ValueIndex::new(values.collect()));
         let schema = Arc::new(Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: "f".to_owned() });
-        Facts { schema, values, today: jiff::civil::date(2026, 11, 23) }
+        Facts::new(schema, values, jiff::civil::date(2026, 11, 23))
     }
 
     /// A thousand tables of which nobody speaks, with a film shop among them.

@@ -161,5 +161,5 @@ pub(super) fn joined<'a>(folder: &Path, names: impl IntoIterator<Item = &'a str>
     }
     tables.sort_by(|one, other| (&one.schema, &one.name).cmp(&(&other.schema, &other.name)));
     let schema = Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: String::new() };
-    Ok(Facts { schema: Arc::new(schema), values: Arc::new(ValueIndex::new(columns)), today })
+    Ok(Facts::new(Arc::new(schema), Arc::new(ValueIndex::new(columns)), today))
 }

@@ -163,5 +163,5 @@ pub(super) fn facts(folder: &Path, db: &str, today: Date) -> Result<Facts, Error
     let connection = sqlite::open(&database(folder, db), Duration::from_secs(1)).map_err(failed)?;
     let schema = sqlite::schema(&connection).map_err(failed)?;
     let values = sqlite::values(&connection, &schema, SampleBounds::default()).map_err(failed)?;
-    Ok(Facts { schema: Arc::new(schema), values: Arc::new(values), today })
+    Ok(Facts::new(Arc::new(schema), Arc::new(values), today))
 }

@@ -8,9 +8,14 @@ use jiff::civil::Date;
 use moka::future::Cache;
 use tokio::time::Instant;
 
+use super::likeness::Precedents;
 use super::secrets;
+use super::service::{Service, State, without_excluded};
 use crate::connections::{Description, Directory};
-use crate::domain::{ConnectionId, Facts, Failure, Principal, Schema, Source, ValueIndex};
+use crate::domain::{ConnectionId, Facts, Failure, Meaning, Principal, Schema, Source, ValueIndex};
+
+/// Examples that an engine is shown.
+const EXAMPLES_SHOWN: usize = 3;
 
 /// How much is kept, and how long.
 #[derive(Debug, Clone)]
@@ -35,8 +40,22 @@ type Key = (ConnectionId, String, String);
 #[derive(Clone)]
 pub struct Library {
     directory: Directory,
+    service: Service,
     values: Cache<Key, Arc<Reading>>,
     values_max_age: Duration,
+    /// What people know, by the etag of it; as old as the values may be.
+    known: Cache<(Key, String), Known>,
+    /// Of databases that nobody has said anything of.
+    nothing: Known,
+}
+
+/// What people know of a database, ready for questions.
+#[derive(Clone, Default)]
+struct Known {
+    /// The schema with what they say of it.
+    schema: Option<Arc<Schema>>,
+    meaning: Arc<Meaning>,
+    precedents: Option<Arc<Precedents>>,
 }
 
 /// Values as they were once read.
@@ -50,33 +69,69 @@ struct Reading {
 impl Library {
     /// A library with default options.
     #[must_use]
-    pub fn new(directory: Directory) -> Self {
-        Self::with_options(directory, &Options::default())
+    pub fn new(directory: Directory, service: Service) -> Self {
+        Self::with_options(directory, service, &Options::default())
     }
 
     /// A library that keeps as much as the options say.
     #[must_use]
-    pub fn with_options(directory: Directory, options: &Options) -> Self {
+    pub fn with_options(directory: Directory, service: Service, options: &Options) -> Self {
         let Options { indexes, values_max_age } = *options;
         let values = Cache::builder().max_capacity(indexes).time_to_live(values_max_age.saturating_mul(4)).build();
-        Self { directory, values, values_max_age }
+        let known = Cache::builder().max_capacity(indexes).time_to_live(values_max_age).build();
+        Self { directory, service, values, values_max_age, known, nothing: Known::default() }
     }
 
-    /// What is known of a source; of an inline schema only itself. The schema is as fresh as [`Directory::schema`]
-    /// says; the values are read anew when it changed. Callers who ask for the same values at the same time wait for one reading.
-    pub async fn facts(&self, who: &Principal, source: &Source, today: Date) -> Result<Arc<Facts>, Failure> {
-        let (schema, values) = match source {
-            Source::InlineSchema(schema) => (Arc::new(schema.clone()), Arc::default()),
-            Source::Connection(id) => {
-                let Description { connection, schema, read_time: _ } = self.directory.describe(who, *id, false).await?;
-                let excluded = &connection.excluded_columns;
-                let schema = if excluded.is_empty() { schema } else { Arc::new(schema.without(excluded)) };
-                let key = (*id, connection.etag.clone(), schema.fingerprint.clone());
-                let values = self.values(who, key, &schema).await?;
-                (schema, values)
+    /// What is known of a source; of an inline schema only itself. The schema is as fresh as
+    /// [`Directory::schema`] says; the values are read anew when it changed. Callers who ask for the same values at the same
+    /// time wait for one reading. Of what people know there is what holds for the schema, and the examples that are like the
+    /// question.
+    pub async fn facts(
+        &self,
+        who: &Principal,
+        source: &Source,
+        question: &str,
+        today: Date,
+    ) -> Result<Arc<Facts>, Failure> {
+        let id = match source {
+            Source::InlineSchema(schema) => {
+                return Ok(Arc::new(Facts::new(Arc::new(schema.clone()), Arc::default(), today)));
+            }
+            Source::Connection(id) => *id,
+        };
+        let description = self.directory.describe(who, id, false).await?;
+        let connection = &description.connection;
+        let schema = without_excluded(connection, &description.schema);
+        let key = (id, connection.etag.clone(), schema.fingerprint.clone());
+        let values = self.values(who, key.clone(), &schema).await?;
+        let Known { schema: described, meaning, precedents } = self.known(who, &description, key, &values).await?;
+        let schema = described.unwrap_or(schema);
+        let examples = precedents.map(|precedents| precedents.of(question, EXAMPLES_SHOWN)).unwrap_or_default();
+        Ok(Arc::new(Facts { schema, values, today, meaning, examples }))
+    }
+
+    async fn known(
+        &self,
+        who: &Principal,
+        description: &Description,
+        key: Key,
+        values: &ValueIndex,
+    ) -> Result<Known, Failure> {
+        let Some((etag, holding)) = self.service.holding(who, description).await? else {
+            return Ok(self.nothing.clone());
+        };
+        let prepare = async {
+            let checked = &holding.checked;
+            let valid = holding.examples.iter().filter(|verified| verified.state == State::Valid);
+            let examples = valid.map(|verified| verified.example.clone()).collect();
+            let precedents = Precedents::new(examples, &checked.schema, values, &checked.meaning);
+            Known {
+                schema: Some(checked.schema.clone()),
+                meaning: Arc::new(checked.meaning.clone()),
+                precedents: Some(Arc::new(precedents)),
             }
         };
-        Ok(Arc::new(Facts { schema, values, today }))
+        Ok(self.known.get_with((key, etag), prepare).await)
     }
 
     /// The values as they are remembered; they are read anew beside this where they are old.
@@ -117,6 +172,7 @@ mod tests {
     use super::*;
     use crate::connections::{self, CreateOptions, Spec, Vault};
     use crate::domain::{ColumnPath, DatabaseKind, Reason, SystemClock};
+    use crate::queries;
     use crate::store::embedded::Embedded;
 
     fn today() -> Date {
@@ -128,15 +184,18 @@ mod tests {
     }
 
     async fn library(folder: &tempfile::TempDir) -> (Library, Directory, Source) {
+        let store = Arc::new(Embedded::in_memory().await.unwrap());
         let directory = Directory::new(
-            Arc::new(Embedded::in_memory().await.unwrap()),
+            store.clone(),
             Vault::from_keys(&"00".repeat(32)).unwrap(),
             Arc::new(SystemClock),
             connections::Options { sqlite_dir: folder.path().to_owned(), ..connections::Options::default() },
         );
         let spec = Spec { kind: Some(DatabaseKind::Sqlite), database: "shop.sqlite".to_owned(), ..Spec::default() };
         let saved = directory.create(&Principal::local(), spec, CreateOptions::default()).await.unwrap().connection;
-        (Library::new(directory.clone()), directory, Source::Connection(saved.id))
+        let queries = queries::Service::new(directory.clone(), store.clone(), queries::Options::default());
+        let service = Service::new(store, directory.clone(), queries, Arc::new(SystemClock), Duration::MAX);
+        (Library::new(directory.clone(), service), directory, Source::Connection(saved.id))
     }
 
     fn cities(facts: &Facts) -> Option<Vec<String>> {
@@ -152,17 +211,17 @@ mod tests {
         write(&folder, "CREATE TABLE customer (city TEXT); INSERT INTO customer VALUES ('Oslo'), ('Rome'), ('Oslo')");
         let (library, directory, source) = library(&folder).await;
         let who = Principal::local();
-        let asked = (0..8).map(|_| library.facts(&who, &source, today()));
+        let asked = (0..8).map(|_| library.facts(&who, &source, "", today()));
         let asked = futures::future::try_join_all(asked).await.unwrap();
         assert_eq!(cities(&asked[0]).unwrap(), ["Oslo", "Rome"]);
         assert!(asked.iter().all(|facts| Arc::ptr_eq(&facts.values, &asked[0].values)), "one reading for all");
 
         write(&folder, "INSERT INTO customer VALUES ('Kyiv'); ALTER TABLE customer ADD COLUMN name TEXT");
-        let held = library.facts(&who, &source, today()).await.unwrap();
+        let held = library.facts(&who, &source, "", today()).await.unwrap();
         assert!(Arc::ptr_eq(&held.values, &asked[0].values), "the schema is not looked at all the time");
         let Source::Connection(id) = source else { unreachable!() };
         directory.schema(&who, id, true).await.unwrap();
-        let fresh = library.facts(&who, &source, today()).await.unwrap();
+        let fresh = library.facts(&who, &source, "", today()).await.unwrap();
         assert_eq!(cities(&fresh).unwrap(), ["Kyiv", "Oslo", "Rome"]);
         assert_eq!(fresh.schema.tables[0].columns.len(), 2);
     }
@@ -174,7 +233,7 @@ mod tests {
         let (library, directory, source) = library(&folder).await;
         let Source::Connection(id) = source else { unreachable!() };
         let who = Principal::local();
-        assert_eq!(cities(&library.facts(&who, &source, today()).await.unwrap()).unwrap(), ["Oslo"]);
+        assert_eq!(cities(&library.facts(&who, &source, "", today()).await.unwrap()).unwrap(), ["Oslo"]);
         let change = connections::Change {
             spec: Spec { excluded_columns: vec!["customer.city".to_owned()], ..Spec::default() },
             paths: vec!["excluded_columns".to_owned()],
@@ -183,7 +242,7 @@ mod tests {
             validate_only: false,
         };
         directory.update(&who, id, change).await.unwrap();
-        let facts = library.facts(&who, &source, today()).await.unwrap();
+        let facts = library.facts(&who, &source, "", today()).await.unwrap();
         let columns: Vec<_> = facts.schema.tables[0].columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!((columns, cities(&facts)), (vec!["email"], None));
         let whole = directory.schema(&who, id, false).await.unwrap();
@@ -194,18 +253,18 @@ mod tests {
     async fn old_values_are_read_again_beside_the_questions() {
         let folder = tempfile::tempdir().unwrap();
         write(&folder, "CREATE TABLE customer (city TEXT); INSERT INTO customer VALUES ('Oslo')");
-        let (_, directory, source) = library(&folder).await;
+        let (first, directory, source) = library(&folder).await;
         let options = Options { values_max_age: Duration::from_nanos(1), ..Options::default() };
         // Time to live is not what is tested here.
-        let library = Library { values: Cache::new(8), ..Library::with_options(directory, &options) };
+        let library = Library { values: Cache::new(8), ..Library::with_options(directory, first.service, &options) };
         let who = Principal::local();
-        library.facts(&who, &source, today()).await.unwrap();
+        library.facts(&who, &source, "", today()).await.unwrap();
         write(&folder, "INSERT INTO customer VALUES ('Kyiv')");
-        let held = library.facts(&who, &source, today()).await.unwrap();
+        let held = library.facts(&who, &source, "", today()).await.unwrap();
         assert_eq!(cities(&held).unwrap(), ["Oslo"], "nobody waits");
         let fresh = async {
             loop {
-                let facts = library.facts(&who, &source, today()).await.unwrap();
+                let facts = library.facts(&who, &source, "", today()).await.unwrap();
                 if cities(&facts).unwrap() == ["Kyiv", "Oslo"] {
                     break;
                 }
@@ -223,7 +282,7 @@ mod tests {
             "CREATE TABLE customer (city TEXT, api_token TEXT); INSERT INTO customer VALUES ('Oslo', 'hunter2')",
         );
         let (library, _, source) = library(&folder).await;
-        let facts = library.facts(&Principal::local(), &source, today()).await.unwrap();
+        let facts = library.facts(&Principal::local(), &source, "", today()).await.unwrap();
         assert_eq!(facts.schema.tables[0].columns.len(), 2);
         assert_eq!(facts.values.columns().map(|(path, _)| path.column.as_str()).collect::<Vec<_>>(), ["city"]);
     }
@@ -237,12 +296,12 @@ mod tests {
         let who = Principal::local();
         let schema = directory.schema(&who, id, false).await.unwrap();
         let inline = Source::InlineSchema((*schema).clone());
-        let facts = library.facts(&who, &inline, today()).await.unwrap();
+        let facts = library.facts(&who, &inline, "", today()).await.unwrap();
         assert_eq!((facts.schema.tables.len(), cities(&facts)), (1, None));
 
-        library.facts(&who, &source, today()).await.unwrap();
+        library.facts(&who, &source, "", today()).await.unwrap();
         let other = Principal { tenant: crate::domain::TenantId::parse("other").unwrap(), ..Principal::local() };
-        let refused = library.facts(&other, &source, today()).await.unwrap_err();
+        let refused = library.facts(&other, &source, "", today()).await.unwrap_err();
         assert_eq!(refused.reason, Reason::ConnectionNotFound);
     }
 }

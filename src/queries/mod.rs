@@ -11,7 +11,7 @@ mod writes;
 
 pub use doubts::doubts;
 pub use evidence::{column_of, table_of, unmatched_literals};
-pub use service::{Databases, Service};
+pub use service::{Databases, Service, formula};
 pub use types::{
     Intent, Options, Plan, QueryResult, QueryStream, RequestedLimits, Statement, StreamItem, StreamSummary, Truncation,
     Validation,

@@ -14,8 +14,8 @@ use crate::connections::{self, Directory};
 use crate::domain::evidence::{Evidence, GuardVerdict, PlannerVerdict, UnknownName};
 use crate::domain::outputs::{Check, CheckKind, ComposerOutput, Estimate, Verdict};
 use crate::domain::{
-    AccessMode, Connection, ConnectionId, ConnectionLimits, Facts, Failure, Principal, Reason, Schema, Source,
-    SqlError, TablePath, Value, ValueIndex,
+    AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, Facts, Failure, Formula, Principal, Reason,
+    Schema, Source, SqlError, TablePath, Value, ValueIndex,
 };
 use crate::sql::analyse::TableUse;
 use crate::sql::guard::{self, Effect, Policy, Refusal, Rule, Writes};
@@ -260,6 +260,11 @@ impl Service {
             ),
         }
     }
+}
+
+/// Reads an expression that people define; what it may do is checked where it stands in a statement.
+pub fn formula(text: &str, dialect: DatabaseKind) -> Result<Formula, SqlError> {
+    guard::formula(text, dialect).map_err(|refusal| refusal.error().clone())
 }
 
 /// A statement that passed the guard, and where it goes.

@@ -189,8 +189,7 @@ async fn evidence_names_what_is_not_there_and_what_is_close() {
     let fixture = fixture(ConnectionLimits::default()).await;
     let schema = fixture.database.schema().await.unwrap();
     let values = fixture.database.values(&schema, SampleBounds::default()).await.unwrap();
-    let facts =
-        Facts { schema: Arc::new(schema.clone()), values: Arc::new(values), today: jiff::civil::date(2026, 11, 23) };
+    let facts = Facts::new(Arc::new(schema.clone()), Arc::new(values), jiff::civil::date(2026, 11, 23));
     let saved = Source::Connection(fixture.id);
     for (sql, unknown, unmatched) in [
         ("SELECT title FROM album JOIN artist ON artist_id = artist.id WHERE name = 'Accept'", "", ""),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::domain::{Connection, Event, WorkflowId};
+use crate::domain::{Connection, ConnectionId, Definitions, Event, Example, TenantId, WorkflowId};
 
 /// A connection as stored, its secrets sealed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,47 @@ impl ConnectionRecord {
             return Err(Error::Corrupt("a connection was written by a newer Pulse".to_owned()));
         }
         serde_json::from_str(text).map_err(|error| unreadable("a connection", &error))
+    }
+}
+
+/// What is known of a connection's database, as stored. It lives as long as its connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnowledgeRecord {
+    /// Oldest version of this shape that a reader must know; unknown fields are ignored, but for those of the definitions:
+    /// they are written back as a whole, so a field added there raises the version.
+    pub min_reader: u32,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Another with every change.
+    pub etag: String,
+    /// When it was changed last.
+    pub update_time: jiff::Timestamp,
+    /// What people defined.
+    pub definitions: Definitions,
+    /// Fingerprint of the schema on which the definitions were accepted.
+    pub fingerprint: String,
+    /// Verified examples, oldest first.
+    pub examples: Vec<Example>,
+}
+
+impl KnowledgeRecord {
+    /// The version this build writes and reads.
+    pub const VERSION: u32 = 1;
+
+    /// The stored text.
+    pub(super) fn to_text(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|error| unreadable("knowledge of a connection", &error))
+    }
+
+    /// Reads a stored text.
+    pub(super) fn from_text(text: &str) -> Result<Self, Error> {
+        let version = Version::of(text).map_err(|error| unreadable("knowledge of a connection", &error))?;
+        if version.min_reader > Self::VERSION {
+            return Err(Error::Corrupt("knowledge of a connection was written by a newer Pulse".to_owned()));
+        }
+        serde_json::from_str(text).map_err(|error| unreadable("knowledge of a connection", &error))
     }
 }
 

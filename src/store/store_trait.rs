@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::record::ConnectionRecord;
+use super::record::{ConnectionRecord, KnowledgeRecord};
 use crate::domain::{ConnectionId, Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
 
 /// Events of one log, in order, shared by those who follow it.
@@ -34,8 +34,19 @@ pub trait Store: Send + Sync {
     /// it does not exist.
     async fn update_connection(&self, record: ConnectionRecord, expected_etag: &str) -> Result<bool, Error>;
 
-    /// Removes a connection; `Ok(false)` when it does not exist.
+    /// Removes a connection with what is known of it; `Ok(false)` when it does not exist.
     async fn delete_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<bool, Error>;
+
+    /// What is known of a connection, or `None`.
+    async fn get_knowledge(
+        &self,
+        tenant: &TenantId,
+        connection: ConnectionId,
+    ) -> Result<Option<KnowledgeRecord>, Error>;
+
+    /// Replaces what is known of a connection, whose stored etag is `expected_etag` (`None`: nothing is stored);
+    /// [`Error::EtagMismatch`] otherwise, `Ok(false)` when there is no such connection.
+    async fn put_knowledge(&self, record: KnowledgeRecord, expected_etag: Option<&str>) -> Result<bool, Error>;
 
     /// Stores `(tenant, rpc, request_id) → (id, hash)` unless it is there; then says what is there (AIP-155).
     /// `hash` is the SHA-256 of the request's body.

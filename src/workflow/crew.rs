@@ -62,9 +62,9 @@ pub(super) struct Crew {
 
 impl Crew {
     fn new(team: Team, databases: &Arc<dyn Databases>) -> Result<Self, plan::Error> {
-        let Team { engine, model, prompt_version, mut agents } = team;
+        let Team { engine, model, prompt_version, mut agents, reviewer } = team;
         agents.insert(0, Arc::new(LoadSchema) as Arc<dyn Agent>);
-        agents.push(Arc::new(Validator { databases: databases.clone() }));
+        agents.push(Arc::new(Validator { databases: databases.clone(), reviewer }));
         let without_execution = Arc::new(Plan::new(agents.clone())?);
         agents.push(Arc::new(Execution { databases: databases.clone() }));
         let with_execution = Arc::new(Plan::new(agents)?);

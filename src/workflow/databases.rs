@@ -16,8 +16,10 @@ pub trait Databases: Send + Sync {
     /// The connection, or `CONNECTION_NOT_FOUND`.
     async fn connection(&self, who: &Principal, id: ConnectionId) -> Result<Connection, Failure>;
 
-    /// Schema and values; `today` is the day that relative dates are counted from.
-    async fn facts(&self, who: &Principal, source: &Source, today: Date) -> Result<Arc<Facts>, Failure>;
+    /// Schema, values, and what people know that concerns the question; `today` is the day that relative dates are counted
+    /// from.
+    async fn facts(&self, who: &Principal, source: &Source, question: &str, today: Date)
+    -> Result<Arc<Facts>, Failure>;
 
     /// Measures a proposed statement and judges it, also against the plan where there is one.
     async fn judge(

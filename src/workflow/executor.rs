@@ -102,7 +102,8 @@ impl FactsCell {
     async fn get(&self, workflow: &Workflow) -> Result<Arc<Facts>, Failure> {
         let started = &workflow.started;
         let today = workflow.create_time.to_zoned_datetime(TimeZone::UTC).date();
-        let fetch = || self.databases.facts(&started.principal, &started.question.source, today);
+        let question = &started.question;
+        let fetch = || self.databases.facts(&started.principal, &question.source, &question.text, today);
         self.cell.get_or_try_init(fetch).await.cloned()
     }
 

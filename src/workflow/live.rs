@@ -26,8 +26,14 @@ impl Databases for Live {
         self.directory.get(who, id).await
     }
 
-    async fn facts(&self, who: &Principal, source: &Source, today: Date) -> Result<Arc<Facts>, Failure> {
-        self.library.facts(who, source, today).await
+    async fn facts(
+        &self,
+        who: &Principal,
+        source: &Source,
+        question: &str,
+        today: Date,
+    ) -> Result<Arc<Facts>, Failure> {
+        self.library.facts(who, source, question, today).await
     }
 
     async fn judge(

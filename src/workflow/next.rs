@@ -8,7 +8,7 @@ use super::answer;
 use super::handle::cancelled;
 use super::plan::Plan;
 use crate::agents::steps::{COMPOSER, EXECUTION, PLANNER, VALIDATOR};
-use crate::domain::outputs::{Approval, Clarification, Estimate, Feedback, RefusedEdit, StepOutput};
+use crate::domain::outputs::{Approval, Estimate, Feedback, RefusedEdit, StepOutput};
 use crate::domain::workflow::Choice;
 use crate::domain::{EventKind, Failure, Need, Reason, Step, StepStatus, Workflow, WorkflowStatus};
 
@@ -38,8 +38,8 @@ pub(super) fn next(plan: &Plan, workflow: &Workflow) -> Vec<EventKind> {
     if let Some(choice) = &workflow.choice {
         return carry_out(workflow, choice);
     }
-    if let Some(asked) = unanswered(workflow) {
-        return clarify(workflow, asked);
+    if let Some(clarified) = clarify(workflow) {
+        return clarified;
     }
     let current: Vec<&Step> = plan.steps().filter_map(|name| current(plan, workflow, name)).collect();
     if let Some(failed) = current.iter().find(|step| step.status == StepStatus::Failed) {
@@ -73,27 +73,24 @@ fn start(workflow: &Workflow, name: &str) -> EventKind {
     EventKind::StepStarted { step: name.to_owned(), attempt }
 }
 
-/// What the newest plan asks back, unless somebody has answered since: then it is planned again.
-fn unanswered(workflow: &Workflow) -> Option<Option<&Clarification>> {
+/// What follows from a plan that asks back: the question goes to a person once nothing else runs; with their answer the
+/// planner begins again.
+fn clarify(workflow: &Workflow) -> Option<Vec<EventKind>> {
     let place = workflow.steps.iter().rposition(|step| step.name == PLANNER)?;
-    let asked = match &workflow.steps[place] {
-        Step { status: StepStatus::Done, output: Some(StepOutput::Planner(plan)), .. } => {
-            plan.clarification.as_ref()?
-        }
-        _ => return None,
+    let Step { status: StepStatus::Done, output: Some(StepOutput::Planner(plan)), .. } = &workflow.steps[place] else {
+        return None;
     };
+    let asked = plan.clarification.as_ref()?;
     let answered = workflow.clarified.last().is_some_and(|last| last.steps_before > place);
-    Some((!answered).then_some(asked))
-}
-
-/// A question back goes to a person once nothing else runs; with their answer the planner begins again.
-fn clarify(workflow: &Workflow, asked: Option<&Clarification>) -> Vec<EventKind> {
-    match asked {
-        None => vec![start(workflow, PLANNER)],
-        Some(_) if workflow.steps.iter().any(|step| step.status == StepStatus::Running) => Vec::new(),
-        Some(asked) if workflow.may_ask_back() => vec![ask(workflow, Need::Clarification(asked.clone()))],
-        Some(asked) => vec![EventKind::Failed(asked.failure())],
-    }
+    Some(if answered {
+        vec![start(workflow, PLANNER)]
+    } else if workflow.steps.iter().any(|step| step.status == StepStatus::Running) {
+        Vec::new()
+    } else if workflow.may_ask_back() {
+        vec![ask(workflow, Need::Clarification(asked.clone()))]
+    } else {
+        vec![EventKind::Failed(asked.failure())]
+    })
 }
 
 /// A person is asked, and waited for as long as the workflow's options say.

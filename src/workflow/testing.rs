@@ -22,7 +22,7 @@ use crate::domain::{
     Page, PageRequest, Principal, Question, ResultColumn, RunOptions, Schema, Source, SystemClock, Table, TableKind,
     TenantId, Tls, Value, ValueIndex, Workflow, WorkflowId,
 };
-use crate::store::record::ConnectionRecord;
+use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::{Claim, Error, Lease, ListFilter, Queue, Store, StoredWorkflow, Turn, Work};
 
 type Play = Box<dyn Fn(&Task) -> StepOutput + Send + Sync>;
@@ -143,9 +143,9 @@ impl Databases for ScriptedDatabases {
         })
     }
 
-    async fn facts(&self, _: &Principal, _: &Source, today: Date) -> Result<Arc<Facts>, Failure> {
+    async fn facts(&self, _: &Principal, _: &Source, _: &str, today: Date) -> Result<Arc<Facts>, Failure> {
         self.0.enter(LOAD_SCHEMA).await?;
-        Ok(Arc::new(Facts { schema: Arc::new(schema()), values: Arc::new(ValueIndex::default()), today }))
+        Ok(Arc::new(Facts::new(Arc::new(schema()), Arc::new(ValueIndex::default()), today)))
     }
 
     async fn judge(
@@ -221,7 +221,7 @@ pub(super) fn team(script: &Arc<Script>) -> Team {
         Scripted::playing(script, PLANNER, &[LOAD_SCHEMA], plan),
         Scripted::playing(script, MAPPER, &[PLANNER], map),
     ];
-    Team { engine: EngineName::Openai, model: String::new(), prompt_version: "1".into(), agents }
+    Team { engine: EngineName::Openai, model: String::new(), prompt_version: "1".into(), agents, reviewer: None }
 }
 
 /// An engine on a store that outlives it.
@@ -488,6 +488,14 @@ impl Store for MemoryStore {
 
     async fn answer(&self, _: &TenantId, _: &str, _: &str) -> Result<Option<String>, Error> {
         Ok(None)
+    }
+
+    async fn get_knowledge(&self, _: &TenantId, _: ConnectionId) -> Result<Option<KnowledgeRecord>, Error> {
+        Ok(None)
+    }
+
+    async fn put_knowledge(&self, _: KnowledgeRecord, _: Option<&str>) -> Result<bool, Error> {
+        Ok(false)
     }
 
     async fn claim_request(

@@ -23,6 +23,12 @@ await inBrowser({ bypassCSP: true, tolerated: /status of 404/ }, async (page) =>
   await ask(page, "Blue yonder wherefore?");
   await page.getByRole("alert").first().waitFor();
   const failed = page.url();
+  await page.goto(base);
+  await page.getByText("Options").click();
+  await page.getByLabel("Ask me before the SQL runs").check();
+  await ask(page, "Which 5 products have the highest price?");
+  await page.getByRole("heading", { name: "May this run?" }).waitFor();
+  const waiting = page.url();
   await page.goto(`${base}/connections`);
   const connection = await page.locator(".connection").first().getAttribute("href");
 
@@ -35,6 +41,8 @@ await inBrowser({ bypassCSP: true, tolerated: /status of 404/ }, async (page) =>
     connections: { at: "/connections", until: ".connection" },
     connection: { at: connection, until: ".columns" },
     diagram: { at: connection, until: ".columns", act: () => page.getByRole("button", { name: "Diagram" }).click() },
+    knowledge: { at: `${connection}/knowledge`, until: ".column-meanings summary", act: addMeasure },
+    approval: { at: new URL(waiting).pathname, until: ".awaiting .cm-content" },
     "new-connection": { at: "/connections/new", until: ".form", open: ["TLS, limits, what to hide"] },
     status: { at: "/status", until: ".databases .badge" },
     docs: { at: "/docs", until: ".contract" },
@@ -63,6 +71,11 @@ await inBrowser({ bypassCSP: true, tolerated: /status of 404/ }, async (page) =>
       const said = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).slice(0, 3).join(" ")}`);
       assert.deepEqual(said, [], `${name} in ${mode}`);
     }
+  }
+
+  async function addMeasure() {
+    await page.getByRole("button", { name: "Add a measure" }).click();
+    await page.locator(".column-meanings summary").first().click();
   }
 
   async function send() {

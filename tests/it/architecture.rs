@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("workflow", &["agents", "queries", "connections", "knowledge", "store"]),
     ("demo", &[]),
     ("eval", &["agents", "connections", "engines", "queries", "sql", "workflow"]),
-    ("api", &["pb", "connections", "queries", "workflow"]),
+    ("api", &["pb", "connections", "queries", "knowledge", "workflow"]),
     ("config", &["telemetry"]),
     ("cli", &["app", "config", "demo", "eval", "pb", "sql", "telemetry"]),
     (

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::support::calls::{assert_error, bad_fields, question, reason};
-use crate::support::contract::{self, dotted, fields, is_id, is_later, methods};
+use crate::support::contract::{self, dotted, fields, is_id, methods};
 use crate::support::databases::{spec, sqlite, statement};
 use crate::support::server::Server;
 
@@ -58,11 +58,7 @@ async fn every_malformed_id_is_named() {
                 let Err(status) = contract::call(&server.channel, None, &method, &request).await else {
                     panic!("{}: {} = {bad} is taken", method.name(), dotted(&path));
                 };
-                if is_later(&method, &path) {
-                    assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-                } else {
-                    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &[&dotted(&path)]);
-                }
+                assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &[&dotted(&path)]);
                 checked += 1;
             }
         }
@@ -75,7 +71,7 @@ async fn every_unknown_id_is_not_found() {
     let (server, own) = with_table().await;
     for method in methods() {
         for path in fields(&method, is_id) {
-            if method.name() == "ListWorkflows" || is_later(&method, &path) {
+            if method.name() == "ListWorkflows" {
                 continue; // A filter that matches nothing is no error.
             }
             let request = contract::request(&method, &own, &path, Value::String(NOBODYS.to_owned()));
@@ -84,7 +80,10 @@ async fn every_unknown_id_is_not_found() {
             };
             let reason = reason(&status);
             assert_eq!(status.code(), Code::NotFound, "{}: {}: {status:?}", method.name(), dotted(&path));
-            assert!(matches!(reason.as_str(), "CONNECTION_NOT_FOUND" | "WORKFLOW_NOT_FOUND"), "{reason}");
+            assert!(
+                matches!(reason.as_str(), "CONNECTION_NOT_FOUND" | "WORKFLOW_NOT_FOUND" | "EXAMPLE_NOT_FOUND"),
+                "{reason}"
+            );
         }
     }
 }
@@ -94,9 +93,6 @@ async fn every_list_refuses_a_negative_page_size_and_a_made_up_token() {
     let (server, own) = with_table().await;
     let mut lists = 0;
     for method in methods() {
-        if is_later(&method, &[]) {
-            continue;
-        }
         for path in fields(&method, |field| field.name() == "page_size") {
             lists += 1;
             let request = contract::request(&method, &own, &path, Value::I32(-1));

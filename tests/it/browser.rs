@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::databases::{creation, spec, sqlite};
 use crate::support::http as web;
-use crate::support::model_server::ModelServer;
+use crate::support::model_server::{ModelServer, Reply};
 use crate::support::process::Process;
 use crate::support::proxy::{Proxy, Weather};
 use crate::support::script::{self, ANSWER, ENDLESS, QUESTION, mapping, model, plan, statement};
@@ -178,6 +178,51 @@ async fn a_page_goes_on_when_its_server_dies() {
     model.release("composer");
     browser.tell("killed").await;
     browser.passes().await;
+}
+
+#[tokio::test]
+async fn sql_is_approved_changed_and_rejected() {
+    let server = Server::demo(&[]).await;
+    Browser::on(server.address.port(), "approve", &[QUESTION]).passes().await;
+}
+
+#[tokio::test]
+async fn a_question_back_is_answered_by_a_button() {
+    let model = ModelServer::start().await;
+    let back = serde_json::json!({ "question": "Which customers?", "options": ["all of them", "those who ordered"] });
+    let ambiguous = serde_json::json!({
+        "intent": "Count customers.", "entities": [], "filters": [], "aggregations": [], "group_by": [], "order_by": [],
+        "limit": null, "clarification": back, "confidence": 0.4
+    });
+    model.on("planner", Reply::json(ambiguous)).on("planner", plan());
+    model.on("mapper", mapping()).on("composer", statement(ANSWER));
+    let server = script::server(&model, &[]).await;
+    Browser::on(server.address.port(), "clarify", &[QUESTION, "those who ordered", "Count the customers."])
+        .passes()
+        .await;
+}
+
+/// Things with names, of two kinds.
+const NAMED_THINGS: &str = "
+    CREATE TABLE categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price REAL, category_id INTEGER REFERENCES categories (id));
+    INSERT INTO categories VALUES (1, 'Lighting'), (2, 'Garden');
+    INSERT INTO products VALUES (1, 'Lamp', 20, 1), (2, 'Torch', 10, 1), (3, 'Spade', 30, 2);";
+
+#[tokio::test]
+async fn questions_are_asked_back_and_followed_up_without_a_model() {
+    let mut server = Server::start().await;
+    server.database("shop", NAMED_THINGS).await;
+    let ambiguous = "How many different names are there?";
+    Browser::on(server.address.port(), "clarify", &[ambiguous, "name of products", "3"]).passes().await;
+    let thread = ["How many products have a price above 15?", "and above 25?", "and above 5?"];
+    Browser::on(server.address.port(), "thread", &thread).passes().await;
+}
+
+#[tokio::test]
+async fn knowledge_is_written_used_and_verified() {
+    let server = Server::demo(&[]).await;
+    Browser::on(server.address.port(), "knowledge", &[]).passes().await;
 }
 
 /// A person's part in a run: what the page shows and sends, on events made here. The calls do not reach a server.

@@ -30,7 +30,7 @@ async fn ask(address: SocketAddr, arguments: &[&str]) -> (i32, String, String) {
 async fn help_lists_every_command_and_every_setting() {
     let (code, help, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for command in ["serve", "demo", "ask", "resume", "health", "eval", "guard", "Exit codes"] {
+    for command in ["serve", "demo", "ask", "resume", "health", "knowledge", "eval", "guard", "Exit codes"] {
         assert!(help.contains(command), "{command}: {help}");
     }
     let (code, help, _) = run(&["serve", "--help"]).await;
@@ -208,6 +208,32 @@ async fn descriptors_describe_the_contract_and_its_errors() {
         assert!(known, "{name}");
     }
     assert!(pool.get_extension_by_name("google.api.http").is_some());
+}
+
+#[tokio::test]
+async fn knowledge_is_imported_and_exported() {
+    let server = Server::demo(&[]).await;
+    let url = format!("http://{}", server.address);
+    let folder = Folder::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/knowledge/demo.yaml");
+    let knowledge = async |arguments: &[&str]| run(&[&["knowledge"], arguments, &["--server", &url]].concat()).await;
+    let (code, said, errors) = knowledge(&["import", "demo", example, "--check"]).await;
+    assert_eq!((code, said.contains("checked, not saved")), (0, true), "{said}{errors}");
+    assert_eq!(knowledge(&["export", "demo"]).await, (0, String::new(), String::new()));
+    let (code, said, errors) = knowledge(&["import", "demo", example]).await;
+    assert_eq!((code, said.as_str()), (0, "demo: tables 3, measures 2, joins 1, examples 2\n"), "{errors}");
+    let (_, exported, _) = knowledge(&["export", "DEMO"]).await;
+    let file = folder.path().join("again.yaml");
+    std::fs::write(&file, &exported).unwrap();
+    let (code, again, errors) = knowledge(&["import", "demo", file.to_str().unwrap()]).await;
+    assert_eq!((code, again), (0, said), "{errors}");
+    std::fs::write(&file, "measures:\n- {name: a, table: nowhere, expression: count(*)}\n- {name: b}\n").unwrap();
+    let (code, _, errors) = knowledge(&["import", "demo", file.to_str().unwrap()]).await;
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("measures[1].table") && errors.contains("measures[1].expression"), "{errors}");
+    let (code, _, errors) = knowledge(&["import", "demo", "no/such/file"]).await;
+    assert_eq!((code, errors.contains("no/such/file")), (2, true), "{errors}");
+    assert_eq!(knowledge(&["export", "nothing"]).await.0, 4);
 }
 
 // --- A person's part ------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use crate::support::calls::{assert_error, assert_whole_log, connection_id, question, run, start, watch};
 use crate::support::databases::{creation, spec, sqlite};
 use crate::support::follow::{Follower, names, workflow};
-use crate::support::model_server::{ModelServer, Reply};
+use crate::support::model_server::{ModelServer, Recorded, Reply};
 use crate::support::process::Process;
 use crate::support::script::{self, ANSWER, QUESTION};
 use crate::support::server::{Folder, Server};
@@ -267,7 +267,7 @@ async fn a_model_is_told_what_went_before() {
     let (first, _) = run(client, question(&demo, &hostile)).await;
     let (second, _) = run(client, follow_up(&demo, &first, "and only active ones?")).await;
     let (_, _) = run(client, follow_up(&demo, &second, "and in 2024?")).await;
-    let prompts: Vec<String> = model.requests().iter().map(|request| request.prompt()).collect();
+    let prompts: Vec<String> = model.requests().iter().map(Recorded::prompt).collect();
     assert!(!prompts[0].contains(" previous]]"), "{}", prompts[0]);
     let block = |prompt: &str| {
         let (_, rest) = prompt.split_once(" previous]]\n").unwrap_or_else(|| panic!("{prompt}"));

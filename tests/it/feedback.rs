@@ -7,10 +7,11 @@ use pulse::pb::v1::{
     ListWorkflowStepsRequest, Retrying, StartWorkflowRequest, Step, StepStatus, TokenUsage, WorkflowEvent,
     WorkflowStatus,
 };
+use serde_json::json;
 
 use crate::support::calls::{assert_whole_log, connection_id, kind, question, run};
 use crate::support::follow::{failed, names, reason, workflow};
-use crate::support::model_server::ModelServer;
+use crate::support::model_server::{ModelServer, Reply};
 use crate::support::script::{self, ANSWER, KEY, QUESTION, mapping, plan, statement};
 use crate::support::server::Server;
 
@@ -230,4 +231,28 @@ async fn a_doubt_is_told_once() {
     let model = proposing(&[MISSPELT]).await;
     let (mut server, id, _) = ask(&model, Some(0)).await;
     assert_eq!(workflow(&mut server.workflows, &id).await.sql, MISSPELT, "without retries it stays a warning");
+}
+
+/// With `PULSE_LLM_SEMANTIC_CHECK` the model looks once more at what passed; only a concrete objection counts.
+#[tokio::test]
+async fn an_objection_of_the_model_counts_when_it_says_what_to_write() {
+    const POOR: &str = "SELECT count(*) FROM orders";
+    let objection = json!({ "meant": false, "wrong": "It counts orders.", "fix": "Count the rows of customers." });
+    let vague = json!({ "meant": false, "wrong": "It is not good.", "fix": "" });
+    for (opinion, answer, calls) in [(objection, ANSWER, 5), (vague, POOR, 4), (json!({ "meant": true }), POOR, 4)] {
+        let model = proposing(&[POOR, ANSWER]).await;
+        model.on("reviewer", Reply::json(opinion.clone()));
+        let mut server = script::server(&model, &["--llm-semantic-check", "true"]).await;
+        let demo = connection_id(&server.channel, "demo").await;
+        let (id, events) = run(&mut server.workflows, question(&demo, QUESTION)).await;
+        assert_whole_log(&events, 0);
+        let whole = workflow(&mut server.workflows, &id).await;
+        assert_eq!((whole.sql.as_str(), model.requests().len()), (answer, calls), "{opinion} {:?}", names(&events));
+        assert_eq!(whole.usage.unwrap().model_call_count, i32::try_from(calls).unwrap(), "the opinion is paid for");
+        assert_eq!(model.requests_of("reviewer").len(), 1, "nobody is asked twice");
+    }
+    let told = proposing(&[ANSWER]).await;
+    let (_, _, events) = ask(&told, None).await;
+    assert_eq!(kind(events.last().unwrap()), "completed");
+    assert!(told.requests_of("reviewer").is_empty(), "by default nobody is asked");
 }

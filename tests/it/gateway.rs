@@ -183,18 +183,34 @@ async fn workflows_over_rest(rest: &mut Rest, id: &str) {
 }
 
 async fn knowledge_over_rest(rest: &mut Rest, id: &str) {
-    for (binding, body) in [
-        ("get /api/v1/instances/{connection_id}/knowledge", Value::Null),
-        ("put /api/v1/instances/{connection_id}/knowledge", json!({ "notes": "t is a table" })),
-        ("patch /api/v1/instances/{connection_id}/knowledge", json!({ "notes": "t is a table" })),
-        ("get /api/v1/instances/{connection_id}/knowledge/export", Value::Null),
-        ("post /api/v1/instances/{connection_id}/knowledge/import", json!({ "yaml": "" })),
-        ("post /api/v1/instances/{connection_id}/examples", json!({ "question": "How many?", "sql": "SELECT 1" })),
-        ("get /api/v1/instances/{connection_id}/examples", Value::Null),
-        ("delete /api/v1/instances/{connection_id}/examples/{id}", Value::Null),
-    ] {
-        assert_eq!(rest.error(binding, id, "", body).await, (501, 12, "NOT_IMPLEMENTED".to_owned()), "{binding}");
-    }
+    const KNOWLEDGE: &str = "/api/v1/instances/{connection_id}/knowledge";
+    const EXAMPLES: &str = "/api/v1/instances/{connection_id}/examples";
+    let first = rest.ok(&format!("get {KNOWLEDGE}"), id, "", Value::Null).await;
+    assert_eq!((said(&first, "/knowledge/connection_id"), said(&first, "/knowledge/etag")), (id, "0"));
+    let measure = json!({ "name": "most", "table": "t", "expression": "max(n)" });
+    let put = rest.ok(&format!("put {KNOWLEDGE}"), id, "?etag=0", json!({ "measures": [measure] })).await;
+    assert_eq!(said(&put, "/knowledge/measures/0/expression"), "max(n)");
+    let patched = rest.ok(&format!("patch {KNOWLEDGE}"), id, "", json!({ "notes": "n counts" })).await;
+    assert_eq!(patched["knowledge"]["measures"], put["knowledge"]["measures"], "what is absent stays");
+    let wrong = json!({ "joins": [{ "left": "t.n", "right": "u.n" }] });
+    let refused = rest.error(&format!("put {KNOWLEDGE}"), id, "", wrong).await;
+    assert_eq!(refused, (400, 3, "FIELD_INVALID".to_owned()));
+
+    let new = json!({ "question": "What is the most?", "sql": "SELECT max(n) FROM t" });
+    let created = rest.ok(&format!("post {EXAMPLES}"), id, "", new).await;
+    let listed = rest.ok(&format!("get {EXAMPLES}"), id, "?state=EXAMPLE_STATE_VALID", Value::Null).await;
+    assert_eq!(listed["examples"], json!([created["example"]]));
+    let exported = rest.ok(&format!("get {KNOWLEDGE}/export"), id, "", Value::Null).await;
+    let yaml = json!({ "yaml": exported["yaml"], "etag": exported["etag"] });
+    let imported = rest.ok(&format!("post {KNOWLEDGE}/import"), id, "", yaml).await;
+    assert_eq!(imported["knowledge"]["example_count"], 1);
+    // Here the example's id is in the path too; `used` has it as the binding says it.
+    let gone = format!("/api/v1/instances/{id}/examples/{}", said(&created, "/example/id"));
+    let answer = http::client().delete(http::url(rest.address, &gone)).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    rest.used.insert(format!("delete {EXAMPLES}/{{id}}"));
+    let again = http::client().delete(http::url(rest.address, &gone)).send().await.unwrap();
+    assert_eq!(again.status().as_u16(), 404);
 }
 
 #[tokio::test]

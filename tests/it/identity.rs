@@ -9,7 +9,7 @@ use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
 use crate::support::calls::{assert_error, question, reason};
-use crate::support::contract::{self, dotted, fields, is_id, is_later, methods};
+use crate::support::contract::{self, dotted, fields, is_id, methods};
 use crate::support::databases::{creation, spec, sqlite, statement};
 use crate::support::process::pulse;
 use crate::support::server::{Folder, Server};
@@ -182,8 +182,7 @@ async fn another_tenants_ids_do_not_exist() {
                 let what = format!("{} with {}", method.name(), dotted(&path));
                 match (theirs, nobodys) {
                     (Err(theirs), Err(nobodys)) => {
-                        let code = if is_later(&method, &path) { Code::Unimplemented } else { Code::NotFound };
-                        assert_eq!(theirs.code(), code, "{what}: {theirs:?}");
+                        assert_eq!(theirs.code(), Code::NotFound, "{what}: {theirs:?}");
                         assert_eq!(reason(&theirs), reason(&nobodys), "{what}");
                         assert_eq!(theirs.message().replace(id, NOBODYS), nobodys.message(), "{what}");
                     }

@@ -26,6 +26,7 @@ mod guard;
 mod guard_on_servers;
 mod identity;
 mod injection;
+mod knowledge;
 mod llm;
 mod model_check;
 mod mysql;

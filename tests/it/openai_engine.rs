@@ -76,11 +76,11 @@ fn shop() -> Vec<Table> {
 fn facts(tables: Vec<Table>) -> Facts {
     let path = ColumnPath { schema: "main".to_owned(), table: "customer".to_owned(), column: "country".to_owned() };
     let distinct = ["Austria", "Brazil", "Canada", "Denmark", "Germany"].map(str::to_owned).to_vec();
-    Facts {
-        schema: Arc::new(Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: "f".to_owned() }),
-        values: Arc::new(ValueIndex::new(HashMap::from([(path, ColumnValues { distinct, complete: true })]))),
-        today: date(2026, 11, 23),
-    }
+    Facts::new(
+        Arc::new(Schema { dialect: DatabaseKind::Sqlite, tables, fingerprint: "f".to_owned() }),
+        Arc::new(ValueIndex::new(HashMap::from([(path, ColumnValues { distinct, complete: true })]))),
+        date(2026, 11, 23),
+    )
 }
 
 // --- A workflow as far as the agents see it -----------------------------------------------------------------------
@@ -490,7 +490,7 @@ async fn the_mapper_ties_words_to_real_names() {
     assert!((output.filters[0].score - 1.0).abs() < f64::EPSILON);
     assert_eq!(output.aggregations[0].column, None);
     assert_eq!(output.join_path[0].left.to_string(), "main.invoice.customer_id");
-    assert_eq!(outcome.summary, "Uses customer, invoice.");
+    assert_eq!(outcome.summary, "Uses customer, invoice. 'Germany' → customer.country = 'Germany'.");
 }
 
 #[tokio::test]

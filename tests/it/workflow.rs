@@ -249,7 +249,7 @@ async fn options_of_later_say_that_they_are_not_there() {
 #[tokio::test]
 async fn a_workflow_may_be_given_limits_of_its_own() {
     let (mut server, demo) = demo().await;
-    let all = "List the names of all customers.";
+    let all = "List the last names of all customers.";
     let request = StartWorkflowRequest { max_rows: 3, ..question(&demo, all) };
     let (id, events) = run(&mut server.workflows, request).await;
     let Some(Event::Result(result)) = &events[events.len() - 2].event else { panic!("{events:?}") };

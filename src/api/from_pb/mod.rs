@@ -3,6 +3,7 @@
 mod connection;
 mod fields;
 mod inline_schema;
+mod knowledge;
 mod query;
 mod workflow;
 
@@ -10,6 +11,10 @@ pub(super) use connection::{
     GetSchema, ListConnections, create_connection, get_schema, list_connections, test_connection, update_connection,
 };
 pub(super) use fields::id;
+pub(super) use knowledge::{
+    CreateExample, ImportKnowledge, ListExamples, connection_id, create_example, delete_example, import_knowledge,
+    list_examples, update_knowledge,
+};
 pub(super) use query::{StreamFormat, StreamSource, execute_query, stream_query, validate_query};
 pub(super) use workflow::{
     ListSteps, ListWorkflows, Resume, RunWorkflow, WatchWorkflow, cancel_workflow, list_steps, list_workflows,

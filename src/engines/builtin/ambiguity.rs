@@ -76,14 +76,11 @@ fn rivals(readings: &[Reading], lexicon: &Lexicon) -> Option<Rivals> {
         .collect();
     let named = apart.iter().map(|slot| best.draft.slots[*slot].text.as_str()).filter(|text| !text.is_empty());
     let named: Vec<&str> = named.collect();
-    let (subject, options) = match (&named[..], &apart[..]) {
-        ([word], [slot]) => {
-            (format!("'{word}'"), rivals.iter().map(|rival| told(rival.targets[*slot], lexicon)).collect::<Vec<_>>())
-        }
-        _ => {
-            let sentence = |rival: &&Reading| explain::sentence(&rival.query, &lexicon.names);
-            ("the question".to_owned(), rivals.iter().map(sentence).collect())
-        }
+    let (subject, options) = if let ([word], [slot]) = (&named[..], &apart[..]) {
+        (format!("'{word}'"), rivals.iter().map(|rival| told(rival.targets[*slot], lexicon)).collect::<Vec<_>>())
+    } else {
+        let sentence = |rival: &&Reading| explain::sentence(&rival.query, &lexicon.names);
+        ("the question".to_owned(), rivals.iter().map(sentence).collect())
     };
     let distinct = options.iter().enumerate().all(|(place, option)| !options[..place].contains(option));
     let question = format!("{subject} can mean several things. Which one is meant?");

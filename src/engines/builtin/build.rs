@@ -62,6 +62,14 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The column that stands for a measure, if the slot means one.
+    fn measure(&self, slot: SlotId) -> Option<Col> {
+        match self.target(slot) {
+            Target::Column(col) => self.names.measure(col).map(|_| col),
+            Target::Table(_) => None,
+        }
+    }
+
     /// The table whose rows are asked for.
     fn entity(&self) -> Option<usize> {
         let sentence = self.draft.items.iter().map(|item| item.sentence).max()?;
@@ -222,6 +230,12 @@ impl<'a> Builder<'a> {
                 }
                 (Target::Table(_), Some(_)) => {
                     return Err(format!("'{}' is not a column that can be computed with", draft.slots[slot].text));
+                }
+                (Target::Column(col), None | Some(Aggregate::Sum)) if self.names.measure(col).is_some() => {
+                    query.select.push(Expr::Aggregate(Aggregate::Sum, col));
+                }
+                (Target::Column(col), Some(_)) if self.names.measure(col).is_some() => {
+                    return Err(format!("'{}' is computed of many rows already", self.names.column(col).name));
                 }
                 (Target::Column(col), None) => query.select.push(Expr::Column(col)),
                 (Target::Column(col), Some(Aggregate::Count)) => {
@@ -463,6 +477,15 @@ impl<'a> Builder<'a> {
                 self.both(query, entity, slot, values.iter().map(equal).collect())?;
                 continue;
             }
+            if let (Kind::Compare(_, op, values), Some(_)) = (&condition.kind, self.measure(slot)) {
+                if apart || condition.negated {
+                    return Err("a denied measure is not understood".to_owned());
+                }
+                let col = self.col(slot)?;
+                self.group_for_count(query, entity, Some(col.table))?;
+                query.having.push(Filter::Compare(Expr::Aggregate(Aggregate::Sum, col), *op, values.clone()));
+                continue;
+            }
             let Some(filter) = self.filter(condition, apart)? else {
                 if apart {
                     query.filters.push(self.member(entity, slot, None, true)?);
@@ -569,6 +592,10 @@ impl<'a> Builder<'a> {
     }
 
     fn filter(&mut self, condition: &Condition, apart: bool) -> Result<Option<Filter>, String> {
+        let slot = slot_of(&condition.kind);
+        if self.measure(slot).is_some() {
+            return Err(format!("'{}' is computed of many rows", self.draft.slots[slot].text));
+        }
         let negated = condition.negated && !apart;
         Ok(Some(match &condition.kind {
             Kind::Compare(slot, op, values) => {
@@ -690,6 +717,14 @@ impl<'a> Builder<'a> {
         let draft = self.draft;
         for (key, descending) in &draft.order {
             match key {
+                Key::Column(slot) | Key::Aggregate(_, slot) if self.measure(*slot).is_some() => {
+                    if matches!(key, Key::Aggregate(function, _) if *function != Aggregate::Sum) {
+                        return Err(format!("'{}' is computed of many rows already", self.draft.slots[*slot].text));
+                    }
+                    let col = self.col(*slot)?;
+                    self.group_for_count(query, entity, Some(col.table))?;
+                    query.order.push((Expr::Aggregate(Aggregate::Sum, col), *descending));
+                }
                 Key::Column(slot) => {
                     let col = self.col(*slot)?;
                     let descending = self.direction(*slot, col, *descending);

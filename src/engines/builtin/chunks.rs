@@ -285,17 +285,19 @@ fn longest_value(
         let capital = span.iter().any(|token| token.capital) && (at > 0 || length > 1);
         let number = span.iter().any(|token| token.kind == TokenKind::Number);
         if length == 1 {
+            let defined = values.is_defined(&first.text);
             let plain = !capital && !number;
-            if plain && (first.folded.len() < 3 || cues::is_noise(first) || cues::at(tokens, at).is_some()) {
+            if !defined && plain && (first.folded.len() < 3 || cues::is_noise(first) || cues::at(tokens, at).is_some())
+            {
                 continue;
             }
             if first.kind == TokenKind::Number && first.number.is_some() {
                 continue;
             }
-            if (plain || at == 0) && links.first().is_some_and(|link| link.score >= 0.6) {
+            if !defined && (plain || at == 0) && links.first().is_some_and(|link| link.score >= 0.6) {
                 continue;
             }
-            if capital && cues::at(tokens, at).is_some() && first.text.len() > 2 {
+            if !defined && capital && cues::at(tokens, at).is_some() && first.text.len() > 2 {
                 continue;
             }
         }
@@ -306,7 +308,7 @@ fn longest_value(
             continue;
         }
         let mut found = values.find(&text(tokens, at, length));
-        if length == 1 && !capital {
+        if length == 1 && !capital && !values.is_defined(&first.text) {
             // A plain word is no proper name: "won" is not the family Won.
             found.retain(|found| {
                 !found.value.starts_with(char::is_uppercase) || values.count(found.col).is_none_or(|count| count <= 60)

@@ -71,6 +71,7 @@ impl Words<'_> {
             Expr::TableStar(table) => format!("all columns of {}", self.names.table(*table).name),
             Expr::Column(col) => self.col(*col),
             Expr::CountAll => "number of rows".to_owned(),
+            Expr::Aggregate(_, col) if self.names.measure(*col).is_some() => self.col(*col),
             Expr::Aggregate(function, col) => {
                 let function = match function {
                     AggregateFunction::Count => "number of",
@@ -118,6 +119,7 @@ impl Words<'_> {
                 };
                 format!("{} {relation} '{text}'", self.col(*col))
             }
+            Filter::Defined(index) => self.names.meaning().filters[*index].formula.plain(),
             Filter::Member(_, negated, query) => {
                 let tables: Vec<&str> =
                     query.tables.iter().map(|table| self.names.table(*table).name.as_str()).collect();

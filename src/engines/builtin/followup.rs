@@ -2,7 +2,7 @@
 
 use super::chunks::{self, Chunk};
 use super::cues::Cue;
-use super::draft::{Condition, Draft, Item, Key, Kind, SlotId};
+use super::draft::{Condition, Draft, Item, Key, Kind, Slot, SlotId};
 use super::names::{Col, Link, Target};
 use super::parse;
 use super::reading::{Abstention, Lexicon, Reading, Said, understand};
@@ -181,12 +181,25 @@ fn merged(base: &Draft, fragment: &Fragment, today: Date, lexicon: &Lexicon) -> 
     if !unknown.is_empty() {
         return Err(Abstention::Unexplained(unknown));
     }
-    let part = parse::parse(&chunks, names);
+    let part = parse::parse_after(&chunks, names, bounded(base).filter(|_| said[0].cue.is_some_and(is_bound)));
     if !part.unknown.is_empty() {
         return Err(Abstention::Unexplained(part.unknown));
     }
     merge.take(part)?;
     Ok(merge.draft)
+}
+
+/// The column that the question before compares with a number.
+fn bounded(base: &Draft) -> Option<Slot> {
+    let compared = base.conditions.iter().rev().find_map(|condition| match &condition.kind {
+        Kind::Compare(slot, ..) => Some(*slot),
+        _ => None,
+    });
+    compared.map(|slot| Slot { qualifier: None, ..base.slots[slot].clone() })
+}
+
+fn is_bound(cue: Cue) -> bool {
+    matches!(cue, Cue::Compare(..) | Cue::Between)
 }
 
 fn shape(reason: &str) -> Abstention {

@@ -1,6 +1,7 @@
 //! Which tables connect the ones a question names: the cheapest trees over foreign keys.
 
 use super::names::{Col, Names};
+use crate::domain::ColumnPath;
 
 /// A way to join two tables: `child` refers to `parent`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -11,6 +12,8 @@ pub(crate) struct Edge {
     pub parent: Vec<Col>,
     /// Whether the key was guessed from names.
     pub inferred: bool,
+    /// Whether people prefer it.
+    pub preferred: bool,
 }
 
 impl Edge {
@@ -64,13 +67,33 @@ impl Joins {
                     referenced = names.key(parent);
                 }
                 if !child.is_empty() && child.len() == referenced.len() {
-                    edges.push(Edge { child, parent: referenced, inferred: false });
+                    edges.push(Edge { child, parent: referenced, inferred: false, preferred: false });
                 }
             }
         }
         let mut joins = Self { edges, tables: schema.tables.len() };
+        joins.prefer(names);
         joins.infer(names);
         joins
+    }
+
+    /// Marks or adds the joins that people prefer.
+    fn prefer(&mut self, names: &Names) {
+        let col = |path: &ColumnPath| {
+            let mut tables = names.schema().tables.iter();
+            let table = tables.position(|table| table.schema == path.schema && table.name == path.table)?;
+            names.find(table, &path.column)
+        };
+        for (left, right) in &names.meaning().joins {
+            let (Some(child), Some(parent)) = (col(left), col(right)) else { continue };
+            let same = |edge: &&mut Edge| edge.child == [child] && edge.parent == [parent];
+            if let Some(edge) = self.edges.iter_mut().find(same) {
+                edge.preferred = true;
+                continue;
+            }
+            let (child, parent) = (vec![child], vec![parent]);
+            self.edges.push(Edge { child, parent, inferred: false, preferred: true });
+        }
     }
 
     /// Every edge.
@@ -105,7 +128,8 @@ impl Joins {
                 if let [parent] = candidates[..]
                     && !self.edges.iter().any(|edge| edge.connects(table, parent.table))
                 {
-                    self.edges.push(Edge { child: vec![col], parent: vec![parent], inferred: true });
+                    let (child, parent) = (vec![col], vec![parent]);
+                    self.edges.push(Edge { child, parent, inferred: true, preferred: false });
                 }
             }
         }

@@ -12,6 +12,7 @@ mod chunks;
 mod conversation;
 mod cues;
 mod dates;
+mod defined;
 mod dialect;
 mod draft;
 mod explain;

@@ -1,13 +1,14 @@
 //! The names of a schema as people say them: which words may mean which table or column.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use rust_stemmers::{Algorithm, Stemmer};
 
 use super::synonyms;
-use super::words::{fold, identifier_words, lemma};
-use crate::domain::{ColumnType, Schema, Table};
+use super::words::{fold, identifier_words, lemma, tokens};
+use crate::domain::knowledge::NamedMeasure;
+use crate::domain::{Column, ColumnType, Meaning, Schema, Table};
 
 /// A column by position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +54,13 @@ pub(crate) struct Names {
     stemmer: Stemmer,
     table_words: Vec<Vec<String>>,
     column_words: Vec<Vec<Vec<String>>>,
+    meaning: Arc<Meaning>,
+    /// What people defined: their words mean nothing else.
+    defined: HashMap<String, BTreeSet<Target>>,
+    /// Columns of each table that the database has. Behind them stand its measures, numbers whose sum is the measure.
+    real_columns: Vec<usize>,
+    /// Which measure such a column is.
+    measures: HashMap<Col, usize>,
 }
 
 /// Words that say little about a column when another word is there.
@@ -81,8 +89,11 @@ const UNITS: [&str; 16] =
     ["kg", "g", "gram", "lb", "cm", "mm", "m", "km", "mile", "eur", "usd", "euro", "dollar", "cent", "hour", "percent"];
 
 impl Names {
-    /// Indexes every table and column of a schema.
-    pub(crate) fn new(schema: &Arc<Schema>) -> Self {
+    /// Indexes every table and column of a schema, and what people call them.
+    pub(crate) fn new(schema: &Arc<Schema>, meaning: &Arc<Meaning>) -> Self {
+        let real_columns: Vec<usize> = schema.tables.iter().map(|table| table.columns.len()).collect();
+        let (schema, measures) = with_measures(schema, meaning);
+        let schema = &schema;
         let parts = Parts::of(schema);
         let table_words: Vec<Vec<String>> =
             schema.tables.iter().map(|table| canonical(&table.name, &[], &parts)).collect();
@@ -101,14 +112,50 @@ impl Names {
             table_words,
             column_words,
             schema: Arc::clone(schema),
+            meaning: Arc::clone(meaning),
+            defined: HashMap::new(),
+            real_columns,
+            measures,
         };
         for (index, table) in schema.tables.iter().enumerate() {
             names.add_table(index, table);
-            for column in 0..table.columns.len() {
+            for column in 0..names.real_columns[index] {
                 names.add_column(Col { table: index, column });
             }
         }
+        names.define();
         names
+    }
+
+    /// Enters what people call tables, columns and measures.
+    fn define(&mut self) {
+        let meaning = Arc::clone(&self.meaning);
+        for synonym in &meaning.synonyms {
+            let Some(table) = self.schema.tables.iter().position(|table| synonym.table.is(table)) else { continue };
+            let target = match &synonym.column {
+                None => Some(Target::Table(table)),
+                Some(column) => self.find(table, column).map(Target::Column),
+            };
+            if let Some(target) = target {
+                self.defined.entry(phrase(&synonym.words)).or_default().insert(target);
+            }
+        }
+        for (col, measure) in &self.measures {
+            let NamedMeasure { name, synonyms, .. } = &meaning.measures[*measure];
+            for words in std::iter::once(name).chain(synonyms) {
+                self.defined.entry(phrase(words)).or_default().insert(Target::Column(*col));
+            }
+        }
+    }
+
+    /// What people defined.
+    pub(crate) fn meaning(&self) -> &Meaning {
+        &self.meaning
+    }
+
+    /// The measure that a column stands for, if it is none of the database.
+    pub(crate) fn measure(&self, col: Col) -> Option<&NamedMeasure> {
+        self.measures.get(&col).map(|measure| &self.meaning.measures[*measure])
     }
 
     fn add_table(&mut self, index: usize, table: &Table) {
@@ -228,6 +275,9 @@ impl Names {
 
     /// What the lemmas of a phrase may name, best first.
     pub(crate) fn links(&self, lemmas: &[&str]) -> Vec<Link> {
+        if let Some(defined) = self.defined.get(&bag(lemmas.iter().copied())) {
+            return defined.iter().map(|target| Link { target: *target, score: 1.0 }).collect();
+        }
         let words: Vec<&str> =
             lemmas.iter().flat_map(|word| synonyms::expand(word).unwrap_or(word).split(' ')).collect();
         let mut found: BTreeMap<Target, f64> = BTreeMap::new();
@@ -296,7 +346,7 @@ impl Names {
 
     /// Columns of a table.
     pub(crate) fn columns(&self, table: usize) -> impl Iterator<Item = Col> + '_ {
-        (0..self.table(table).columns.len()).map(move |column| Col { table, column })
+        (0..self.real_columns[table]).map(move |column| Col { table, column })
     }
 
     /// Position of a column by name.
@@ -354,6 +404,37 @@ impl Names {
         let key = self.key(table);
         if key.is_empty() { self.columns(table).take(1).collect() } else { key }
     }
+}
+
+/// The schema with a number behind each table's columns for every measure of it, and which measure each of these is.
+fn with_measures(schema: &Arc<Schema>, meaning: &Meaning) -> (Arc<Schema>, HashMap<Col, usize>) {
+    let mut measures = HashMap::new();
+    if meaning.measures.is_empty() {
+        return (Arc::clone(schema), measures);
+    }
+    let mut with = (**schema).clone();
+    for (index, measure) in meaning.measures.iter().enumerate() {
+        let Some(table) = with.tables.iter().position(|table| measure.table.is(table)) else { continue };
+        let columns = &mut with.tables[table].columns;
+        measures.insert(Col { table, column: columns.len() }, index);
+        columns.push(Column {
+            name: measure.name.clone(),
+            declared_type: String::new(),
+            kind: ColumnType::Decimal,
+            nullable: true,
+            default: None,
+            comment: None,
+            enum_labels: Vec::new(),
+            generated: true,
+        });
+    }
+    (Arc::new(with), measures)
+}
+
+/// The key of a phrase that people defined.
+fn phrase(words: &str) -> String {
+    let lemmas: Vec<String> = tokens(words).into_iter().map(|token| token.lemma).collect();
+    bag(lemmas.iter().map(String::as_str))
 }
 
 /// Words in any order: the key of the index. Small words do not count.

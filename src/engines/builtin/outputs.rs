@@ -1,5 +1,6 @@
 //! A reading as the typed outputs of planner, mapper and composer.
 
+use super::defined;
 use super::draft::{Condition, Draft, Key, Kind, SlotId, in_column};
 use super::explain;
 use super::names::{Col, Names, Target};
@@ -10,6 +11,36 @@ use crate::domain::outputs::{
     MapperOutput, MatchedValue, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput,
 };
 use crate::domain::{ColumnPath, Value};
+
+/// How sure it is that a question means what an example means from which it differs in values at most.
+const SURE_BY_EXAMPLE: f64 = 0.95;
+
+/// What a question asks for that is an example's, up to values.
+pub(crate) fn planner_by_example(question: &str) -> PlannerOutput {
+    PlannerOutput { intent: by_example(question), confidence: SURE_BY_EXAMPLE, ..PlannerOutput::default() }
+}
+
+/// Where its words live: the example knows.
+pub(crate) fn mapper_by_example(question: &str) -> MapperOutput {
+    MapperOutput { definitions: vec![by_example(question)], ..MapperOutput::default() }
+}
+
+/// The example's statement, for this question.
+pub(crate) fn composer_by_example(question: &str, sql: &str, lexicon: &Lexicon) -> ComposerOutput {
+    ComposerOutput {
+        sql: sql.to_owned(),
+        dialect: lexicon.names.schema().dialect,
+        parameters: Vec::new(),
+        explanation: by_example(question),
+        assumptions: vec![by_example(question)],
+        confidence: SURE_BY_EXAMPLE,
+    }
+}
+
+fn by_example(question: &str) -> String {
+    let shown: String = question.chars().take(200).filter(|letter| !letter.is_control()).collect();
+    format!("As in your verified example “{shown}”")
+}
 
 /// What the question asks for, in its own words.
 pub(crate) fn planner(reading: &Reading, lexicon: &Lexicon) -> PlannerOutput {
@@ -75,6 +106,8 @@ pub(crate) fn mapper(reading: &Reading, lexicon: &Lexicon) -> MapperOutput {
         draft.slots[slot].candidates.iter().find(|link| link.target == target).map_or(0.0, |link| link.score)
     };
     let measures = reading.query.select.iter().filter_map(|expr| match expr {
+        // It is told among the definitions.
+        Expr::Aggregate(_, col) if names.measure(*col).is_some() => None,
         Expr::CountAll => Some((AggregateFunction::Count, None)),
         Expr::Aggregate(function, col) => Some((*function, Some(path(names, *col)))),
         _ => None,
@@ -95,6 +128,7 @@ pub(crate) fn mapper(reading: &Reading, lexicon: &Lexicon) -> MapperOutput {
                 let target = reading.targets[slot];
                 let table = names.table(target.table());
                 let column = match target {
+                    Target::Column(col) if names.measure(col).is_some() => None,
                     Target::Column(col) => Some(names.column(col).name.clone()),
                     Target::Table(_) => None,
                 };
@@ -135,7 +169,7 @@ pub(crate) fn mapper(reading: &Reading, lexicon: &Lexicon) -> MapperOutput {
             .map(|(left, right)| Join { left: path(names, *left), right: path(names, *right) })
             .collect(),
         matched_values: matched(draft, &reading.targets, names, &score),
-        definitions: Vec::new(),
+        definitions: defined::told(reading, lexicon),
     }
 }
 
@@ -153,6 +187,7 @@ pub(crate) fn composer(reading: &Reading, lexicon: &Lexicon) -> ComposerOutput {
 
 fn order_text(expr: &Expr, names: &Names) -> String {
     match expr {
+        Expr::Aggregate(_, col) if names.measure(*col).is_some() => names.column(*col).name.clone(),
         Expr::Column(col) | Expr::Aggregate(_, col) => path(names, *col).to_string(),
         _ => "count(*)".to_owned(),
     }

@@ -2,7 +2,7 @@
 
 use super::chunks::Chunk;
 use super::cues::Cue;
-use super::draft::{Bucket, Condition, Draft, Item, Key, Kind, SlotId};
+use super::draft::{Bucket, Condition, Draft, Item, Key, Kind, Slot, SlotId};
 use super::names::{Col, Link, Names, Target};
 use super::synonyms;
 use super::tree::Literal;
@@ -12,13 +12,19 @@ use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
 /// Reads chunks into a draft.
 pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
+    parse_after(chunks, names, None)
+}
+
+/// The same for chunks that go on with what was said before: a bound may be one of this column.
+pub(crate) fn parse_after(chunks: &[Chunk], names: &Names, column: Option<Slot>) -> Draft {
     let kept: Vec<Chunk> = chunks.iter().filter(|chunk| !chunk.noise).cloned().collect();
     let (kept, flags) = without_flags(kept, names);
     let mut parser = Parser {
         chunks: &kept,
         names,
         at: 0,
-        draft: Draft { doubt: 1.0, ..Draft::default() },
+        last_column: column.as_ref().map(|_| 0),
+        draft: Draft { doubt: 1.0, slots: column.into_iter().collect(), ..Draft::default() },
         selecting: true,
         aggregates: Vec::new(),
         distinct: false,
@@ -27,7 +33,6 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
         sentence: 0,
         limit: None,
         last_table: None,
-        last_column: None,
         everything: false,
         denied: false,
     };

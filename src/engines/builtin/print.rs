@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::dialect::{Dialect, Search};
 use super::names::{Col, Names};
 use super::tree::{Expr, Filter, Literal, Query, SetOp, hold_key};
+use crate::domain::Formula;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
 /// Prints a query as one statement in the schema's dialect, on one line.
@@ -113,6 +114,10 @@ impl Printer<'_> {
                 let name = self.dialect.identifier(&column.name);
                 format!("{} AS {name}", self.dialect.spelled(column, self.col(*col)))
             }
+            // A measure is called by its name.
+            Expr::Aggregate(Aggregate::Sum, col) if self.names.measure(*col).is_some() && !self.spelled => {
+                format!("{} AS {}", self.expr(expr), self.dialect.identifier(&self.names.column(*col).name))
+            }
             expr => self.expr(expr),
         }
     }
@@ -158,6 +163,10 @@ impl Printer<'_> {
             Expr::TableStar(table) => format!("{}.*", self.table(*table)),
             Expr::Column(col) => self.col(*col),
             Expr::CountAll => "COUNT(*)".to_owned(),
+            Expr::Aggregate(_, col) if self.names.measure(*col).is_some() => {
+                let measure = self.names.measure(*col);
+                measure.map(|measure| self.formula(col.table, &measure.formula)).unwrap_or_default()
+            }
             Expr::Aggregate(function, col) => {
                 let (column, sql, dialect) = (self.names.column(*col), self.col(*col), self.dialect);
                 match function {
@@ -193,6 +202,12 @@ impl Printer<'_> {
                 let search = Search { before: *before, after: *after, text };
                 self.dialect.search(self.names.column(*col), &self.col(*col), search, *negated)
             }
+            Filter::Defined(index) => {
+                let filter = &self.names.meaning().filters[*index];
+                let table = self.names.schema().tables.iter().position(|table| filter.table.is(table));
+                // Only filters of tables that are there are put into a tree.
+                self.formula(table.unwrap_or_default(), &filter.formula)
+            }
             Filter::Member(col, negated, query) => {
                 let not = if *negated { "NOT " } else { "" };
                 format!("{} {not}IN ({})", self.col(*col), self.inner(query))
@@ -203,6 +218,13 @@ impl Printer<'_> {
             }
             Filter::All(parts) => format!("({})", self.all(parts)),
         }
+    }
+
+    /// An expression that people defined, in parentheses unless it is one call.
+    fn formula(self, table: usize, formula: &Formula) -> String {
+        let column = |name: &str| self.names.find(table, name).map_or_else(|| name.to_owned(), |col| self.col(col));
+        let sql = formula.with_columns(column);
+        if is_call(&sql) { sql } else { format!("({sql})") }
     }
 
     fn inner(self, query: &Query) -> String {
@@ -247,6 +269,24 @@ impl Printer<'_> {
     fn table(self, table: usize) -> String {
         self.dialect.table(self.names.table(table))
     }
+}
+
+/// Whether an expression is a function with its arguments and nothing else.
+fn is_call(sql: &str) -> bool {
+    let Some((name, rest)) = sql.split_once('(') else { return false };
+    let plain = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    let Some(arguments) = rest.strip_suffix(')').filter(|_| plain) else { return false };
+    let mut depth = 0_usize;
+    !arguments.contains(['\'', '"', '`'])
+        && arguments.chars().all(|letter| {
+            match letter {
+                '(' => depth += 1,
+                ')' if depth == 0 => return false,
+                ')' => depth -= 1,
+                _ => {}
+            }
+            true
+        })
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

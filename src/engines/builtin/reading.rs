@@ -7,6 +7,7 @@ use jiff::civil::Date;
 
 use super::build::Builder;
 use super::chunks::{self, Chunk};
+use super::defined;
 use super::draft::Draft;
 use super::idioms;
 use super::joins::{Edge, Joins};
@@ -33,8 +34,8 @@ impl Lexicon {
     /// Indexes facts.
     #[must_use]
     pub fn new(facts: Arc<Facts>) -> Self {
-        let names = Names::new(&facts.schema);
-        let values = Values::new(&names, &facts.values);
+        let names = Names::new(&facts.schema, &facts.meaning);
+        let values = Values::new(&names, &facts.values, &facts.meaning);
         let joins = Joins::new(&names);
         Self { names, values, joins, facts }
     }
@@ -109,6 +110,7 @@ pub(crate) fn tokens(question: &str, lexicon: &Lexicon) -> Vec<Token> {
 /// What a question asks for, when it stands by itself.
 pub(crate) fn understand(tokens: &[Token], today: Date, lexicon: &Lexicon) -> Result<Said, Abstention> {
     let chunks = chunks::chunks(tokens, &lexicon.names, &lexicon.values, today);
+    let chunks = defined::with_totals(chunks, &lexicon.names);
     let unknown: Vec<String> = chunks
         .iter()
         .filter(|chunk| chunk.unknown && !is_like_text(&chunks, chunk))
@@ -160,7 +162,8 @@ fn readings(
             assumptions: Vec::new(),
         };
         match builder.build() {
-            Ok(built) => {
+            Ok(mut built) => {
+                built.assumptions.extend(defined::narrow(&mut built.query, draft, &assignment.targets, &lexicon.names));
                 let sql = print::sql(&built.query, &lexicon.names);
                 if readings.iter().any(|known| known.sql == sql) {
                     continue;
@@ -210,5 +213,6 @@ fn preference(edge: &Edge, said: &[&str], names: &Names) -> f64 {
                 || (word.len() > 4 && said.iter().any(|spoken| spoken.len() > 4 && (spoken.starts_with(&word[..4]))))
         })
         .count();
-    hits as f64 * 0.1
+    // What people prefer decides, whatever the words say.
+    hits as f64 * 0.1 + if edge.preferred { 10.0 } else { 0.0 }
 }

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use super::ambiguity::Settled;
 use super::conversation::{Turn, converse};
 use super::outputs;
-use super::reading::{Abstention, Lexicon};
+use super::reading::{Abstention, Lexicon, Reading};
 use crate::agents::{Agent, AgentError, Outcome, Task, Team, steps};
-use crate::domain::outputs::StepOutput;
+use crate::domain::outputs::{Clarification, ComposerOutput, MapperOutput, PlannerOutput, StepOutput};
 use crate::domain::{EngineName, Facts, Failure, Reason};
 use crate::engines::schema_index::matched_in_words;
 
@@ -21,6 +21,7 @@ pub fn team() -> Team {
     Team {
         engine: EngineName::Builtin,
         model: String::new(),
+        reviewer: None,
         prompt_version: "3".to_owned(),
         agents: vec![
             Arc::new(Planner { lexicons: Arc::clone(&lexicons) }),
@@ -53,8 +54,8 @@ impl Lexicons {
         lexicon
     }
 
-    /// The readings of a task's question, best first, and what may have to be asked about them.
-    fn readings(&self, task: &Task) -> Result<(Settled, Arc<Lexicon>), Failure> {
+    /// What a task's question may mean, best first, and what may have to be asked about it.
+    fn proposals(&self, task: &Task) -> Result<Proposals, Failure> {
         let facts = task
             .facts
             .as_ref()
@@ -71,13 +72,77 @@ impl Lexicons {
             today: facts.today,
         };
         let settled = converse(&before.collect::<Vec<_>>(), &last, &lexicon);
-        Ok((settled.map_err(|abstention| failure(&abstention))?, lexicon))
+        // A question that follows up means more than its words.
+        let alone = task.workflow.started.previous.is_empty() && task.workflow.clarified.is_empty();
+        let example = facts
+            .examples
+            .iter()
+            .filter(|_| alone)
+            .find_map(|example| Some(Proposal::Example(example.question.clone(), example.adapted_sql.clone()?)));
+        let (readings, open) = match (settled, &example) {
+            (Ok(Settled { readings, open }), None) => (readings, open),
+            // What a person verified needs no question back.
+            (Ok(Settled { readings, .. }), Some(_)) => (readings, None),
+            (Err(_), Some(_)) => (Vec::new(), None),
+            (Err(abstention), None) => return Err(failure(&abstention)),
+        };
+        let readings = readings.into_iter().map(|reading| Proposal::Reading(Box::new(reading)));
+        Ok(Proposals { all: example.into_iter().chain(readings).collect(), open, lexicon })
+    }
+}
+
+/// What a question may mean, best first.
+struct Proposals {
+    /// One at least.
+    all: Vec<Proposal>,
+    /// Set when the first of them is no better than others.
+    open: Option<Clarification>,
+    lexicon: Arc<Lexicon>,
+}
+
+/// What a question may mean.
+enum Proposal {
+    /// What a verified example means that differs in values at most: its question, and its SQL for this one. It is proposed
+    /// first, and checked like any other statement.
+    Example(String, String),
+    /// What the engine reads in it.
+    Reading(Box<Reading>),
+}
+
+impl Proposal {
+    fn sql(&self) -> &str {
+        match self {
+            Self::Example(_, sql) => sql,
+            Self::Reading(reading) => &reading.sql,
+        }
+    }
+
+    fn planner(&self, lexicon: &Lexicon) -> PlannerOutput {
+        match self {
+            Self::Example(question, _) => outputs::planner_by_example(question),
+            Self::Reading(reading) => outputs::planner(reading, lexicon),
+        }
+    }
+
+    fn mapper(&self, lexicon: &Lexicon) -> MapperOutput {
+        match self {
+            Self::Example(question, _) => outputs::mapper_by_example(question),
+            Self::Reading(reading) => outputs::mapper(reading, lexicon),
+        }
+    }
+
+    fn composer(&self, lexicon: &Lexicon) -> ComposerOutput {
+        match self {
+            Self::Example(question, sql) => outputs::composer_by_example(question, sql, lexicon),
+            Self::Reading(reading) => outputs::composer(reading, lexicon),
+        }
     }
 }
 
 /// Whether a lexicon of the one serves the other. Each workflow has facts of its own, but values measured once are shared.
 fn same(one: &Facts, other: &Facts) -> bool {
     Arc::ptr_eq(&one.values, &other.values)
+        && (Arc::ptr_eq(&one.meaning, &other.meaning) || one.meaning == other.meaning)
         && one.schema.fingerprint == other.schema.fingerprint
         && one.today == other.today
 }
@@ -109,8 +174,8 @@ impl Agent for Planner {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (Settled { readings, open }, lexicon) = self.lexicons.readings(task)?;
-        let mut output = outputs::planner(&readings[0], &lexicon);
+        let Proposals { all, open, lexicon } = self.lexicons.proposals(task)?;
+        let mut output = all[0].planner(&lexicon);
         let workflow = &task.workflow;
         output.clarification = open.filter(|_| workflow.may_ask_back());
         if !workflow.started.previous.is_empty() || !workflow.clarified.is_empty() {
@@ -132,8 +197,8 @@ impl Agent for Mapper {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (Settled { readings, .. }, lexicon) = self.lexicons.readings(task)?;
-        let output = outputs::mapper(&readings[0], &lexicon);
+        let Proposals { all, lexicon, .. } = self.lexicons.proposals(task)?;
+        let output = all[0].mapper(&lexicon);
         let is_value = |name: &str| output.matched_values.iter().any(|found| found.text == name);
         let summary = output
             .entities
@@ -144,6 +209,7 @@ impl Agent for Mapper {
                 None => format!("'{}' is {}", entity.name, entity.table),
             })
             .chain(matched_in_words(&output.matched_values))
+            .chain(output.definitions.iter().cloned())
             .collect::<Vec<_>>()
             .join("; ");
         Ok(Outcome { output: StepOutput::Mapper(output), summary, usage: None })
@@ -161,20 +227,20 @@ impl Agent for Composer {
     }
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
-        let (Settled { readings, .. }, lexicon) = self.lexicons.readings(task)?;
-        let reading = match &task.feedback {
-            None => readings.first(),
+        let Proposals { all: proposals, lexicon, .. } = self.lexicons.proposals(task)?;
+        let proposal = match &task.feedback {
+            None => proposals.first(),
             // The statement fell short: the next reading, if there is one.
             Some(feedback) => {
-                let tried = readings.iter().position(|reading| reading.sql == feedback.sql);
-                tried.and_then(|tried| readings.get(tried + 1))
+                let tried = proposals.iter().position(|proposal| proposal.sql() == feedback.sql);
+                tried.and_then(|tried| proposals.get(tried + 1))
             }
         };
-        let Some(reading) = reading else {
+        let Some(proposal) = proposal else {
             let message = "The question has no other reading than the one that was tried.";
             return Err(Failure::new(Reason::RetriesExhausted, message).into());
         };
-        let output = outputs::composer(reading, &lexicon);
+        let output = proposal.composer(&lexicon);
         Ok(Outcome { summary: output.explanation.clone(), output: StepOutput::Composer(output), usage: None })
     }
 }

@@ -81,11 +81,11 @@ fn shop(dialect: DatabaseKind) -> Lexicon {
         values("customers", "first_name", &["Zoë"]),
         values("orders", "status", &["cancelled", "shipped"]),
     ]);
-    Lexicon::new(Arc::new(Facts {
-        schema: Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
-        values: Arc::new(ValueIndex::new(index)),
-        today: date(2026, 11, 23),
-    }))
+    Lexicon::new(Arc::new(Facts::new(
+        Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
+        Arc::new(ValueIndex::new(index)),
+        date(2026, 11, 23),
+    )))
 }
 
 fn check(question: &str, expected: &str) {
@@ -330,11 +330,11 @@ fn people(dialect: DatabaseKind, column: (&str, ColumnType)) -> Lexicon {
             &[("customer_id", "customers")],
         ),
     ];
-    Lexicon::new(Arc::new(Facts {
-        schema: Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
-        values: Arc::new(ValueIndex::new(HashMap::new())),
-        today: date(2026, 11, 23),
-    }))
+    Lexicon::new(Arc::new(Facts::new(
+        Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
+        Arc::new(ValueIndex::new(HashMap::new())),
+        date(2026, 11, 23),
+    )))
 }
 
 const DIALECTS: [DatabaseKind; 3] = [DatabaseKind::Sqlite, DatabaseKind::Postgresql, DatabaseKind::Mysql];

@@ -77,6 +77,8 @@ pub(crate) enum Filter {
         /// As written.
         text: String,
     },
+    /// A condition that people defined, by its place among them.
+    Defined(usize),
     /// Membership in the rows of another query; true = not a member.
     Member(Col, bool, Box<Query>),
     /// One of them holds.

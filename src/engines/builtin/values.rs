@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::names::{Col, Names};
 use super::words::{key, lemma};
-use crate::domain::{ColumnPath, ValueIndex};
+use crate::domain::{ColumnPath, Meaning, ValueIndex};
 
 /// Values of fewer or more letters are not looked up by a misspelling.
 const SHORTEST_NEAR: usize = 5;
@@ -30,12 +30,15 @@ pub(crate) struct Values {
     halves: HashMap<u64, Vec<Box<str>>>,
     counts: HashMap<Col, usize>,
     samples: HashMap<Col, Vec<String>>,
+    /// Words for values that people defined: they mean nothing else.
+    defined: HashMap<String, Vec<Found>>,
 }
 
 impl Values {
     /// Indexes the values of every column that the schema knows.
-    pub(crate) fn new(names: &Names, index: &ValueIndex) -> Self {
+    pub(crate) fn new(names: &Names, index: &ValueIndex, meaning: &Meaning) -> Self {
         let mut values = Self::default();
+        values.define(names, meaning);
         for (table_index, table) in names.schema().tables.iter().enumerate() {
             for (column_index, column) in table.columns.iter().enumerate() {
                 let path =
@@ -56,6 +59,17 @@ impl Values {
         values
     }
 
+    fn define(&mut self, names: &Names, meaning: &Meaning) {
+        for alias in &meaning.aliases {
+            let ColumnPath { schema, table, column } = &alias.column;
+            let place = names.schema().tables.iter().position(|known| known.schema == *schema && known.name == *table);
+            if let Some(col) = place.and_then(|table| names.find(table, column)) {
+                let found = Found { col, value: alias.value.clone(), score: 1.0 };
+                self.defined.entry(key(&alias.alias)).or_default().push(found);
+            }
+        }
+    }
+
     /// Not where there are so many values that misspellings would meet too many of them.
     fn index_halves(&mut self) {
         const MOST: usize = 100_000;
@@ -69,6 +83,11 @@ impl Values {
                 self.halves.entry(half).or_default().push(folded.as_str().into());
             }
         }
+    }
+
+    /// Whether people defined the phrase as a word for a value.
+    pub(crate) fn is_defined(&self, phrase: &str) -> bool {
+        !self.defined.is_empty() && self.defined.contains_key(&key(phrase))
     }
 
     /// Columns that hold a value one letter off the phrase, or two where it is long; the nearest only. One of its halves
@@ -95,6 +114,9 @@ impl Values {
     /// Columns that hold the phrase, folded; a plural also finds its singular.
     pub(crate) fn find(&self, phrase: &str) -> Vec<Found> {
         let folded = key(phrase);
+        if let Some(defined) = self.defined.get(&folded) {
+            return defined.clone();
+        }
         let mut found = self.exact_matches(&folded, phrase, 1.0);
         if found.is_empty() && folded.len() > 3 {
             let singular = match folded.rsplit_once(' ') {

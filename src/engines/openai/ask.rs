@@ -12,6 +12,7 @@ use super::composer;
 use super::failures;
 use super::fence::{Fence, clean};
 use super::mapper;
+use super::meaning;
 use super::names::{MAX_NAME, Names};
 use super::planner;
 use super::role::{Role, form};
@@ -104,10 +105,14 @@ impl Asker {
         data.extend(
             mapping.map(|mapping| fence.block("mapping", [mapper::told(mapping, names, self.options.share_values)])),
         );
-        data.push(fence.block("schema", Card::new(facts, &focus, &self.options).lines));
+        let (known, tokens) = meaning::blocks(facts, &words, fence, &self.options);
+        let schema_tokens = self.options.schema_tokens.saturating_sub(tokens);
+        let options = Options { schema_tokens, ..self.options.clone() };
+        data.push(fence.block("schema", Card::new(facts, &focus, &options).lines));
         if self.options.share_values && !relevance.values.is_empty() {
             data.push(fence.block("values", spoken(&relevance, names)));
         }
+        data.extend(known);
         if roles.contains(&Role::Composer) {
             data.push(composer::dialect(facts.schema.dialect).to_owned());
             data.extend(composer::feedback(task, facts, fence, self.options.share_values));
@@ -128,7 +133,7 @@ fn spoken<'a>(relevance: &'a Relevance, names: Names<'a>) -> impl Iterator<Item 
 }
 
 /// What the workflow may still spend, or which of its budgets is exhausted.
-fn left(task: &Task, spent: &Spent) -> Result<ModelBudget, Failure> {
+pub fn left(task: &Task, spent: &Spent) -> Result<ModelBudget, Failure> {
     let left = task.budget.after(&spent.usage, spent.since.elapsed());
     let setting = match left {
         ModelBudget { calls: 0, .. } => "PULSE_LLM_MAX_CALLS",

@@ -216,7 +216,7 @@ impl Call {
 }
 
 /// How the answer came, as it is kept.
-fn told(delivery: &llm::Delivery) -> Delivery {
+pub fn told(delivery: &llm::Delivery) -> Delivery {
     Delivery {
         structure: delivery.structure.as_str().to_owned(),
         attempts: delivery.attempts,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::echo::{prose, repeats_rules};
-use super::fence::{Fence, clean};
+use super::fence::{Fence, clean, visible};
 use super::role::Played;
 use super::wire::{boolean, each, list, object, sentence, share, string, unit};
 use crate::agents::Task;
@@ -63,13 +63,13 @@ fn told_feedback(feedback: &Feedback, task: &Task, schema: &Schema, share_values
     if let (false, Some(error)) = (share_values, sql_error.as_ref().filter(|error| may_quote_cells(error))) {
         let findings = format!("the database could not compute it: {}", meaning(&error.sqlstate));
         let database_error = json!({ "code": error.sqlstate, "position": error.position });
-        return json!({ "statement": sql, "findings": findings, "database_error": database_error });
+        return json!({ "statement": visible(sql), "findings": findings, "database_error": database_error });
     }
     let withhold = |words: &str| {
         if share_values { words.to_owned() } else { without_values(words, &[sql, &task.question.text], schema) }
     };
     let mut told = json!({
-        "statement": sql,
+        "statement": visible(sql),
         "findings": clean(&withhold(message), MAX_FEEDBACK),
     });
     if let Some(error) = sql_error {

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use super::ask::{DATA, SHARED};
 use super::composer;
 use super::fence::clean;
+use super::reviewer;
 use super::role::Role;
 
 /// Words in a row that an answer shares with the rules only when it repeats them.
@@ -17,7 +18,7 @@ const RUN: usize = 8;
 /// Every run of so many words in the rules.
 static RULES: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let dialects = [composer::SQLITE, composer::POSTGRESQL, composer::MYSQL];
-    let rules = Role::ALL.map(Role::rules).into_iter().chain([SHARED, DATA]).chain(dialects);
+    let rules = Role::ALL.map(Role::rules).into_iter().chain([SHARED, DATA, reviewer::PROMPT]).chain(dialects);
     rules.flat_map(|text| runs(&words(text))).collect()
 });
 

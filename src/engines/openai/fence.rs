@@ -71,6 +71,11 @@ pub fn clean(text: &str, max: usize) -> String {
     visible.take(max).collect()
 }
 
+/// A statement as it may be shown again: its lines kept, hidden and direction-changing characters left out.
+pub fn visible(sql: &str) -> String {
+    sql.chars().filter(|letter| !is_hidden(*letter)).collect()
+}
+
 /// Unicode's format characters that reorder, join or hide text (UAX 9, and the tag block).
 fn is_hidden(letter: char) -> bool {
     matches!(letter,

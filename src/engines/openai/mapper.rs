@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::ask::Known;
 use super::fence::clean;
+use super::meaning;
 use super::names::{MAX_NAME, Names};
 use super::planner;
 use super::role::Played;
@@ -30,6 +31,7 @@ pub fn read(wire: WireMapping, known: &Known<'_>) -> Result<Played, String> {
     let names = Names::new(&known.facts.schema);
     let mut output = wire.into_output(names)?;
     output.matched_values = grounded(&output, known);
+    output.definitions = meaning::used(known.facts, &known.task.question.text, &output);
     let summary = summary(&output, names);
     Ok(Played::Done(StepOutput::Mapper(output), summary))
 }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::ask::{self, Asker};
 use super::composer;
 use super::player::Player;
+use super::reviewer::{self, Reviewer};
 use super::role::Role;
 use crate::agents::{Agent, Team};
 use crate::domain::EngineName;
@@ -20,7 +21,9 @@ pub struct Options {
     pub calls: Calls,
     /// `PULSE_LLM_SHARE_VALUES`: whether the model may see values of the database.
     pub share_values: bool,
-    /// `PULSE_LLM_SCHEMA_TOKENS`: longest description of a schema, in tokens of about four characters.
+    /// `PULSE_LLM_SEMANTIC_CHECK`: whether the model is asked once more what it thinks of a statement that passed.
+    pub semantic_check: bool,
+    /// `PULSE_LLM_SCHEMA_TOKENS`: longest description of a schema, in tokens, estimated.
     pub schema_tokens: usize,
     /// `PULSE_LLM_MAX_TOKENS`: longest answer, in tokens.
     pub answer_tokens: u32,
@@ -66,6 +69,7 @@ impl Default for Options {
         Self {
             calls: Calls::Shared,
             share_values: true,
+            semantic_check: false,
             schema_tokens: 4_000,
             answer_tokens: 4_096,
             temperatures: Temperatures::default(),
@@ -93,7 +97,9 @@ pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
     let prompt_version = prompt_version();
     let asker = Arc::new(Asker { chat, options, prompt_version: prompt_version.clone(), indexes: Indexes::default() });
     let play = |role| Arc::new(Player { role, asker: asker.clone() }) as Arc<dyn Agent>;
-    Team { engine: EngineName::Openai, model, prompt_version, agents: Role::ALL.map(play).to_vec() }
+    let agents = Role::ALL.map(play).to_vec();
+    let reviewer = asker.options.semantic_check.then(|| Arc::new(Reviewer { asker: asker.clone() }) as Arc<dyn Agent>);
+    Team { engine: EngineName::Openai, model, prompt_version, agents, reviewer }
 }
 
 /// Changes whenever a prompt does.
@@ -101,7 +107,9 @@ pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
 pub fn prompt_version() -> String {
     let mut hash = Sha256::new();
     let dialects = [composer::SQLITE, composer::POSTGRESQL, composer::MYSQL];
-    for prompt in Role::ALL.map(Role::rules).into_iter().chain([ask::SHARED, ask::DATA]).chain(dialects) {
+    for prompt in
+        Role::ALL.map(Role::rules).into_iter().chain([ask::SHARED, ask::DATA, reviewer::PROMPT]).chain(dialects)
+    {
         hash.update(prompt);
     }
     hex::encode(&hash.finalize()[..6])

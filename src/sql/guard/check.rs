@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlparser::ast::Statement;
+use sqlparser::ast::{Expr, Statement};
 use sqlparser::dialect::{Dialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
@@ -257,10 +257,36 @@ fn mentions(text: &str, functions: &[String]) -> bool {
     functions.iter().any(|name| text.contains(&name.rsplit('.').next().unwrap_or(name).to_ascii_lowercase()))
 }
 
-fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {
+pub(super) fn tokenize(text: &str, kind: DatabaseKind) -> Result<Vec<TokenWithSpan>, Refusal> {
     Tokenizer::new(dialect(kind), text)
         .tokenize_with_location()
         .map_err(|error| not_understood(error.message, position(text, error.location), kind))
+}
+
+/// A text that is one expression.
+pub(super) struct Tokens<'a> {
+    pub text: &'a str,
+    pub kind: DatabaseKind,
+}
+
+impl Tokens<'_> {
+    /// The one expression that these tokens are; they stand for all of the text.
+    pub fn expression(&self, tokens: Vec<TokenWithSpan>) -> Result<Expr, Refusal> {
+        let Self { text, kind } = *self;
+        let words: Vec<TokenWithSpan> = tokens.iter().filter(|token| is_meaningful(token)).cloned().collect();
+        let source = Source { text, kind, words: words.iter().collect() };
+        bounded(&source.words).map_err(|finding| source.placed(finding))?;
+        let mut parser =
+            Parser::new(dialect(kind)).with_recursion_limit(DEEPEST_NESTING).with_tokens_with_locations(tokens);
+        let expression = parser.parse_expr().map_err(|error| source.unparsed(&error))?;
+        match parser.peek_token() {
+            TokenWithSpan { token: Token::EOF, .. } => Ok(expression),
+            more => {
+                let message = format!("there is more than one expression: {}", more.token);
+                Err(not_understood(message, position(text, more.span.start), kind))
+            }
+        }
+    }
 }
 
 /// A text with its tokens: what refusals are placed in, and statements parsed from.
@@ -353,7 +379,7 @@ fn is_meaningful(token: &TokenWithSpan) -> bool {
     !matches!(token.token, Token::Whitespace(_) | Token::EOF)
 }
 
-fn not_understood(message: String, position: u32, kind: DatabaseKind) -> Refusal {
+pub(super) fn not_understood(message: String, position: u32, kind: DatabaseKind) -> Refusal {
     Refusal::NotUnderstood(SqlError {
         message,
         position,

@@ -7,6 +7,7 @@
 mod check;
 mod definitions;
 mod expression;
+mod formula;
 mod functions;
 mod grammar;
 mod lexical;
@@ -26,5 +27,6 @@ mod workers;
 mod writes;
 
 pub use check::{Effect, GuardedSql, Policy, Writes, check};
+pub use formula::formula;
 pub(super) use refusal::Lines;
 pub use refusal::{Refusal, Rule};

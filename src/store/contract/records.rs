@@ -5,8 +5,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::events::time;
-use crate::domain::{AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, PageRequest, TenantId, Tls};
-use crate::store::record::ConnectionRecord;
+use crate::domain::{
+    AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, Definitions, Example, ExampleId, PageRequest,
+    TenantId, Tls,
+};
+use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::{Claim, Error, Store};
 
 fn local() -> TenantId {
@@ -110,6 +113,73 @@ pub(crate) async fn connections_are_of_one_tenant(store: Arc<dyn Store>) {
     assert!(!store.update_connection(shop, "1").await.unwrap());
     let listed = store.list_connections(&other(), PageRequest { after: None, limit: 10 }).await.unwrap();
     assert_eq!(listed.items, []);
+}
+
+fn knowledge(tenant: &TenantId, connection: ConnectionId, etag: &str) -> KnowledgeRecord {
+    let example = Example {
+        id: ExampleId::generate(),
+        question: "How many “é” are there?".to_owned(),
+        sql: "SELECT count(*)\nFROM t".to_owned(),
+        workflow: None,
+        create_time: time(3),
+        fingerprint: "f".to_owned(),
+    };
+    KnowledgeRecord {
+        min_reader: KnowledgeRecord::VERSION,
+        tenant: tenant.clone(),
+        connection,
+        etag: etag.to_owned(),
+        update_time: time(2),
+        definitions: Definitions { notes: etag.to_owned(), ..Definitions::default() },
+        fingerprint: "f".to_owned(),
+        examples: vec![example],
+    }
+}
+
+pub(crate) async fn knowledge_lives_with_its_connection(store: Arc<dyn Store>) {
+    let shop = record(&local(), "shop");
+    let id = shop.connection.id;
+    let first = knowledge(&local(), id, "1");
+    assert!(!store.put_knowledge(first.clone(), None).await.unwrap(), "there is no connection");
+    store.create_connection(shop.clone()).await.unwrap();
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap(), None);
+    assert!(store.put_knowledge(first.clone(), None).await.unwrap());
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap(), Some(first));
+    let second = knowledge(&local(), id, "2");
+    assert!(store.put_knowledge(second.clone(), Some("1")).await.unwrap());
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap(), Some(second));
+    assert!(store.delete_connection(&local(), id).await.unwrap());
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap(), None);
+    store.create_connection(shop).await.unwrap();
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap(), None, "it went with its connection");
+}
+
+pub(crate) async fn stale_knowledge_is_refused(store: Arc<dyn Store>) {
+    let shop = record(&local(), "shop");
+    let id = shop.connection.id;
+    store.create_connection(shop).await.unwrap();
+    let put = async |etag: &str, expected: Option<&str>| {
+        let put = store.put_knowledge(knowledge(&local(), id, etag), expected).await;
+        put.map_err(|error| assert!(matches!(error, Error::EtagMismatch), "{error:?}"))
+    };
+    assert_eq!(put("1", Some("0")).await, Err(()));
+    assert_eq!(put("1", None).await, Ok(true));
+    assert_eq!(put("2", None).await, Err(()));
+    assert_eq!(put("2", Some("0")).await, Err(()));
+    assert_eq!(put("2", Some("1")).await, Ok(true));
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap().unwrap().etag, "2");
+}
+
+pub(crate) async fn knowledge_is_of_one_tenant(store: Arc<dyn Store>) {
+    let shop = record(&local(), "shop");
+    let id = shop.connection.id;
+    store.create_connection(shop).await.unwrap();
+    let own = knowledge(&local(), id, "1");
+    assert!(store.put_knowledge(own.clone(), None).await.unwrap());
+    assert_eq!(store.get_knowledge(&other(), id).await.unwrap(), None);
+    assert!(!store.put_knowledge(knowledge(&other(), id, "2"), Some("1")).await.unwrap());
+    assert!(!store.delete_connection(&other(), id).await.unwrap());
+    assert_eq!(store.get_knowledge(&local(), id).await.unwrap(), Some(own));
 }
 
 pub(crate) async fn request_ids_are_claimed_once(store: Arc<dyn Store>) {

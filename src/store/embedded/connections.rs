@@ -84,8 +84,27 @@ pub(super) async fn update(
     Ok(true)
 }
 
-/// Removes a connection.
+/// Whether there is such a connection.
+pub(super) async fn exists(
+    database: &mut SqliteConnection,
+    tenant: &TenantId,
+    id: ConnectionId,
+) -> Result<bool, Error> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM connections WHERE tenant = ? AND id = ?")
+        .bind(tenant.as_str())
+        .bind(id.to_string())
+        .fetch_optional(database)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// Removes a connection with what is known of it.
 pub(super) async fn delete(database: &mut SqliteConnection, tenant: TenantId, id: ConnectionId) -> Result<bool, Error> {
+    sqlx::query("DELETE FROM knowledge WHERE tenant = ? AND connection = ?")
+        .bind(tenant.as_str())
+        .bind(id.to_string())
+        .execute(&mut *database)
+        .await?;
     let done = sqlx::query("DELETE FROM connections WHERE tenant = ? AND id = ?")
         .bind(tenant.as_str())
         .bind(id.to_string())

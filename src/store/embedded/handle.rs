@@ -12,11 +12,11 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::watch;
 
 use super::writer::Writer;
-use super::{connections, file, migrations, requests, workflows};
+use super::{connections, file, knowledge, migrations, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
 use crate::store::append::{Append, Turn};
 use crate::store::queue::Queue;
-use crate::store::record::ConnectionRecord;
+use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::tails::Tails;
 use crate::store::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};
 
@@ -175,6 +175,20 @@ impl Store for Embedded {
     async fn delete_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<bool, Error> {
         let tenant = tenant.clone();
         self.write(move |database| Box::pin(connections::delete(database, tenant, id))).await
+    }
+
+    async fn get_knowledge(
+        &self,
+        tenant: &TenantId,
+        connection: ConnectionId,
+    ) -> Result<Option<KnowledgeRecord>, Error> {
+        let tenant = tenant.clone();
+        self.read_with(move |database| Box::pin(knowledge::get(database, tenant, connection))).await
+    }
+
+    async fn put_knowledge(&self, record: KnowledgeRecord, expected_etag: Option<&str>) -> Result<bool, Error> {
+        let etag = expected_etag.map(str::to_owned);
+        self.write(|database| Box::pin(knowledge::put(database, record, etag))).await
     }
 
     async fn claim_request(

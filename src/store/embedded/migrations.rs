@@ -30,6 +30,9 @@ const STEPS: &[&[&str]] = &[
             PRIMARY KEY (workflow_id, sequence)) STRICT",
     ],
     &["ALTER TABLE requests ADD COLUMN answer TEXT"],
+    &["CREATE TABLE knowledge (
+        tenant TEXT NOT NULL, connection TEXT NOT NULL, etag TEXT NOT NULL, record TEXT NOT NULL,
+        PRIMARY KEY (tenant, connection)) STRICT"],
 ];
 
 /// Brings the file to the newest format and counts this opening; returns the new epoch.

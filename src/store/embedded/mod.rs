@@ -8,6 +8,7 @@ mod connections;
 mod error;
 mod file;
 mod handle;
+mod knowledge;
 mod migrations;
 mod requests;
 #[cfg(test)]

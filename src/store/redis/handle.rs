@@ -11,10 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use super::link::{Health, Link};
 use super::queue::{self, Queue};
-use super::{Settings, connections, keeper, requests, workflows};
+use super::{Settings, connections, keeper, knowledge, requests, workflows};
 use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
 use crate::store::append::Append;
-use crate::store::record::ConnectionRecord;
+use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::tails::Tails;
 use crate::store::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};
 
@@ -105,6 +105,18 @@ impl Store for Redis {
 
     async fn delete_connection(&self, tenant: &TenantId, id: ConnectionId) -> Result<bool, Error> {
         connections::delete(&self.link, tenant, id).await
+    }
+
+    async fn get_knowledge(
+        &self,
+        tenant: &TenantId,
+        connection: ConnectionId,
+    ) -> Result<Option<KnowledgeRecord>, Error> {
+        knowledge::get(&self.link, tenant, connection).await
+    }
+
+    async fn put_knowledge(&self, record: KnowledgeRecord, expected_etag: Option<&str>) -> Result<bool, Error> {
+        knowledge::put(&self.link, &record, expected_etag).await
     }
 
     async fn claim_request(

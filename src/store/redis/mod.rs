@@ -9,6 +9,7 @@ mod connections;
 mod handle;
 mod keeper;
 mod keys;
+mod knowledge;
 mod link;
 mod queue;
 mod requests;

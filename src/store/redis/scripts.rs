@@ -24,4 +24,5 @@ scripts! {
     FORGET_REQUESTS = "forget_requests", CREATE_CONNECTION = "create_connection",
     UPDATE_CONNECTION = "update_connection", GET_CONNECTION = "get_connection",
     DELETE_CONNECTION = "delete_connection", LIST_CONNECTIONS = "list_connections",
+    GET_KNOWLEDGE = "get_knowledge", PUT_KNOWLEDGE = "put_knowledge",
 }

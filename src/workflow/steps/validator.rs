@@ -10,13 +10,14 @@ use super::{counted, facts, missing};
 use crate::agents::steps::{COMPOSER, LOAD_SCHEMA, VALIDATOR};
 use crate::agents::validator::insist;
 use crate::agents::{Agent, AgentError, Outcome, Task};
-use crate::domain::outputs::{CheckKind, ComposerOutput, StepOutput, ValidatorOutput, Verdict};
+use crate::domain::outputs::{CheckKind, ComposerOutput, StepOutput, Usage, ValidatorOutput, Verdict};
 use crate::domain::workflow::Choice;
 use crate::domain::{EngineName, Failure, Reason};
 use crate::workflow::Databases;
 
 pub(in crate::workflow) struct Validator {
     pub(in crate::workflow) databases: Arc<dyn Databases>,
+    pub(in crate::workflow) reviewer: Option<Arc<dyn Agent>>,
 }
 
 #[async_trait]
@@ -35,13 +36,38 @@ impl Agent for Validator {
         let who = &task.workflow.started.principal;
         let verdict = self.databases.judge(who, &task.question.source, facts, &proposal, task.planner()).await?;
         let composed = matches!(proposal, Cow::Borrowed(_));
-        let verdict = if composed && learns(task) { insist(verdict) } else { verdict };
+        let (verdict, usage) =
+            if composed && learns(task) { self.insist(verdict, task).await } else { (verdict, None) };
         if !verdict.is_valid {
             let failure = refusal(&verdict);
-            return Err(AgentError { failure, output: Some(StepOutput::Validator(verdict)), usage: None });
+            return Err(AgentError { failure, output: Some(StepOutput::Validator(verdict)), usage });
         }
         let summary = summary(&verdict);
-        Ok(Outcome { output: StepOutput::Validator(verdict), summary, usage: None })
+        Ok(Outcome { output: StepOutput::Validator(verdict), summary, usage })
+    }
+}
+
+impl Validator {
+    /// Makes findings of doubts; where there are none, of what the model says against the statement, if it is asked.
+    async fn insist(&self, verdict: ValidatorOutput, task: &Task) -> (ValidatorOutput, Option<Usage>) {
+        let mut verdict = insist(verdict);
+        let Some(reviewer) = self.reviewer.as_ref().filter(|_| verdict.is_valid) else { return (verdict, None) };
+        let (said, usage) = match reviewer.run(task).await {
+            Ok(Outcome { output: StepOutput::Validator(opinion), usage, .. }) => (Ok(opinion.doubts), usage),
+            Ok(Outcome { usage, .. }) => (Ok(Vec::new()), usage),
+            Err(AgentError { failure, usage, .. }) => (Err(failure.message), usage),
+        };
+        let detail = match &said {
+            Ok(doubts) if doubts.is_empty() => "the model finds it right".to_owned(),
+            Ok(doubts) => format!("the model objects: {}", doubts.join("; ")),
+            // An opinion is never worth a failed workflow.
+            Err(why) => format!("the model has no opinion: {why}"),
+        };
+        for check in verdict.checks.iter_mut().filter(|check| check.kind == CheckKind::Semantics) {
+            check.detail = format!("{}; {detail}", check.detail);
+        }
+        verdict.doubts = said.unwrap_or_default();
+        (insist(verdict), usage)
     }
 }
 

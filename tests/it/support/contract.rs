@@ -79,11 +79,6 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
     matches!(field.kind(), Kind::String) && (field.name() == "id" || foreign)
 }
 
-/// What the server does not offer yet: it answers UNIMPLEMENTED before it looks at the id.
-pub fn is_later(method: &MethodDescriptor, _: &[FieldDescriptor]) -> bool {
-    method.parent_service().name() == "KnowledgeService"
-}
-
 /// A request of this RPC that is in order, on a connection of the caller's own, but for one field that holds `value`.
 pub fn request(
     method: &MethodDescriptor,
@@ -129,6 +124,7 @@ fn complete(message: &mut DynamicMessage, method: &str, own_connection: &str) {
             }
             ("ConnectionSpec", "database", _) if method != "UpdateConnection" => text("t.sqlite"),
             ("UpdateConnectionRequest", "connection", Kind::Message(inner))
+            | ("UpdateKnowledgeRequest", "knowledge", Kind::Message(inner))
             | ("StreamQueryRequest", "statement", Kind::Message(inner))
             | ("ResumeWorkflowRequest", "approve", Kind::Message(inner)) => {
                 let mut inner = DynamicMessage::new(inner);

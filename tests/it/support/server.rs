@@ -9,6 +9,7 @@ use pulse::config::Settings;
 use pulse::demo::DATABASE_FILE;
 use pulse::lifecycle::Lifecycle;
 use pulse::pb::v1::connection_service_client::ConnectionServiceClient;
+use pulse::pb::v1::knowledge_service_client::KnowledgeServiceClient;
 use pulse::pb::v1::query_service_client::QueryServiceClient;
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ pub struct Server {
     pub address: std::net::SocketAddr,
     pub channel: Channel,
     pub connections: ConnectionServiceClient<Channel>,
+    pub knowledge: KnowledgeServiceClient<Channel>,
     pub queries: QueryServiceClient<Channel>,
     pub workflows: WorkflowServiceClient<Channel>,
     lifecycle: Lifecycle,
@@ -104,6 +106,7 @@ impl Server {
         Self {
             address,
             connections: ConnectionServiceClient::new(channel.clone()),
+            knowledge: KnowledgeServiceClient::new(channel.clone()),
             queries: QueryServiceClient::new(channel.clone()),
             workflows: WorkflowServiceClient::new(channel.clone()),
             channel,

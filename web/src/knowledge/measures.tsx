@@ -21,7 +21,7 @@ export function Measures({ draft, tables, onChange }: Props) {
           const change = (more: Partial<Measure>) => set(draft.measures.map((one, at) => (at === index ? { ...one, ...more } : one)));
           const names = tables.map(nameOf);
           return (
-            <li key={index} className="entry">
+            <li key={index} className="entry" aria-label={measure.name || "A new measure"}>
               <Labelled label="Name"><input value={measure.name} maxLength={100} placeholder="revenue" onChange={(event) => change({ name: event.target.value })} /></Labelled>
               <Labelled label="Other words for it"><ListInput value={measure.synonyms} form={words} placeholder="turnover, sales" onChange={(synonyms) => change({ synonyms })} /></Labelled>
               <Labelled label="Table">
@@ -32,6 +32,9 @@ export function Measures({ draft, tables, onChange }: Props) {
               </Labelled>
               <Labelled label="How it is computed">
                 <input className="mono" value={measure.expression} placeholder="sum(unit_price * quantity)" spellCheck={false} onChange={(event) => change({ expression: event.target.value })} />
+              </Labelled>
+              <Labelled label="What it says and does not say">
+                <input value={measure.description} maxLength={1024} onChange={(event) => change({ description: event.target.value })} />
               </Labelled>
               <Remove what={`the measure ${measure.name}`} onRemove={() => set(draft.measures.filter((_, at) => at !== index))} />
             </li>

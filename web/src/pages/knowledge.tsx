@@ -39,7 +39,7 @@ export function KnowledgePage({ id }: { id: string }) {
         <Link to={`/connections/${id}`} className="button">Tables</Link>
         <Link to={`/?connection=${id}`} className="button">Ask</Link>
       </header>
-      <p>Words that people use and the schema does not say. Both engines read them; what they propose passes every check all the same.</p>
+      <p>What people mean by their words, which the schema does not say. Answers use it; every statement passes the same checks.</p>
       {saved.value.problems.length > 0 && (
         <div className="notice" role="status">
           <p>Some of it does not hold for the schema as it is now, and is not used:</p>
@@ -95,6 +95,7 @@ function Meaning({ id, etag, initial, tables, onSaved }: {
         <h2><label htmlFor="notes">Conventions</label></h2>
         <textarea id="notes" rows={3} value={draft.notes} placeholder="Amounts are in euros; a year starts in April."
           onChange={(event) => setDraft({ ...draft, notes: event.target.value })} />
+        <p className="dim">A model reads them; the built-in engine does not.</p>
         <h2>Measures</h2>
         <Measures draft={draft} tables={tables} onChange={setDraft} />
         <h2>Tables and columns</h2>

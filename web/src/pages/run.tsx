@@ -181,12 +181,17 @@ const LONGEST_THREAD = 20;
 async function ancestors(previousId: string, signal: AbortSignal): Promise<Workflow[]> {
   const thread: Workflow[] = [];
   for (let id = previousId; id && thread.length < LONGEST_THREAD; ) {
-    const { workflow } = await workflows.getWorkflow({ id }, { signal });
+    const workflow = await workflows.getWorkflow({ id }, { signal }).then((answer) => answer.workflow, gone);
     if (!workflow) break;
     thread.unshift(workflow);
     id = workflow.previousWorkflowId;
   }
   return thread;
+}
+
+/** An earlier question may have been deleted; the thread then begins behind it. */
+function gone(error: unknown): undefined {
+  if (problemOf(error).reason !== "WORKFLOW_NOT_FOUND") throw error;
 }
 
 function FollowUp({ id, run }: { id: string; run: Run }) {

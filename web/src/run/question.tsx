@@ -24,13 +24,13 @@ export function QuestionBox({ connectionId, initial = "", previousId = "", label
   const sent = useRef(false);
   const ready = question.trim() !== "" && connectionId !== "";
 
-  async function send(previous = previousId) {
+  async function send() {
     if (!ready || sent.current) return;
     sent.current = true;
     setBusy(true);
     setProblem(undefined);
     try {
-      await ask(question.trim(), connectionId, options, previous);
+      await ask(question.trim(), connectionId, options, previousId);
     } catch (error) {
       setProblem(problemOf(error));
     } finally {
@@ -63,12 +63,6 @@ export function QuestionBox({ connectionId, initial = "", previousId = "", label
         </button>
       </div>
       {problem && <ProblemBox problem={problem} onRetry={() => void send()} />}
-      {problem?.metadata["feature"]?.includes("previous_workflow_id") && (
-        <p className="notice">
-          This server cannot follow up questions yet.{" "}
-          <button type="button" className="quiet" onClick={() => void send("")}>Ask it on its own</button>
-        </p>
-      )}
     </form>
   );
 }

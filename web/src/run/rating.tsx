@@ -11,8 +11,8 @@ export function Rating({ id, run }: { id: string; run: Run }) {
   return (
     <section className="rating" aria-label="Is this right?">
       <span className="dim">Is this right?</span>
-      <button type="button" className="quiet" aria-label="Yes, it is right" aria-pressed={right === true} onClick={() => setRight(true)}>👍</button>
-      <button type="button" className="quiet" aria-label="No, it is wrong" aria-pressed={right === false} onClick={() => setRight(false)}>👎</button>
+      <button type="button" className="quiet" aria-label="Yes, it is right" aria-pressed={right === true} onClick={() => setRight(true)}><Thumb /></button>
+      <button type="button" className="quiet" aria-label="No, it is wrong" aria-pressed={right === false} onClick={() => setRight(false)}><Thumb down /></button>
       {right === true && <SaveExample workflowId={id} connectionId={run.connectionId} />}
       {right === false && (
         <p>
@@ -21,6 +21,16 @@ export function Rating({ id, run }: { id: string; run: Run }) {
         </p>
       )}
     </section>
+  );
+}
+
+/** Drawn, because not every system has a glyph for it. */
+function Thumb({ down = false }: { down?: boolean }) {
+  return (
+    <svg width={18} height={18} viewBox="0 0 24 24" fill="none" stroke="currentColor" strokeWidth={1.8} strokeLinejoin="round" aria-hidden>
+      <path transform={down ? "rotate(180 12 12)" : undefined}
+        d="M3.5 10.5h4v9.5h-4zM7.5 11l4-7.5c1.5 0 2.6 1.1 2.3 2.7L13.2 9.5h5.3c1.4 0 2.3 1.2 2 2.5l-1.4 6.3c-.2 1-1.1 1.7-2.1 1.7H7.5" />
+    </svg>
   );
 }
 
