@@ -18,6 +18,7 @@ mod conversation;
 mod crash;
 mod dialects;
 mod edge;
+mod eval;
 mod feedback;
 mod gateway;
 mod grpc_web;
