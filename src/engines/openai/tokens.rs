@@ -55,7 +55,7 @@ mod tests {
             ("", 0),
             ("how many customers", 4),
             ("customerName", 3),
-            ("[\"id\",\"INTEGER\"]", 7),
+            ("[\"id\",\"INTEGER\"]", 6),
             ("1234567", 3),
             ("日本", 2),
         ] {
