@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use crate::domain::Reason;
 use crate::eval::{Answer, Figures, Suite, Verdict, is_invalid};
 
 /// Difficulties in the order in which they are told; others come behind them.
@@ -34,12 +35,12 @@ pub(super) fn print(measured: &[Measured]) -> bool {
     }
     let failed = answers().filter_map(|answer| answer.failure.as_ref());
     let (invalid, abstained): (Vec<_>, Vec<_>) = failed.partition(|failure| is_invalid(failure));
-    let reasons = abstained.iter().map(|failure| word(&failure.reason));
+    let reasons = abstained.iter().map(|failure| word(failure.reason));
     for (reason, count) in counted(reasons) {
         println!("not answered {count} times: {reason}");
     }
     for (message, count) in
-        counted(invalid.iter().map(|failure| format!("{}: {}", word(&failure.reason), failure.message)))
+        counted(invalid.iter().map(|failure| format!("{}: {}", word(failure.reason), failure.message)))
     {
         println!("not asked {count} times: {message}");
     }
@@ -147,7 +148,7 @@ fn counted(words: impl Iterator<Item = String>) -> Vec<(String, usize)> {
 }
 
 /// The name that programs match on.
-fn word(reason: &crate::domain::Reason) -> String {
+fn word(reason: Reason) -> String {
     serde_json::to_value(reason).ok().and_then(|name| name.as_str().map(str::to_uppercase)).unwrap_or_default()
 }
 
