@@ -62,10 +62,8 @@ fn scores(measured: &[Measured]) -> Table {
     for Measured { suite, verdicts, answers: _ } in measured {
         let mut of_suite = Pair::default();
         for (item, verdict) in suite.items.iter().zip(verdicts.iter().flatten()) {
-            let difficulty = item.difficulty.as_deref().map(|difficulty| {
-                let rank = DIFFICULTIES.iter().position(|known| *known == difficulty);
-                difficulties.entry((rank.unwrap_or(DIFFICULTIES.len()), difficulty)).or_default()
-            });
+            let difficulty =
+                item.difficulty.as_deref().map(|difficulty| difficulties.entry(ranked(difficulty)).or_default());
             for pair in [Some(&mut of_suite), Some(&mut total), difficulty].into_iter().flatten() {
                 pair.all.add(*verdict);
                 if item.flags.is_empty() {
@@ -126,8 +124,24 @@ fn costs(measured: &[Measured]) -> Table {
     for Measured { suite, answers, .. } in measured {
         row(&suite.name, &answers.iter().collect::<Vec<_>>());
     }
-    row("total", &measured.iter().flat_map(|one| &one.answers).collect::<Vec<_>>());
+    let asked = || measured.iter().flat_map(|one| one.suite.items.iter().zip(&one.answers));
+    let mut difficulties: BTreeMap<(usize, &str), Vec<&Answer>> = BTreeMap::new();
+    for (item, answer) in asked() {
+        if let Some(difficulty) = item.difficulty.as_deref() {
+            difficulties.entry(ranked(difficulty)).or_default().push(answer);
+        }
+    }
+    for ((_, difficulty), answers) in &difficulties {
+        row(difficulty, answers);
+    }
+    row("total", &asked().map(|(_, answer)| answer).collect::<Vec<_>>());
     table
+}
+
+/// A difficulty with its place among the others.
+fn ranked(difficulty: &str) -> (usize, &str) {
+    let known = DIFFICULTIES.iter().position(|known| *known == difficulty);
+    (known.unwrap_or(DIFFICULTIES.len()), difficulty)
 }
 
 /// The middle one, the lower of two.
