@@ -222,6 +222,7 @@ pub(super) enum EngineArgument {
 }
 
 /// Arguments of `pulse eval`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
     /// Questions, one JSON object a line: id, db, question, and for figures `gold_sql`; may be given several times

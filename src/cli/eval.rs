@@ -47,7 +47,7 @@ async fn measure(arguments: EvalArguments) -> Result<Vec<Measured>, Error> {
     let scoring = eval::ScoreOptions { databases, alt, jobs: jobs.into() };
     let mut measured = Vec::new();
     for path in &suite {
-        let suite = eval::Suite::load(path).map_err(|error| usage(&format!("{}: {error}", shown(path))))?;
+        let suite = eval::Suite::load(path).map_err(|error| usage(format!("{}: {error}", shown(path))))?;
         let answers = source.answers(&suite, &options).await?;
         if let Some(path) = &predictions {
             suite.write(path, answers.iter().map(|answer| answer.sql.clone())).map_err(usage)?;
@@ -111,7 +111,7 @@ fn answering_model(
     }
     if let Recording::Replay(folder) = &recording {
         if !folder.is_dir() {
-            return Err(usage(&format!("--replay: {} is not a folder", shown(folder))));
+            return Err(usage(format!("--replay: {} is not a folder", shown(folder))));
         }
         return Ok(Some((settings.check_unasked()?, recording)));
     }
@@ -126,7 +126,7 @@ fn answering_model(
     }
     if let Recording::Record(folder) = &recording {
         std::fs::create_dir_all(folder)
-            .map_err(|error| usage(&format!("--record: {} cannot be created: {error}", shown(folder))))?;
+            .map_err(|error| usage(format!("--record: {} cannot be created: {error}", shown(folder))))?;
     }
     Ok(model.map(|model| (model, recording)))
 }
@@ -138,9 +138,9 @@ async fn workbench(
 ) -> Result<Workbench, Error> {
     let databases = options.databases.canonicalize();
     let sqlite_dir =
-        databases.map_err(|error| usage(&format!("--databases: {}: {error}", shown(&options.databases))))?;
+        databases.map_err(|error| usage(format!("--databases: {}: {error}", shown(&options.databases))))?;
     let midnight =
-        options.today.to_zoned_datetime(TimeZone::UTC).map_err(|error| usage(&format!("--today: {error}")))?;
+        options.today.to_zoned_datetime(TimeZone::UTC).map_err(|error| usage(format!("--today: {error}")))?;
     let options =
         WorkbenchOptions { sqlite_dir, model: Some(model), max_workflows: options.jobs, now: midnight.timestamp() };
     Workbench::start(options, lifecycle).await.map_err(usage)
@@ -245,6 +245,7 @@ fn shown(path: &Path) -> std::path::Display<'_> {
     path.display()
 }
 
-fn usage(problem: impl ToString) -> Error {
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped by its name")]
+fn usage<T: ToString>(problem: T) -> Error {
     Error::Usage(problem.to_string())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use crate::domain::Reason;
 use crate::eval::{Answer, Figures, Suite, Verdict, is_invalid};
 
 /// Difficulties in the order in which they are told; others come behind them.
@@ -34,12 +35,12 @@ pub(super) fn print(measured: &[Measured]) -> bool {
     }
     let failed = answers().filter_map(|answer| answer.failure.as_ref());
     let (invalid, abstained): (Vec<_>, Vec<_>) = failed.partition(|failure| is_invalid(failure));
-    let reasons = abstained.iter().map(|failure| word(&failure.reason));
+    let reasons = abstained.iter().map(|failure| word(failure.reason));
     for (reason, count) in counted(reasons) {
         println!("not answered {count} times: {reason}");
     }
     for (message, count) in
-        counted(invalid.iter().map(|failure| format!("{}: {}", word(&failure.reason), failure.message)))
+        counted(invalid.iter().map(|failure| format!("{}: {}", word(failure.reason), failure.message)))
     {
         println!("not asked {count} times: {message}");
     }
@@ -61,10 +62,8 @@ fn scores(measured: &[Measured]) -> Table {
     for Measured { suite, verdicts, answers: _ } in measured {
         let mut of_suite = Pair::default();
         for (item, verdict) in suite.items.iter().zip(verdicts.iter().flatten()) {
-            let difficulty = item.difficulty.as_deref().map(|difficulty| {
-                let rank = DIFFICULTIES.iter().position(|known| *known == difficulty);
-                difficulties.entry((rank.unwrap_or(DIFFICULTIES.len()), difficulty)).or_default()
-            });
+            let difficulty =
+                item.difficulty.as_deref().map(|difficulty| difficulties.entry(ranked(difficulty)).or_default());
             for pair in [Some(&mut of_suite), Some(&mut total), difficulty].into_iter().flatten() {
                 pair.all.add(*verdict);
                 if item.flags.is_empty() {
@@ -125,8 +124,24 @@ fn costs(measured: &[Measured]) -> Table {
     for Measured { suite, answers, .. } in measured {
         row(&suite.name, &answers.iter().collect::<Vec<_>>());
     }
-    row("total", &measured.iter().flat_map(|one| &one.answers).collect::<Vec<_>>());
+    let asked = || measured.iter().flat_map(|one| one.suite.items.iter().zip(&one.answers));
+    let mut difficulties: BTreeMap<(usize, &str), Vec<&Answer>> = BTreeMap::new();
+    for (item, answer) in asked() {
+        if let Some(difficulty) = item.difficulty.as_deref() {
+            difficulties.entry(ranked(difficulty)).or_default().push(answer);
+        }
+    }
+    for ((_, difficulty), answers) in &difficulties {
+        row(difficulty, answers);
+    }
+    row("total", &asked().map(|(_, answer)| answer).collect::<Vec<_>>());
     table
+}
+
+/// A difficulty with its place among the others.
+fn ranked(difficulty: &str) -> (usize, &str) {
+    let known = DIFFICULTIES.iter().position(|known| *known == difficulty);
+    (known.unwrap_or(DIFFICULTIES.len()), difficulty)
 }
 
 /// The middle one, the lower of two.
@@ -147,7 +162,7 @@ fn counted(words: impl Iterator<Item = String>) -> Vec<(String, usize)> {
 }
 
 /// The name that programs match on.
-fn word(reason: &crate::domain::Reason) -> String {
+fn word(reason: Reason) -> String {
     serde_json::to_value(reason).ok().and_then(|name| name.as_str().map(str::to_uppercase)).unwrap_or_default()
 }
 

@@ -235,7 +235,7 @@ impl Cell {
     fn equal(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Number(one), Self::Number(other)) => {
-                one == other || (one - other).abs() <= TOLERANCE * 1_f64.max(one.abs()).max(other.abs())
+                one.total_cmp(other).is_eq() || (one - other).abs() <= TOLERANCE * 1_f64.max(one.abs()).max(other.abs())
             }
             _ => self == other,
         }
