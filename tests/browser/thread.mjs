@@ -28,5 +28,7 @@ await inBrowser({}, async (page) => {
   await page.getByRole("link", { name: first }).waitFor({ state: "detached" });
   await page.getByRole("link", { name: new RegExp(more.at(-1).replace("?", "")) }).click();
   await page.getByRole("heading", { name: more.at(-1) }).waitFor();
-  if (more.length > 1) assert.deepEqual(await thread.getByRole("link").allInnerTexts(), more.slice(0, -1));
+  if (more.length < 2) return;
+  await thread.getByRole("link").last().waitFor();
+  assert.deepEqual(await thread.getByRole("link").allInnerTexts(), more.slice(0, -1));
 });

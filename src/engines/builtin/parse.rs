@@ -293,6 +293,7 @@ impl Parser<'_> {
                 self.at += 1;
                 self.period(Operator::LessOrEqual, "");
             }
+            Cue::Of if self.ranks() => self.rank_by(),
             Cue::Of if self.divides() => {
                 // Neither "of each" nor "made by" is said: how many there are, or which ones, nobody knows.
                 let text = format!("by {}", self.chunks[self.at + 1].text);
@@ -313,6 +314,37 @@ impl Parser<'_> {
     fn ends_at_period(&self) -> bool {
         let word = self.chunks[self.at].text.to_lowercase();
         matches!(word.as_str(), "by" | "through") && self.peek(1).is_some_and(|next| next.period.is_some())
+    }
+
+    /// "the top 3 products by price", "by total revenue", "by number of orders".
+    fn ranks(&self) -> bool {
+        let computed = matches!(self.cue(1), Some(Cue::Aggregate(_)));
+        let key = self.peek(if computed { 2 } else { 1 });
+        self.chunks[self.at].text.eq_ignore_ascii_case("by")
+            && self.limit.is_some()
+            && self.draft.order.is_empty()
+            && !self.draft.items.is_empty()
+            && (self.cue(1) == Some(Cue::Count)
+                || key.is_some_and(|key| key.has_column() && !key.table_first() && key.cue.is_none()))
+    }
+
+    fn rank_by(&mut self) {
+        self.at += 1;
+        let function = match self.cue(0) {
+            Some(Cue::Count) => {
+                self.at += 1;
+                return self.most(true);
+            }
+            Some(Cue::Aggregate(function)) => {
+                self.at += 1;
+                Some(function)
+            }
+            _ => None,
+        };
+        let Some(key) = self.peek(0).cloned() else { return };
+        self.at += 1;
+        let slot = self.draft.column_slot(&key.text, &key.names, self.last_table);
+        self.rank(function.map_or(Key::Column(slot), |function| Key::Aggregate(function, slot)), true);
     }
 
     /// "orders by customer", where nothing is counted and nothing more is said of the customer.

@@ -162,6 +162,21 @@ fn a_day_may_be_the_last_one() {
 }
 
 #[test]
+fn the_top_of_a_list_is_by_what_is_said() {
+    check("What are the top 3 products by price?", "SELECT name FROM products ORDER BY price DESC, id LIMIT 3");
+    check(
+        "Show the top 2 categories by total stock.",
+        "SELECT categories.name FROM categories JOIN products ON products.category_id = categories.id \
+         GROUP BY categories.id, categories.name ORDER BY SUM(products.stock) DESC, categories.id LIMIT 2",
+    );
+    check(
+        "Show the top 5 countries by number of customers.",
+        "SELECT country FROM customers GROUP BY country ORDER BY COUNT(*) DESC, country LIMIT 5",
+    );
+    check_abstains("Show the top 3 products.", "surely");
+}
+
+#[test]
 fn when_and_where_ask_for_what_the_thing_has() {
     check(
         "When was the first order?",
