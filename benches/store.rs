@@ -124,7 +124,7 @@ async fn ask(client: &mut WorkflowServiceClient<Channel>, demo: &str, engine: En
         match response.event.unwrap().event.unwrap() {
             Event::StepCompleted(completed) => {
                 asked.steps += 1;
-                // Several steps may come of one call.
+                // Several steps may come of one call, which stands at the last of them.
                 for call in completed.step.unwrap().model_calls {
                     if calls.insert(call.id) {
                         asked.model += time(call.latency);

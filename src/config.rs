@@ -534,6 +534,14 @@ impl ModelSettings {
             let problem = "not a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1".to_owned();
             return Err(Error { setting: "OPENAI_BASE_URL", problem });
         }
+        if base_url
+            .split("://")
+            .nth(1)
+            .is_some_and(|rest| rest.split('/').next().is_some_and(|host| host.contains('@')))
+        {
+            let problem = "must not hold a user name or password: put the key in OPENAI_API_KEY".to_owned();
+            return Err(Error { setting: "OPENAI_BASE_URL", problem });
+        }
         Ok(ModelConfig {
             api_key: api_key.map(SecretString::from),
             base_url: base_url.trim_end_matches('/').to_owned(),
@@ -706,6 +714,7 @@ mod tests {
         check(&["--step-timeout", "0s"], Err("PULSE_STEP_TIMEOUT: must be at least 1ms"));
         check(&["--step-timeout", "soon"], Err("such as 500ms, 30s or 5m"));
         check(&["--openai-base-url", "models"], Err("OPENAI_BASE_URL"));
+        check(&["--openai-base-url", "http://user:secret@127.0.0.1:9/v1"], Err("OPENAI_BASE_URL"));
         check(&["--openai-temperature-mapper", "2.5"], Err("not a number from 0 to 2"));
         check(&["--cors-origins", "https://a.example/path"], Err("PULSE_CORS_ORIGINS"));
         check(&["--cors-origins", "https://a.example,http://localhost:5173"], Ok(()));

@@ -19,6 +19,9 @@ use super::transport::{Exchange, Fault, Transport};
 /// Repeats of one call after the first attempt.
 const MAX_REPEATS: u32 = 3;
 
+/// Longest that no request is sent because an endpoint said so.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
 /// How to reach a model.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -170,7 +173,8 @@ impl OpenAi {
 
     fn keep_pause(&self, fault: &Fault) {
         if let (ErrorKind::RateLimited { .. }, Some(told)) = (&fault.kind, fault.retry_after) {
-            let until = Instant::now().checked_add(told);
+            // An endpoint that says a year is asked again before.
+            let until = Instant::now().checked_add(told.min(LONGEST_PAUSE));
             let mut learned = self.learned();
             learned.paused_until = learned.paused_until.max(until);
         }

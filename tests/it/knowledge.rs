@@ -254,8 +254,10 @@ async fn everything_that_does_not_hold_is_named_at_once() {
     let yaml = "tables:\n- table: orders\n  synonyms: [' ']\nexamples:\n- question: How many?\n  sql: DELETE FROM orders\n- sql: SELECT 1\n";
     let status = server.import(&id, yaml).await.unwrap_err();
     assert_eq!(bad_fields(&status), ["examples[0].sql", "examples[1].question", "tables[0].synonyms[0]"]);
-    let status = server.import(&id, "tables: 7").await.unwrap_err();
-    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["yaml"]);
+    for document in ["tables: 7", "", " \n"] {
+        let status = server.import(&id, document).await.unwrap_err();
+        assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["yaml"]);
+    }
 }
 
 #[tokio::test]
@@ -430,6 +432,9 @@ async fn the_builtin_engine_speaks_the_language_of_the_shop() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Not the products that were new then.
+    let dated = server.ask(&demo, "What are the top 3 products by revenue in 2024?").await;
+    assert!(!dated.outcome().contains("launch_date"), "{}", dated.outcome());
     let filtered = server.ask(&demo, "How many cancelled orders are there?").await;
     assert!(!filtered.sql().contains("<>"), "{}", filtered.sql());
 }

@@ -86,6 +86,10 @@ pub(in crate::api) fn import_knowledge(request: pb::ImportKnowledgeRequest) -> R
     let mut fields = Fields::default();
     let connection = fields.id("connection_id", &connection_id);
     let yaml = fields.text("yaml", yaml, MAX_DOCUMENT_BYTES);
+    if yaml.trim().is_empty() {
+        // An export that failed leaves an empty file: it must not take everything with it.
+        fields.bad("yaml", "is required; the document `{}` removes everything");
+    }
     let etag = Some(etag).filter(|etag| !etag.is_empty());
     fields.finish(connection.map(|connection| ImportKnowledge { connection, yaml, etag, validate_only }))
 }

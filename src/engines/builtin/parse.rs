@@ -343,6 +343,15 @@ impl Parser<'_> {
         };
         let Some(key) = self.peek(0).cloned() else { return };
         self.at += 1;
+        let owners: Vec<usize> = self.last_table.map_or_else(Vec::new, |slot| {
+            self.draft.slots[slot].candidates.iter().map(|link| link.target.table()).collect()
+        });
+        let own = key.names.first().is_some_and(|link| owners.contains(&link.target.table()));
+        let measure = matches!(key.names.first(), Some(Link { target: Target::Column(col), .. }) if self.names.measure(*col).is_some());
+        if function.is_none() && !own && !measure {
+            // Of many rows for one of these: the largest of them, or their sum? Nobody said.
+            self.draft.doubt *= 0.5;
+        }
         let slot = self.draft.column_slot(&key.text, &key.names, self.last_table);
         self.rank(function.map_or(Key::Column(slot), |function| Key::Aggregate(function, slot)), true);
     }
@@ -1415,8 +1424,20 @@ impl Parser<'_> {
                 }
             }
         }
-        let qualifier = self.last_table;
+        // The day of a total is that of what is added up, not of what it is told for.
+        let qualifier = self.last_table.filter(|_| !self.measures_something());
         self.draft.slot("date", candidates, qualifier)
+    }
+
+    /// Whether a measure of the people who know the database is asked for, or ranked by.
+    fn measures_something(&self) -> bool {
+        let shown = self.draft.items.iter().filter_map(|item| item.slot);
+        let ranked = self.draft.order.iter().filter_map(|(key, _)| match key {
+            Key::Column(slot) | Key::Aggregate(_, slot) => Some(*slot),
+            Key::Count(_) | Key::First => None,
+        });
+        let is_measure = |link: &Link| matches!(link.target, Target::Column(col) if self.names.measure(col).is_some());
+        shown.chain(ranked).any(|slot| self.draft.slots[slot].candidates.iter().any(is_measure))
     }
 
     /// A slot for the column an adjective speaks of.
@@ -1806,9 +1827,10 @@ impl Parser<'_> {
     }
 }
 
-/// A number of rows; what is no such number asks for none.
+/// A number of rows, no more than any database counts.
 fn rows(value: f64) -> u64 {
-    format!("{value:.0}").parse().unwrap_or(0)
+    const MOST: u64 = 1_000_000_000;
+    format!("{value:.0}").parse().unwrap_or(if value > 0.0 { MOST } else { 0 }).min(MOST)
 }
 
 fn tables_of(links: &[Link]) -> Vec<Link> {

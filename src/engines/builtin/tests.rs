@@ -173,7 +173,13 @@ fn the_top_of_a_list_is_by_what_is_said() {
         "Show the top 5 countries by number of customers.",
         "SELECT country FROM customers GROUP BY country ORDER BY COUNT(*) DESC, country LIMIT 5",
     );
+    check(
+        "What are the top 99999999999999999999 products by price?",
+        "SELECT name FROM products ORDER BY price DESC, id LIMIT 1000000000",
+    );
     check_abstains("Show the top 3 products.", "surely");
+    // The categories with the largest single stock, or with the most in all?
+    check_abstains("Show the top 2 categories by stock.", "surely");
 }
 
 #[test]
