@@ -36,7 +36,7 @@ pub(super) fn write(definitions: Definitions, examples: Vec<Pair>) -> Result<Str
     let Definitions { notes, tables, measures, joins } = definitions;
     let document = Document { notes, tables, measures, joins, examples };
     if document == Document::default() {
-        return Ok(String::new());
+        return Ok("{}\n".to_owned());
     }
     let mut options = serde_saphyr::SerializerOptions::default();
     // Lines are as long as they are: people read SQL as it was written.
@@ -120,8 +120,8 @@ mod tests {
             let yaml = write(definitions.clone(), examples.clone()).unwrap();
             assert_eq!(read(&yaml).unwrap(), (definitions, examples), "{yaml}");
         }
-        assert_eq!(write(Definitions::default(), Vec::new()).unwrap(), "");
-        assert_eq!(read("").unwrap(), (Definitions::default(), Vec::new()));
+        assert_eq!(write(Definitions::default(), Vec::new()).unwrap(), "{}\n");
+        assert_eq!(read("{}\n").unwrap(), (Definitions::default(), Vec::new()));
     }
 
     #[test]

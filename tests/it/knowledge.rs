@@ -466,9 +466,9 @@ async fn documents_come_back_as_they_went() {
     let again = server.import(&demo, &exported).await.unwrap();
     assert_eq!(again, first, "nothing changed");
     let examples = server.examples(&demo).await;
-    let emptied = server.import(&demo, "").await.unwrap();
+    let emptied = server.import(&demo, "{}").await.unwrap();
     assert_eq!((emptied.measures.len(), emptied.example_count), (0, 0));
-    assert_eq!(server.export(&demo).await, "");
+    assert_eq!(server.export(&demo).await, "{}\n");
     let back = server.import(&demo, &exported).await.unwrap();
     assert_eq!(
         (&back.tables, &back.measures, &back.joins, &back.notes),

@@ -116,6 +116,7 @@ fn complete(message: &mut DynamicMessage, method: &str, own_connection: &str) {
         let value = match (message_name.as_str(), field.name(), field.kind()) {
             (_, "question", _) => text("How many t are there?"),
             (_, "sql", _) => text("SELECT 1"),
+            ("ImportKnowledgeRequest", "yaml", _) => text("{}"),
             ("ListWorkflowsRequest", "connection_id", _) | ("TestConnectionRequest", "id", _) => continue,
             (_, "id" | "connection_id", _) => text(own_connection),
             ("ConnectionSpec", "name", _) if method == "UpdateConnection" => text("renamed"),
