@@ -25,7 +25,8 @@ impl Tail {
     fn keep(&mut self, appended: &[Arc<Event>]) {
         let Some(first) = appended.first() else { return };
         match self.newest.back() {
-            Some(last) if last.sequence >= first.sequence => return,
+            // Of another epoch the same number is another event: the store has lost the one that is kept.
+            Some(last) if last.sequence >= first.sequence && last.epoch >= first.epoch => return,
             Some(last) if last.sequence + 1 == first.sequence => {}
             _ => self.newest.clear(),
         }
@@ -172,6 +173,10 @@ mod tests {
         // Another process appended in between.
         append(6..7);
         assert_eq!([known(4), known(5), known(6)], [None, None, Some(1)]);
+        // The store lost it, and another event has its number.
+        let again = Event { epoch: log[6].epoch + 1, ..log[6].clone() };
+        tails.appending(&tenant, workflow, std::slice::from_ref(&again)).stored();
+        assert_eq!(tails.newest(&tenant, workflow, 6).map(|events| events[0].epoch), Some(again.epoch));
         tails.end_all();
         assert_eq!((known(6), *listener.borrow()), (None, 7));
     }

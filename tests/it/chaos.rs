@@ -253,7 +253,7 @@ fn calls_of(model: &ModelServer) -> HashMap<(usize, String), Vec<Call>> {
 
 fn tells_of_loss(status: &Status) -> bool {
     let told = status.get_details_error_info();
-    told.is_some_and(|info| ["LOG_REWOUND", "WORKFLOW_NOT_FOUND"].contains(&info.reason.as_str()))
+    told.is_some_and(|info| ["LOG_REWOUND", "WORKFLOW_NOT_FOUND", "STORE_DATA_LOST"].contains(&info.reason.as_str()))
 }
 
 type Addresses = Arc<Mutex<Vec<SocketAddr>>>;
