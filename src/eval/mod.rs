@@ -7,6 +7,7 @@ mod context;
 mod gold;
 mod run;
 mod score;
+mod spread;
 mod suite;
 mod workflows;
 

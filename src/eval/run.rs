@@ -1,14 +1,12 @@
 //! Reads the questions of a suite with the built-in engine, without workflows around it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use jiff::civil::Date;
 
+use super::spread::spread;
 use super::suite::{Item, Suite, database};
 use crate::domain::outputs::Usage;
 use crate::domain::{Facts, Failure};
@@ -102,36 +100,17 @@ pub enum Error {
 /// `on_progress` is called from this thread after each database.
 pub fn run(suite: &Suite, options: &Options, mut on_progress: impl FnMut(Progress)) -> Result<Vec<Answer>, Error> {
     let items = &suite.items;
-    let mut by_database: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, item) in items.iter().enumerate() {
-        by_database.entry(&item.db).or_default().push(index);
-    }
-    let work: Vec<(&str, Vec<usize>)> = by_database.into_iter().collect();
+    let work: Vec<(&str, Vec<usize>)> = suite.by_database().into_iter().collect();
     let mut found = vec![Answer::default(); items.len()];
     let mut progress = Progress { done: 0, total: items.len(), answered: 0 };
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..options.jobs.max(1) {
-            let (sender, work, next) = (sender.clone(), &work, &next);
-            scope.spawn(move || {
-                while let Some((db, indexes)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(answer(options, db, indexes, items)).is_err() {
-                        return;
-                    }
-                }
-            });
+    let read = |(db, indexes): &(&str, Vec<usize>)| answer(options, db, indexes, items);
+    spread(&work, options.jobs, read, |answers| {
+        for (index, answer) in answers {
+            progress.done += 1;
+            progress.answered += usize::from(answer.sql.is_some());
+            found[index] = answer;
         }
-        drop(sender);
-        for answers in receiver {
-            for (index, answer) in answers? {
-                progress.done += 1;
-                progress.answered += usize::from(answer.sql.is_some());
-                found[index] = answer;
-            }
-            on_progress(progress);
-        }
-        Ok(())
+        on_progress(progress);
     })?;
     Ok(found)
 }

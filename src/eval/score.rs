@@ -4,16 +4,15 @@
 //! [`MAX_ROWS`].
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::run::{Error, Progress};
+use super::spread::spread;
 use super::suite::{Item, Suite, database};
 use crate::sql::sqlite;
 
@@ -98,38 +97,19 @@ pub fn score(
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Vec<Verdict>, Error> {
     let items = &suite.items;
-    let mut by_database: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, item) in items.iter().enumerate() {
-        by_database.entry(&item.db).or_default().push(index);
-    }
+    let by_database = suite.by_database();
     let work: Vec<(&str, &[usize])> =
         by_database.iter().flat_map(|(db, indexes)| indexes.chunks(BATCH).map(|indexes| (*db, indexes))).collect();
     let mut verdicts = vec![Verdict { answered: false, right: false }; items.len()];
     let mut progress = Progress { done: 0, total: items.len(), answered: 0 };
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        for _ in 0..options.jobs.max(1) {
-            let (sender, work, next) = (sender.clone(), &work, &next);
-            scope.spawn(move || {
-                while let Some((db, indexes)) = work.get(next.fetch_add(1, Relaxed)) {
-                    let judged = judge_batch(options, db, indexes, items, answers);
-                    if sender.send(judged).is_err() {
-                        return;
-                    }
-                }
-            });
+    let judge = |(db, indexes): &(&str, &[usize])| judge_batch(options, db, indexes, items, answers);
+    spread(&work, options.jobs, judge, |judged| {
+        for (index, verdict) in judged {
+            verdicts[index] = verdict;
+            progress.done += 1;
+            progress.answered += usize::from(verdict.right);
         }
-        drop(sender);
-        for judged in receiver {
-            for (index, verdict) in judged? {
-                verdicts[index] = verdict;
-                progress.done += 1;
-                progress.answered += usize::from(verdict.right);
-            }
-            on_progress(progress);
-        }
-        Ok(())
+        on_progress(progress);
     })?;
     Ok(verdicts)
 }

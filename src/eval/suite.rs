@@ -1,6 +1,6 @@
 //! Suites and predictions: JSON Lines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,17 @@ pub struct Suite {
     pub items: Vec<Item>,
     /// Whether any line says what is right. A question without gold SQL has no answer then.
     pub has_gold: bool,
+}
+
+impl Suite {
+    /// Where the questions of each database stand.
+    pub(super) fn by_database(&self) -> BTreeMap<&str, Vec<usize>> {
+        let mut by_database: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, item) in self.items.iter().enumerate() {
+            by_database.entry(&item.db).or_default().push(index);
+        }
+        by_database
+    }
 }
 
 /// One question of a suite; other fields of its line are not read.
