@@ -19,6 +19,8 @@ pub mod principal;
 pub mod question;
 pub mod request_key;
 pub mod schema;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod value;
 pub mod workflow;
 

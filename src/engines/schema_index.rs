@@ -436,39 +436,11 @@ impl Indexes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{
-        Column, ColumnType, ColumnValues, DatabaseKind, ForeignKey, Schema, Table, TableKind, ValueIndex,
-    };
+    use crate::domain::{ColumnType, ColumnValues, DatabaseKind, Schema, Table, ValueIndex, testing};
 
     fn table(name: &str, columns: &[&str], references: &[(&str, &str)]) -> Table {
-        let column = |name: &&str| Column {
-            name: (*name).to_owned(),
-            declared_type: "TEXT".to_owned(),
-            kind: ColumnType::Text,
-            nullable: true,
-            default: None,
-            comment: None,
-            enum_labels: Vec::new(),
-            generated: false,
-        };
-        let key = |(from, to): &(&str, &str)| ForeignKey {
-            name: None,
-            columns: vec![(*from).to_owned()],
-            referenced_schema: "main".to_owned(),
-            referenced_table: (*to).to_owned(),
-            referenced_columns: vec!["id".to_owned()],
-        };
-        Table {
-            schema: "main".to_owned(),
-            name: name.to_owned(),
-            kind: TableKind::Table,
-            columns: columns.iter().map(column).collect(),
-            primary_key: vec!["id".to_owned()],
-            unique_keys: Vec::new(),
-            foreign_keys: references.iter().map(key).collect(),
-            comment: None,
-            row_count: None,
-        }
+        let columns: Vec<_> = columns.iter().map(|name| (*name, ColumnType::Text)).collect();
+        testing::table("main", name, &columns, references)
     }
 
     fn facts(tables: Vec<Table>, values: &[(&str, &str, &[&str])]) -> Facts {

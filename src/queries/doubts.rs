@@ -279,39 +279,12 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ColumnValues, TableKind};
+    use crate::domain::{ColumnValues, testing};
     use crate::sql::analyse::analyse;
     use crate::sql::guard::{self, Policy};
 
     fn table(name: &str, columns: &[(&str, ColumnType)], references: &[(&str, &str)]) -> Table {
-        let column = |(name, kind): &(&str, ColumnType)| Column {
-            name: (*name).to_owned(),
-            declared_type: String::new(),
-            kind: *kind,
-            nullable: true,
-            default: None,
-            comment: None,
-            enum_labels: Vec::new(),
-            generated: false,
-        };
-        let key = |(from, to): &(&str, &str)| ForeignKey {
-            name: None,
-            columns: vec![(*from).to_owned()],
-            referenced_schema: "main".to_owned(),
-            referenced_table: (*to).to_owned(),
-            referenced_columns: vec!["id".to_owned()],
-        };
-        Table {
-            schema: "main".to_owned(),
-            name: name.to_owned(),
-            kind: TableKind::Table,
-            columns: columns.iter().map(column).collect(),
-            primary_key: vec!["id".to_owned()],
-            unique_keys: Vec::new(),
-            foreign_keys: references.iter().map(key).collect(),
-            comment: None,
-            row_count: Some(100),
-        }
+        Table { row_count: Some(100), ..testing::table("main", name, columns, references) }
     }
 
     fn found(sql: &str) -> Vec<String> {

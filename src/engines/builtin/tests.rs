@@ -8,39 +8,10 @@ use jiff::civil::date;
 use super::ambiguity::Settled;
 use super::conversation::{Turn, converse};
 use super::{Abstention, Lexicon, interpret};
-use crate::domain::{
-    Column, ColumnPath, ColumnType, ColumnValues, DatabaseKind, Facts, ForeignKey, Schema, Table, TableKind, ValueIndex,
-};
+use crate::domain::{ColumnPath, ColumnType, ColumnValues, DatabaseKind, Facts, Schema, Table, ValueIndex, testing};
 
 fn table(name: &str, columns: &[(&str, ColumnType)], references: &[(&str, &str)]) -> Table {
-    let column = |(name, kind): &(&str, ColumnType)| Column {
-        name: (*name).to_owned(),
-        declared_type: String::new(),
-        kind: *kind,
-        nullable: *name != "id",
-        default: None,
-        comment: None,
-        enum_labels: Vec::new(),
-        generated: false,
-    };
-    let key = |(column, parent): &(&str, &str)| ForeignKey {
-        name: None,
-        columns: vec![(*column).to_owned()],
-        referenced_schema: "public".to_owned(),
-        referenced_table: (*parent).to_owned(),
-        referenced_columns: vec!["id".to_owned()],
-    };
-    Table {
-        schema: "public".to_owned(),
-        name: name.to_owned(),
-        kind: TableKind::Table,
-        columns: columns.iter().map(column).collect(),
-        primary_key: vec!["id".to_owned()],
-        unique_keys: Vec::new(),
-        foreign_keys: references.iter().map(key).collect(),
-        comment: None,
-        row_count: None,
-    }
+    testing::table("public", name, columns, references)
 }
 
 fn shop(dialect: DatabaseKind) -> Lexicon {
