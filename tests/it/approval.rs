@@ -21,11 +21,9 @@ use crate::support::model_server::ModelServer;
 use crate::support::process::Process;
 use crate::support::script::{self, AGENTS, ANSWER, QUESTION};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::{self, READ_ONLY, RedisServer};
+use crate::support::servers::{self, ENCRYPTION_KEY, READ_ONLY, RedisServer};
 
 type Client = WorkflowServiceClient<Channel>;
-
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 fn approved(connection: &str) -> StartWorkflowRequest {
     StartWorkflowRequest { require_approval: true, ..question(connection, QUESTION) }
@@ -210,7 +208,7 @@ async fn who_waits_can_be_cancelled() {
 async fn the_planners_cost_is_told() {
     let home = servers::postgres().await.fresh_database("approval").await;
     home.admin(
-        "CREATE TABLE orders (id int PRIMARY KEY, total numeric);
+        "CREATE TABLE orders (id int PRIMARY ENCRYPTION_KEY, total numeric);
          INSERT INTO orders SELECT i, i FROM generate_series(1, 1000) i;
          ANALYZE orders;
          GRANT SELECT ON orders TO PUBLIC;",
@@ -271,7 +269,7 @@ async fn any_replica_takes_the_answer() {
     let (redis, folder, model) =
         (RedisServer::start(&[]).await, Folder::with_demo(), script::model(ANSWER, None).await);
     let url = redis.url();
-    let own = ["--store", &url, "--encryption-key", KEY, "--lease", "10m"];
+    let own = ["--store", &url, "--encryption-key", ENCRYPTION_KEY, "--lease", "10m"];
     let (first, mut one) = serve(folder.path(), &model, &own).await;
     let (_second, mut other) = serve(folder.path(), &model, &own).await;
     let id = asked(&mut one, &demo_of(&first).await).await.id;
@@ -287,7 +285,7 @@ async fn of_answers_at_two_replicas_one_counts() {
     let (redis, folder, model) =
         (RedisServer::start(&[]).await, Folder::with_demo(), script::model(ANSWER, None).await);
     let url = redis.url();
-    let own = ["--store", &url, "--encryption-key", KEY];
+    let own = ["--store", &url, "--encryption-key", ENCRYPTION_KEY];
     let (first, mut one) = serve(folder.path(), &model, &own).await;
     let (_second, mut other) = serve(folder.path(), &model, &own).await;
     let demo = demo_of(&first).await;
@@ -321,5 +319,5 @@ async fn nobody_answers(flags: &[&str]) {
 async fn who_is_not_answered_fails() {
     nobody_answers(&[]).await;
     let redis = RedisServer::start(&[]).await;
-    nobody_answers(&["--store", &redis.url(), "--encryption-key", KEY]).await;
+    nobody_answers(&["--store", &redis.url(), "--encryption-key", ENCRYPTION_KEY]).await;
 }

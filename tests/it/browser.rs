@@ -1,7 +1,6 @@
 //! The web UI in a real Chromium, on real servers. Each flow is a script in `tests/browser`; what only the server's side
 //! can do, such as letting a model answer, happens here when the script says so.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,11 +16,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use crate::support::databases::{creation, spec, sqlite};
 use crate::support::http as web;
 use crate::support::model_server::{ModelServer, Reply};
-use crate::support::process::Process;
 use crate::support::proxy::{Proxy, Weather};
+use crate::support::replicas::Replicas;
 use crate::support::script::{self, ANSWER, ENDLESS, QUESTION, mapping, model, plan, statement};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::{Gateway, RedisServer, free_port};
+use crate::support::servers::{Gateway, free_port};
 
 /// Longest a flow may take, or keep this side waiting for a word.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -153,29 +152,12 @@ async fn a_reload_goes_on_through_the_gateway() {
     browser.passes().await;
 }
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
 #[tokio::test]
 async fn a_page_goes_on_when_its_server_dies() {
-    let redis = RedisServer::start(&[]).await;
-    let folder = Folder::with_demo();
-    let model = model(ANSWER, Some("composer")).await;
-    let url = redis.url();
-    let own = ["--store", &url, "--encryption-key", KEY, "--lease", "1s", "--demo"];
-    let flags = script::flags(&model, &own);
-    let first = Process::serve(folder.path(), &flags).await;
-    let second = Process::serve(folder.path(), &flags).await;
-    // The second is not to be reached yet, so that everything begins at the first.
-    let way = Proxy::to(second.address.port()).await;
-    way.set(Weather::Refused).await;
-    let servers = [first.address, SocketAddr::from(([127, 0, 0, 1], way.port))];
-    let gateway = Gateway::before(&servers, &[]).await;
-    let mut browser = Browser::on(gateway.address.port(), "replica", &[QUESTION]);
+    let mut replicas = Replicas::start().await;
+    let mut browser = Browser::on(replicas.gateway.address.port(), "replica", &[QUESTION]);
     browser.says("running").await;
-    model.arrived(3).await;
-    way.set(Weather::Fair).await;
-    first.kill().await;
-    model.release("composer");
+    replicas.kill_first().await;
     browser.tell("killed").await;
     browser.passes().await;
 }

@@ -21,9 +21,8 @@ use crate::support::model_server::ModelServer;
 use crate::support::process::Process;
 use crate::support::script::{self, AGENTS, ANSWER};
 use crate::support::server::Folder;
-use crate::support::servers::{Cluster, RedisServer, Sentinels};
+use crate::support::servers::{Cluster, ENCRYPTION_KEY, RedisServer, Sentinels};
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const REPLICAS: usize = 3;
 
 /// Longest that everything may take to be done once the faults are over.
@@ -131,7 +130,7 @@ async fn survive(store: &dyn Shaken, sharing: Calls, workflows: usize, rounds: u
     let model = script::model(ANSWER, None).await;
     model.delay(Duration::from_millis(30));
     let url = store.url();
-    let own = ["--store", &url, "--encryption-key", KEY, "--lease", "2s", "--max-workflows", "16", "--demo"];
+    let own = ["--store", &url, "--encryption-key", ENCRYPTION_KEY, "--lease", "2s", "--max-workflows", "16", "--demo"];
     let mut started = 0;
     let sharing_calls = match sharing {
         Calls::PerAgent => "per_agent",

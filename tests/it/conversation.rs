@@ -24,16 +24,14 @@ use crate::support::model_server::{ModelServer, Recorded, Reply};
 use crate::support::process::Process;
 use crate::support::script::{self, ANSWER, QUESTION};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::RedisServer;
+use crate::support::servers::{ENCRYPTION_KEY, RedisServer};
 
 type Client = WorkflowServiceClient<Channel>;
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
 /// Things with names, of two kinds.
 const SHOP: &str = "
-    CREATE TABLE categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
-    CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price REAL, category_id INTEGER REFERENCES categories (id));
+    CREATE TABLE categories (id INTEGER PRIMARY ENCRYPTION_KEY, name TEXT NOT NULL);
+    CREATE TABLE products (id INTEGER PRIMARY ENCRYPTION_KEY, name TEXT NOT NULL, price REAL, category_id INTEGER REFERENCES categories (id));
     INSERT INTO categories VALUES (1, 'Lighting'), (2, 'Garden');
     INSERT INTO products VALUES (1, 'Lamp', 20, 1), (2, 'Torch', 10, 1), (3, 'Spade', 30, 2);";
 const AMBIGUOUS: &str = "How many different names are there?";
@@ -99,7 +97,7 @@ async fn the_builtin_engine_asks(flags: &[&str]) {
 async fn what_has_two_meanings_is_asked_back() {
     the_builtin_engine_asks(&[]).await;
     let redis = RedisServer::start(&[]).await;
-    the_builtin_engine_asks(&["--store", &redis.url(), "--encryption-key", KEY]).await;
+    the_builtin_engine_asks(&["--store", &redis.url(), "--encryption-key", ENCRYPTION_KEY]).await;
 }
 
 #[tokio::test]

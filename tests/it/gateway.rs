@@ -23,11 +23,11 @@ use crate::support::contract::bindings;
 use crate::support::databases::{creation, sqlite, statement, stream_of};
 use crate::support::follow::names;
 use crate::support::http;
-use crate::support::process::Process;
 use crate::support::proxy::{Proxy, Weather};
+use crate::support::replicas::Replicas;
 use crate::support::script::{self, ANSWER, QUESTION};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::{CERTIFICATES, Gateway, RedisServer, free_port};
+use crate::support::servers::{CERTIFICATES, Gateway, free_port};
 
 const ORIGIN: &str = "https://app.example.org";
 const NOBODYS: &str = "0198c0de-0000-7000-8000-000000000000";
@@ -387,30 +387,15 @@ async fn a_stream_on_which_nothing_passes_is_ended() {
     }
 }
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
 #[tokio::test]
 async fn a_watcher_goes_on_at_another_replica() {
-    let redis = RedisServer::start(&[]).await;
-    let folder = Folder::with_demo();
-    let model = script::model(ANSWER, Some("composer")).await;
-    let url = redis.url();
-    let own = ["--store", &url, "--encryption-key", KEY, "--lease", "1s", "--demo"];
-    let flags = script::flags(&model, &own);
-    let first = Process::serve(folder.path(), &flags).await;
-    let second = Process::serve(folder.path(), &flags).await;
-    let way = Proxy::to(second.address.port()).await;
-    way.set(Weather::Refused).await;
-    // The second is not to be reached yet, so that everything begins at the first.
-    let servers = [first.address, SocketAddr::from(([127, 0, 0, 1], way.port))];
-    let gateway = Gateway::before(&servers, &[]).await;
-    let channel = gateway.channel().await;
+    let mut replicas = Replicas::start().await;
+    let channel = replicas.gateway.channel().await;
     let mut client = WorkflowServiceClient::new(channel.clone());
     let demo = connection_id(&channel, "demo").await;
     let id = start(&mut client, question(&demo, QUESTION)).await;
     let mut seen: Vec<WorkflowEvent> = Vec::new();
     let mut broken = 0;
-    let mut killed = Some(first);
     // As any client does it: from the last event on, until the end.
     while !seen.last().is_some_and(|event| matches!(kind(event), "completed" | "failed" | "cancelled")) {
         let after_sequence = seen.last().map_or(0, |event| event.sequence);
@@ -434,11 +419,8 @@ async fn a_watcher_goes_on_at_another_replica() {
                 }
             }
             let waits = names(&seen).last().is_some_and(|name| name == "step_started composer");
-            if waits && let Some(first) = killed.take() {
-                model.arrived(3).await;
-                way.set(Weather::Fair).await;
-                first.kill().await;
-                model.release("composer");
+            if waits {
+                replicas.kill_first().await;
             }
         }
     }

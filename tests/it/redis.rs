@@ -16,9 +16,8 @@ use crate::support::follow::{Follower, assert_same, names};
 use crate::support::process::{Process, pulse};
 use crate::support::script::{self, ANSWER, QUESTION};
 use crate::support::server::{Folder, Server};
-use crate::support::servers::{CERTIFICATES, RedisServer};
+use crate::support::servers::{CERTIFICATES, ENCRYPTION_KEY, RedisServer};
 
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A Redis that keeps what it acknowledged.
@@ -28,7 +27,7 @@ async fn durable() -> RedisServer {
 
 /// Flags of a server whose state is there.
 fn flags<'a>(url: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["--store", url, "--encryption-key", KEY], more].concat()
+    [&["--store", url, "--encryption-key", ENCRYPTION_KEY], more].concat()
 }
 
 /// Waits until a service has this health.
@@ -190,9 +189,9 @@ async fn what_cannot_be_used_is_refused_with_the_remedy() {
     let password = "redis://:s3cret@127.0.0.1:1?timeout=3";
     for (arguments, expected) in [
         (vec!["--store", password], "PULSE_ENCRYPTION_KEY: is required with Redis"),
-        (vec!["--store", password, "--encryption-key", KEY], "PULSE_STORE: `timeout` is no parameter"),
-        (vec!["--redis-url", password, "--encryption-key", KEY], "REDIS_URL: `timeout` is no parameter"),
-        (vec!["--store", &evicting.url(), "--encryption-key", KEY], "set it to noeviction"),
+        (vec!["--store", password, "--encryption-key", ENCRYPTION_KEY], "PULSE_STORE: `timeout` is no parameter"),
+        (vec!["--redis-url", password, "--encryption-key", ENCRYPTION_KEY], "REDIS_URL: `timeout` is no parameter"),
+        (vec!["--store", &evicting.url(), "--encryption-key", ENCRYPTION_KEY], "set it to noeviction"),
     ] {
         let folder = Folder::new();
         let mut command = pulse();

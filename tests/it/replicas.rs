@@ -12,9 +12,7 @@ use crate::support::model_server::ModelServer;
 use crate::support::process::Process;
 use crate::support::script::{self, AGENTS, ANSWER, QUESTION};
 use crate::support::server::Folder;
-use crate::support::servers::RedisServer;
-
-const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+use crate::support::servers::{ENCRYPTION_KEY, RedisServer};
 
 /// A process on this Redis, and a client of it.
 async fn replica(
@@ -24,7 +22,7 @@ async fn replica(
     lease: &str,
 ) -> (Process, WorkflowServiceClient<Channel>) {
     let url = redis.url();
-    let own = ["--store", &url, "--encryption-key", KEY, "--lease", lease, "--demo"];
+    let own = ["--store", &url, "--encryption-key", ENCRYPTION_KEY, "--lease", lease, "--demo"];
     let process = Process::serve(folder, &script::flags(model, &own)).await;
     let client = WorkflowServiceClient::new(process.channel().await);
     (process, client)
@@ -115,7 +113,7 @@ async fn what_one_replica_has_no_room_for_another_takes() {
     let folder = Folder::with_demo();
     let model = script::model(ANSWER, Some("planner")).await;
     let url = redis.url();
-    let own = ["--store", &url, "--encryption-key", KEY, "--max-workflows", "1", "--demo"];
+    let own = ["--store", &url, "--encryption-key", ENCRYPTION_KEY, "--max-workflows", "1", "--demo"];
     let flags = script::flags(&model, &own);
     let first = Process::serve(folder.path(), &flags).await;
     let mut client = WorkflowServiceClient::new(first.channel().await);

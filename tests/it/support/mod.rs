@@ -9,6 +9,7 @@ pub mod http;
 pub mod model_server;
 pub mod process;
 pub mod proxy;
+pub mod replicas;
 pub mod script;
 pub mod server;
 pub mod servers;

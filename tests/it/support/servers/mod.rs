@@ -27,7 +27,7 @@ pub use certificates::CERTIFICATES;
 pub use envoy::Gateway;
 use keeper::Keeper;
 pub use keeper::free_port;
-pub use redis::RedisServer;
+pub use redis::{ENCRYPTION_KEY, RedisServer};
 pub use redis_ha::{Cluster, Sentinels};
 
 /// Where every server listens. Certificates are for this name and not for 127.0.0.1, where it leads.

@@ -9,6 +9,9 @@ use super::keeper::{self, Keeper, free_pair, free_port, program};
 /// It is up, or has a reason not to be, long before this.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What servers on one Redis seal passwords with.
+pub const ENCRYPTION_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 pub struct RedisServer {
     pub port: u16,
     keeper: Keeper,
