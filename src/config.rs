@@ -529,18 +529,15 @@ impl ModelSettings {
         let full_call = u64::from(self.llm_schema_tokens) + 2 * u64::from(self.llm_max_tokens) + 8_000;
         let agents =
             [self.openai_temperature_planner, self.openai_temperature_mapper, self.openai_temperature_composer];
+        let refused = |problem: &str| Err(Error { setting: "OPENAI_BASE_URL", problem: problem.to_owned() });
         let parsed = base_url.parse::<http::Uri>().ok();
-        if !parsed.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()) {
-            let problem = "not a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1".to_owned();
-            return Err(Error { setting: "OPENAI_BASE_URL", problem });
-        }
-        if base_url
-            .split("://")
-            .nth(1)
-            .is_some_and(|rest| rest.split('/').next().is_some_and(|host| host.contains('@')))
-        {
-            let problem = "must not hold a user name or password: put the key in OPENAI_API_KEY".to_owned();
-            return Err(Error { setting: "OPENAI_BASE_URL", problem });
+        let parsed = parsed.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        let Some(uri) = parsed else {
+            return refused("not a URL such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1");
+        };
+        // Here already, because the address is shown before it is used.
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return refused("must not hold a user name or password: put the key in OPENAI_API_KEY");
         }
         Ok(ModelConfig {
             api_key: api_key.map(SecretString::from),

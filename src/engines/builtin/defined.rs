@@ -12,10 +12,8 @@ use crate::domain::outputs::AggregateFunction as Aggregate;
 
 /// "Revenue by month" asks for the total revenue of each month: a measure that nothing is computed of is a total.
 pub(super) fn with_totals(chunks: Vec<Chunk>, names: &Names) -> Vec<Chunk> {
-    let is_measure = |chunk: &Chunk| {
-        let measures = |target| matches!(target, Target::Column(col) if names.measure(col).is_some());
-        !chunk.names.is_empty() && chunk.names.iter().all(|link| measures(link.target))
-    };
+    let is_measure =
+        |chunk: &Chunk| !chunk.names.is_empty() && chunk.names.iter().all(|link| names.is_measure(link.target));
     let mut with: Vec<Chunk> = Vec::with_capacity(chunks.len());
     for mut chunk in chunks {
         if chunk.is(Cue::Of) && chunk.text.eq_ignore_ascii_case("by") && with.last().is_some_and(is_measure) {

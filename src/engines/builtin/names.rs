@@ -153,6 +153,11 @@ impl Names {
         &self.meaning
     }
 
+    /// Whether it is a measure, and none of the database's own columns.
+    pub(crate) fn is_measure(&self, target: Target) -> bool {
+        matches!(target, Target::Column(col) if self.measures.contains_key(&col))
+    }
+
     /// The measure that a column stands for, if it is none of the database.
     pub(crate) fn measure(&self, col: Col) -> Option<&NamedMeasure> {
         self.measures.get(&col).map(|measure| &self.meaning.measures[*measure])

@@ -346,9 +346,8 @@ impl Parser<'_> {
         let owners: Vec<usize> = self.last_table.map_or_else(Vec::new, |slot| {
             self.draft.slots[slot].candidates.iter().map(|link| link.target.table()).collect()
         });
-        let own = key.names.first().is_some_and(|link| owners.contains(&link.target.table()));
-        let measure = matches!(key.names.first(), Some(Link { target: Target::Column(col), .. }) if self.names.measure(*col).is_some());
-        if function.is_none() && !own && !measure {
+        let own = |link: &Link| owners.contains(&link.target.table()) || self.names.is_measure(link.target);
+        if function.is_none() && !key.names.first().is_some_and(own) {
             // Of many rows for one of these: the largest of them, or their sum? Nobody said.
             self.draft.doubt *= 0.5;
         }
@@ -1439,7 +1438,7 @@ impl Parser<'_> {
             Key::Column(slot) | Key::Aggregate(_, slot) => Some(*slot),
             Key::Count(_) | Key::First => None,
         });
-        let is_measure = |link: &Link| matches!(link.target, Target::Column(col) if self.names.measure(col).is_some());
+        let is_measure = |link: &Link| self.names.is_measure(link.target);
         shown.chain(ranked).any(|slot| self.draft.slots[slot].candidates.iter().any(is_measure))
     }
 
