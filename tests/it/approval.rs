@@ -208,7 +208,7 @@ async fn who_waits_can_be_cancelled() {
 async fn the_planners_cost_is_told() {
     let home = servers::postgres().await.fresh_database("approval").await;
     home.admin(
-        "CREATE TABLE orders (id int PRIMARY ENCRYPTION_KEY, total numeric);
+        "CREATE TABLE orders (id int PRIMARY KEY, total numeric);
          INSERT INTO orders SELECT i, i FROM generate_series(1, 1000) i;
          ANALYZE orders;
          GRANT SELECT ON orders TO PUBLIC;",

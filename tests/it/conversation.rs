@@ -30,8 +30,8 @@ type Client = WorkflowServiceClient<Channel>;
 
 /// Things with names, of two kinds.
 const SHOP: &str = "
-    CREATE TABLE categories (id INTEGER PRIMARY ENCRYPTION_KEY, name TEXT NOT NULL);
-    CREATE TABLE products (id INTEGER PRIMARY ENCRYPTION_KEY, name TEXT NOT NULL, price REAL, category_id INTEGER REFERENCES categories (id));
+    CREATE TABLE categories (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+    CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL, price REAL, category_id INTEGER REFERENCES categories (id));
     INSERT INTO categories VALUES (1, 'Lighting'), (2, 'Garden');
     INSERT INTO products VALUES (1, 'Lamp', 20, 1), (2, 'Torch', 10, 1), (3, 'Spade', 30, 2);";
 const AMBIGUOUS: &str = "How many different names are there?";
