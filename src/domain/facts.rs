@@ -35,7 +35,8 @@ impl Facts {
 /// Distinct values of the text-like columns of one database.
 #[derive(Debug, Clone, Default)]
 pub struct ValueIndex {
-    columns: HashMap<ColumnPath, ColumnValues>,
+    columns: Vec<(ColumnPath, ColumnValues)>,
+    positions: HashMap<ColumnPath, usize>,
 }
 
 /// Values found in one column.
@@ -51,17 +52,31 @@ impl ValueIndex {
     /// An index over the given columns.
     #[must_use]
     pub fn new(columns: HashMap<ColumnPath, ColumnValues>) -> Self {
-        Self { columns }
+        let columns: Vec<(ColumnPath, ColumnValues)> = columns.into_iter().collect();
+        let positions = columns.iter().enumerate().map(|(position, (path, _))| (path.clone(), position)).collect();
+        Self { columns, positions }
     }
 
     /// The values of one column, if it was indexed.
     #[must_use]
     pub fn column(&self, path: &ColumnPath) -> Option<&ColumnValues> {
-        self.columns.get(path)
+        self.position(path).map(|position| self.at(position))
+    }
+
+    /// Where a column is found again without its name.
+    #[must_use]
+    pub fn position(&self, path: &ColumnPath) -> Option<usize> {
+        self.positions.get(path).copied()
+    }
+
+    /// The values of the column at a [`position`](Self::position) of this index.
+    #[must_use]
+    pub fn at(&self, position: usize) -> &ColumnValues {
+        &self.columns[position].1
     }
 
     /// Every indexed column, in no particular order.
     pub fn columns(&self) -> impl Iterator<Item = (&ColumnPath, &ColumnValues)> {
-        self.columns.iter()
+        self.columns.iter().map(|(path, values)| (path, values))
     }
 }

@@ -296,7 +296,7 @@ fn replace(sql: &str, exchanged: &[(Literal, Literal)]) -> Option<String> {
         return Some(sql.to_owned());
     }
     let mut written = String::with_capacity(sql.len());
-    let mut used = vec![false; exchanged.len()];
+    let mut used = vec![0; exchanged.len()];
     for piece in pieces(sql)? {
         let literal = match &piece {
             Sql::Text(text) => Some(Literal::Text(text.clone())),
@@ -306,11 +306,11 @@ fn replace(sql: &str, exchanged: &[(Literal, Literal)]) -> Option<String> {
         let place = literal.and_then(|literal| exchanged.iter().position(|(old, _)| *old == literal));
         match place.map(|place| (place, &exchanged[place].1)) {
             Some((place, Literal::Text(new))) => {
-                used[place] = true;
+                used[place] += 1;
                 written += &quoted(new);
             }
             Some((place, Literal::Number(new))) => {
-                used[place] = true;
+                used[place] += 1;
                 written += new;
             }
             None => match piece {
@@ -319,7 +319,12 @@ fn replace(sql: &str, exchanged: &[(Literal, Literal)]) -> Option<String> {
             },
         }
     }
-    used.iter().all(|used| *used).then_some(written)
+    // A text that stands twice is the same value both times; a number may be a year here and a limit there.
+    let told = exchanged.iter().zip(used).all(|((old, _), used)| match old {
+        Literal::Text(_) => used > 0,
+        Literal::Number(_) => used == 1,
+    });
+    told.then_some(written)
 }
 
 fn quoted(text: &str) -> String {
@@ -413,7 +418,8 @@ struct Word {
 
 fn words(text: &str) -> Vec<Word> {
     let mut words = Vec::new();
-    let mut rest = text.trim();
+    let text = text.trim();
+    let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let closing = match first {
             '"' => Some('"'),
@@ -433,13 +439,18 @@ fn words(text: &str) -> Vec<Word> {
             rest = &rest[first.len_utf8() + end + closing.len_utf8()..];
             continue;
         }
-        if !first.is_alphanumeric() {
+        // A sign belongs to its number; behind a letter it is a hyphen.
+        let within = text[..text.len() - rest.len()].ends_with(char::is_alphanumeric);
+        let digits = rest[first.len_utf8()..].starts_with(|next: char| next.is_ascii_digit());
+        let signed = matches!(first, '-' | '−') && digits && !within;
+        if !first.is_alphanumeric() && !signed {
             rest = &rest[first.len_utf8()..];
             continue;
         }
-        let number = first.is_ascii_digit();
+        let number = signed || first.is_ascii_digit();
         let inside = |at: usize, letter: char| {
-            letter.is_alphanumeric()
+            at == 0
+                || letter.is_alphanumeric()
                 || (number
                     && matches!(letter, '.' | '-')
                     && rest[at + letter.len_utf8()..].starts_with(|next: char| next.is_ascii_digit()))
@@ -572,6 +583,13 @@ mod tests {
         assert_eq!(adapted(("Top 5 in 5 days", "SELECT 5"), "Top 6 in 5 days"), None, "one 5 stays");
         assert_eq!(adapted(("Orders of 2023", "SELECT '2023-01-01'"), "Orders of 2024"), None, "not told in it");
         assert_eq!(adapted(("Top 5", "SELECT 5 -- 5"), "Top 6"), None);
+        let levels = ("Items above 5", "SELECT 1 FROM t WHERE stock > 5");
+        assert_eq!(adapted(levels, "Items above 6").as_deref(), Some("SELECT 1 FROM t WHERE stock > 6"));
+        assert_eq!(adapted(levels, "Items above -6").as_deref(), Some("SELECT 1 FROM t WHERE stock > -6"));
+        let below = ("Items above -5", "SELECT 1 FROM t WHERE stock > -5");
+        assert_eq!(adapted(below, "Items above 6"), None, "the sign stands apart from the number");
+        let twice = ("Top 5", "SELECT 1 FROM t WHERE stock > 5 LIMIT 5");
+        assert_eq!(adapted(twice, "Top 6"), None, "which of the two is meant?");
     }
 
     #[test]

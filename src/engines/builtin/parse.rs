@@ -1103,8 +1103,7 @@ impl Parser<'_> {
 
     fn number(&mut self) {
         let Some((value, text)) = self.chunks[self.at].number.clone() else { return };
-        let whole = value >= 1.0 && value.fract() == 0.0;
-        if matches!(self.cue(1), Some(Cue::Superlative(..) | Cue::Common(_))) && whole {
+        if matches!(self.cue(1), Some(Cue::Superlative(..) | Cue::Common(_))) && counts(value) {
             self.at += 1;
             self.limit = Some(rows(value));
             return;
@@ -1144,7 +1143,7 @@ impl Parser<'_> {
             return;
         }
         let asks = self.at == 0 || matches!(self.cue_before(), Some(Cue::Relative));
-        if whole
+        if counts(value)
             && asks
             && self.selecting
             && self.limit.is_none()
@@ -1336,9 +1335,15 @@ impl Parser<'_> {
         let first = self.peek(1).cloned();
         let joined = matches!(self.cue(2), Some(Cue::And | Cue::Of));
         let second = self.peek(3).cloned();
-        let (Some(first), Some(second)) = (first, second) else { return };
+        let (Some(mut first), Some(mut second)) = (first, second) else { return };
         if !joined {
             return;
+        }
+        // "between 100 and 50" means what lies between them, too.
+        let starts = |chunk: &Chunk| chunk.period.as_ref().map(|period| period.from);
+        let values = first.number.as_ref().zip(second.number.as_ref()).map(|(low, high)| low.0 > high.0);
+        if values.unwrap_or_else(|| starts(&first).zip(starts(&second)).is_some_and(|(from, to)| from > to)) {
+            std::mem::swap(&mut first, &mut second);
         }
         let negated = std::mem::take(&mut self.denying);
         let slot = slot.or(self.last_column.filter(|_| !self.selecting));
@@ -1670,9 +1675,13 @@ impl Parser<'_> {
     }
 
     fn top(&mut self) {
-        if let Some((value, _)) = self.peek(1).and_then(|next| next.number.clone()) {
+        if let Some((value, text)) = self.peek(1).and_then(|next| next.number.clone()) {
             self.at += 2;
-            self.limit = Some(rows(value));
+            if counts(value) {
+                self.limit = Some(rows(value));
+            } else {
+                self.draft.unknown.push(text);
+            }
         } else {
             self.at += 1;
             self.draft.doubt *= 0.7;
@@ -1691,7 +1700,7 @@ impl Parser<'_> {
         self.at += 1;
         // "first 5", "last 3": a number behind the adjective.
         if let Some((value, _)) = self.peek(0).and_then(|next| next.number.clone())
-            && value.fract() == 0.0
+            && counts(value)
         {
             self.limit = Some(rows(value));
             self.at += 1;
@@ -1827,6 +1836,11 @@ impl Parser<'_> {
             self.rank(Key::Column(slot), largest);
         }
     }
+}
+
+/// Whether there can be so many of something.
+fn counts(value: f64) -> bool {
+    value >= 1.0 && value.fract() == 0.0
 }
 
 /// A number of rows, no more than any database counts.

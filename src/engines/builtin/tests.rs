@@ -149,6 +149,7 @@ fn the_top_of_a_list_is_by_what_is_said() {
         "SELECT name FROM products ORDER BY price DESC, id LIMIT 1000000000",
     );
     check_abstains("Show the top 3 products.", "surely");
+    check_abstains("What are the top -3 products by price?", "-3");
     // The categories with the largest single stock, or with the most in all?
     check_abstains("Show the top 2 categories by stock.", "surely");
 }
@@ -300,6 +301,17 @@ fn what_is_not_said_exactly_is_not_guessed() {
     check_abstains("List the products with price not between 10 and 100", "all but a range");
     check_abstains("How many products do not cost between 20 and 50?", "all but a range");
     check_abstains("How many orders were not placed between 2024-01-01 and 2024-03-31?", "all but a range");
+}
+
+#[test]
+fn numbers_keep_their_sign_and_ranges_their_order() {
+    check("List the products with stock below -5", "SELECT name FROM products WHERE stock < -5");
+    check("List the products with stock between 10 and -5", "SELECT name FROM products WHERE stock BETWEEN -5 AND 10");
+    check("How many products cost between 100 and 50?", "SELECT COUNT(*) FROM products WHERE price BETWEEN 50 AND 100");
+    check(
+        "How many orders were placed between 2024-12-31 and 2024-01-01?",
+        "SELECT COUNT(*) FROM orders WHERE (order_date >= '2024-01-01' AND order_date < '2025-01-01')",
+    );
 }
 
 #[test]

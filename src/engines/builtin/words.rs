@@ -43,7 +43,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
             let inner: String = chars[at + 1..end].iter().collect();
             result.push(token(inner.trim(), TokenKind::Quoted));
             at = end + 1;
-        } else if c.is_ascii_digit() || (c == '$' && chars.get(at + 1).is_some_and(char::is_ascii_digit)) {
+        } else if begins_number(&chars, at) {
             at = number_or_word(&chars, at, &mut result);
         } else if c.is_alphanumeric() {
             let end = word_end(&chars, at);
@@ -64,6 +64,18 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
         }
     }
     result
+}
+
+/// A digit, behind a sign or a currency where there is one. Behind a letter or digit a minus is a hyphen or a range.
+fn begins_number(chars: &[char], at: usize) -> bool {
+    let signed = is_minus(chars[at]) && (at == 0 || chars[at - 1].is_whitespace() || chars[at - 1] == '(');
+    let at = at + usize::from(signed);
+    let at = at + usize::from(chars.get(at) == Some(&'$'));
+    chars.get(at).is_some_and(char::is_ascii_digit)
+}
+
+fn is_minus(c: char) -> bool {
+    matches!(c, '-' | '−')
 }
 
 fn is_apostrophe(c: char) -> bool {
@@ -106,7 +118,9 @@ fn word_end(chars: &[char], at: usize) -> usize {
 }
 
 fn number_or_word(chars: &[char], at: usize, result: &mut Vec<Token>) -> usize {
-    let mut end = at + usize::from(chars[at] == '$');
+    let minus = is_minus(chars[at]);
+    let mut end = at + usize::from(minus);
+    end += usize::from(chars[end] == '$');
     let begin = end;
     while end < chars.len() {
         let c = chars[end];
@@ -119,7 +133,8 @@ fn number_or_word(chars: &[char], at: usize, result: &mut Vec<Token>) -> usize {
         }
         end += 1;
     }
-    let raw: String = chars[begin..end].iter().filter(|&&c| c != ',').collect();
+    let digits = chars[begin..end].iter().copied().filter(|c| *c != ',');
+    let raw: String = minus.then_some('-').into_iter().chain(digits).collect();
     let scale = [("k", 1e3), ("m", 1e6), ("bn", 1e9)];
     let scaled = scale.iter().find_map(|(suffix, factor)| {
         raw.to_lowercase().strip_suffix(suffix).and_then(|digits| digits.parse::<f64>().ok()).map(|n| n * factor)
@@ -337,6 +352,7 @@ mod tests {
         check("Who doesn't live in 'New York'?", &["Who", "does", "not", "live", "in", "New York", "?"]);
         check("Linda's pets, over $1,500.50", &["Linda", "'s", "pets", ",", "over", "1500.50"]);
         check("between 2024-01-05 and 10k", &["between", "2024-01-05", "and", "10k"]);
+        check("from -5 to −$1,000, a 10-20 range", &["from", "-5", "to", "-1000", ",", "a", "10-20", "range"]);
     }
 
     #[test]

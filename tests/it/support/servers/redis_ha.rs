@@ -62,7 +62,19 @@ impl Sentinels {
             true
         })
         .await;
+        all.is_followed(&all.servers[0]).await;
         all
+    }
+
+    /// Until the other server has all that this one had, and goes on with it.
+    async fn is_followed(&self, master: &RedisServer) {
+        self.until("the replica has caught up", async || {
+            let other = self.servers.iter().find(|server| server.port != master.port);
+            let follows = other.unwrap().cli(&["INFO", "replication"]).await;
+            follows.contains("master_link_status:up")
+                && master.cli(&["INFO", "replication"]).await.contains("state=online")
+        })
+        .await;
     }
 
     pub fn url(&self) -> String {
@@ -81,10 +93,7 @@ impl Sentinels {
         old.restart().await;
         // The sentinels would do this as well, in their time.
         old.cli(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]).await;
-        self.until("the old master follows", async || {
-            other.cli(&["INFO", "replication"]).await.contains("state=online")
-        })
-        .await;
+        self.is_followed(other).await;
     }
 
     async fn master(&self) -> u16 {
