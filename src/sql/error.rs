@@ -63,6 +63,9 @@ pub enum Error {
     /// The database refuses the statement.
     #[error("{}", .0.message)]
     Statement(SqlError),
+    /// The result has a column of a type that the driver cannot read; the session is of no use after that.
+    #[error("{}", .0.message)]
+    TypeUnknown(SqlError),
     /// A write would break a constraint.
     #[error("{}", .0.message)]
     Constraint(SqlError),

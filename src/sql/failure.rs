@@ -90,6 +90,9 @@ impl From<Error> for Failure {
                     .with("sqlstate", &error.sqlstate)
                     .with_sql(error)
             }
+            Error::TypeUnknown(error) => {
+                Self::new(Reason::SqlFailed, sentence("The result cannot be read", &error)).with_sql(error)
+            }
             Error::Constraint(error) => {
                 Self::new(Reason::SqlConstraintViolated, sentence("The write breaks a constraint", &error))
                     .with("sqlstate", &error.sqlstate)

@@ -19,6 +19,12 @@ pub(super) fn of_statement(error: sqlx::Error, sql: &str, longest: Duration) -> 
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
             Error::Unavailable("the connection with the server was lost".to_owned())
         }
+        // The driver reads MySQL 9's VECTOR, for one, not even as bytes.
+        sqlx::Error::Protocol(text) if text.starts_with("unknown column type") => Error::TypeUnknown(SqlError {
+            message: format!("a column has a type that is not supported ({text})"),
+            hint: "name the columns that you need, and this one as text: a vector with VECTOR_TO_STRING(column)".to_owned(),
+            ..SqlError::default()
+        }),
         _ => Error::Unavailable("the server's answer could not be read".to_owned()),
     }
 }
@@ -202,6 +208,14 @@ mod tests {
         let rest: String = long.chars().skip(14).take(80).collect();
         assert_eq!(position(1064, &near(&rest, 2), &long), 15);
         assert_eq!(position(1064, &near("not there at all", 9), "SELECT"), 0);
+    }
+
+    #[test]
+    fn a_type_that_the_driver_cannot_read_costs_the_session() {
+        let error = sqlx::Error::Protocol("unknown column type 0xf2".to_owned());
+        let error = of_statement(error, "SELECT embedding FROM t", Duration::ZERO);
+        assert!(matches!(&error, Error::TypeUnknown(error) if error.hint.contains("VECTOR_TO_STRING")), "{error:?}");
+        assert!(!error.leaves_session());
     }
 
     #[test]
