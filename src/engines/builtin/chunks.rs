@@ -74,7 +74,45 @@ pub(crate) fn chunks(tokens: &[Token], names: &Names, values: &Values, today: Da
         result.push(chunk);
         at += length;
     }
+    for at in 1..result.len() {
+        if groups(&result, at) {
+            result[at].cue = Some(Cue::Each);
+        }
+    }
     result
+}
+
+/// Whether "by" means "of each": in "how many products by category", "the average price by year". Not behind a verb
+/// ("written by authors"), before somebody's name, or where the largest are asked for.
+fn groups(chunks: &[Chunk], at: usize) -> bool {
+    let computes = |chunk: &Chunk| matches!(chunk.cue, Some(Cue::Count | Cue::Aggregate(_)));
+    let ranks = |chunk: &Chunk| {
+        matches!(chunk.cue, Some(Cue::Superlative(..) | Cue::Top | Cue::Common(_) | Cue::Order | Cue::Direction(_)))
+    };
+    if !(chunks[at].is(Cue::Of) && chunks[at].text.eq_ignore_ascii_case("by"))
+        || !chunks[..at].iter().any(computes)
+        || chunks.iter().any(ranks)
+    {
+        return false;
+    }
+    let before = &chunks[at - 1];
+    let thing = before.table_first()
+        || before.period.is_some()
+        || !before.values.is_empty()
+        || before.text.eq_ignore_ascii_case("there")
+        || (before.has_column() && !before.text.to_lowercase().ends_with("ed"));
+    let mut behind = chunks[at + 1..].iter().filter(|chunk| !chunk.noise);
+    let named = behind.next().is_some_and(|next| {
+        let bucket = matches!(next.text.to_lowercase().as_str(), "month" | "year");
+        next.values.is_empty() && next.cue.is_none() && (bucket || !next.names.is_empty())
+    });
+    let ends = match (behind.next(), behind.next()) {
+        (None, _) => true,
+        (Some(next), after) => {
+            next.is(Cue::Stop) || (next.is(Cue::Of) && after.is_some_and(|after| after.period.is_some()))
+        }
+    };
+    thing && named && ends
 }
 
 /// "first and last name" becomes "first name and last name", where the schema has both.

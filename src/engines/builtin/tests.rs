@@ -315,6 +315,28 @@ fn numbers_keep_their_sign_and_ranges_their_order() {
 }
 
 #[test]
+fn what_is_counted_by_something_is_counted_for_each() {
+    for question in ["How many products are there by category?", "Number of products by category"] {
+        check(
+            question,
+            "SELECT COUNT(*), categories.name FROM products JOIN categories ON products.category_id = categories.id \
+             GROUP BY categories.id, categories.name",
+        );
+    }
+    check("How many customers are there by country?", "SELECT COUNT(*), country FROM customers GROUP BY country");
+    check(
+        "What is the average price by category?",
+        "SELECT AVG(products.price), categories.name FROM products JOIN categories ON products.category_id = categories.id \
+         GROUP BY categories.id, categories.name",
+    );
+    check(
+        "How many orders by month in 2024?",
+        "SELECT COUNT(*), strftime('%Y-%m', order_date) FROM orders \
+         WHERE (order_date >= '2024-01-01' AND order_date < '2025-01-01') GROUP BY strftime('%Y-%m', order_date)",
+    );
+}
+
+#[test]
 fn rows_are_counted_for_what_is_shown() {
     check(
         "Which country has the most orders?",

@@ -22,7 +22,8 @@ pub(super) fn of_statement(error: sqlx::Error, sql: &str, longest: Duration) -> 
         // The driver reads MySQL 9's VECTOR, for one, not even as bytes.
         sqlx::Error::Protocol(text) if text.starts_with("unknown column type") => Error::TypeUnknown(SqlError {
             message: format!("a column has a type that is not supported ({text})"),
-            hint: "name the columns that you need, and this one as text: a vector with VECTOR_TO_STRING(column)".to_owned(),
+            hint: "name the columns that you need, and this one as text: a vector with VECTOR_TO_STRING(column)"
+                .to_owned(),
             ..SqlError::default()
         }),
         _ => Error::Unavailable("the server's answer could not be read".to_owned()),
