@@ -396,6 +396,17 @@ impl<'a> Builder<'a> {
         dedup(&mut query.group);
     }
 
+    /// The key by which rows of a table are counted once each. "The countries with the most customers", where each address
+    /// has one customer: rows are grouped by what is shown, and a customer may have several addresses.
+    fn counted_once(&self, counted: Target, entity: usize) -> Option<Col> {
+        let Target::Table(counted) = counted else { return None };
+        let partner = counted != entity && self.has_one_partner(entity, counted);
+        match self.names.key(counted)[..] {
+            [key] if partner => Some(key),
+            _ => None,
+        }
+    }
+
     /// Groups a query by what it shows, so that rows of `counted` can be counted per group.
     fn group_for_count(&mut self, query: &mut Query, entity: usize, counted: Option<usize>) -> Result<(), String> {
         if !query.group.is_empty() {
@@ -459,9 +470,12 @@ impl<'a> Builder<'a> {
                     return Err("a denied count is not understood".to_owned());
                 }
                 let counted = self.target(slot);
-                self.group_for_count(query, entity, Some(counted.table()))?;
+                let once = self.counted_once(counted, entity);
+                self.group_for_count(query, entity, Some(once.map_or(counted.table(), |_| entity)))?;
                 let expr = match counted {
-                    Target::Table(_) => Expr::CountAll,
+                    Target::Table(_) => {
+                        once.map_or(Expr::CountAll, |key| Expr::Aggregate(Aggregate::CountDistinct, key))
+                    }
                     Target::Column(col) => Expr::Aggregate(Aggregate::CountDistinct, col),
                 };
                 query.having.push(Filter::Compare(expr, *op, vec![Literal::Number(number.clone())]));
@@ -769,17 +783,13 @@ impl<'a> Builder<'a> {
                     query.order.push((Expr::Aggregate(*function, col), *descending));
                 }
                 Key::Count(slot) => {
-                    let counted = slot.map(|slot| self.target(slot).table());
-                    let partner =
-                        counted.filter(|counted| *counted != entity && self.has_one_partner(entity, *counted));
-                    if let Some([key]) = partner.map(|partner| self.names.key(partner)).as_deref() {
-                        // "The countries with the most customers", where each address has one customer: rows are
-                        // grouped by what is shown, and customers are counted once.
+                    let counted = slot.map(|slot| self.target(slot));
+                    if let Some(key) = counted.and_then(|counted| self.counted_once(counted, entity)) {
                         self.group_for_count(query, entity, Some(entity))?;
-                        query.order.push((Expr::Aggregate(Aggregate::CountDistinct, *key), *descending));
+                        query.order.push((Expr::Aggregate(Aggregate::CountDistinct, key), *descending));
                         continue;
                     }
-                    self.group_for_count(query, entity, counted)?;
+                    self.group_for_count(query, entity, counted.map(Target::table))?;
                     query.order.push((Expr::CountAll, *descending));
                 }
                 Key::First => {

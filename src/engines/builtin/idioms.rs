@@ -14,6 +14,7 @@ const IDIOMS: &[(&str, &str, &str)] = &[
     ("signed up", "with signup", "signup"),
     ("sign up", "with signup", "signup"),
     ("how much money", "total amount", "amount"),
+    ("total amount of", "total amount in", "amount"),
     ("amount paid", "amount", "amount"),
     ("amount spent", "amount", "amount"),
     ("what does it cost", "its price", "price"),

@@ -168,6 +168,18 @@ impl Parser<'_> {
         if candidates.iter().any(|link| matches!(link.target, Target::Column(col) if answers(col))) {
             return;
         }
+        if first == "when"
+            && let Some((Key::Column(key), _)) = self.draft.order.first()
+            && self.draft.slots[*key]
+                .candidates
+                .iter()
+                .all(|link| matches!(link.target, Target::Column(col) if answers(col)))
+        {
+            // "When was the last shipment?" The day by which it is the last.
+            self.draft.mentions.push(slot);
+            self.draft.items[0].slot = Some(*key);
+            return;
+        }
         let tables = candidates.iter().filter_map(|link| match link.target {
             Target::Table(table) => Some(table),
             Target::Column(_) => None,
@@ -415,6 +427,16 @@ impl Parser<'_> {
         self.aggregates.push(function);
     }
 
+    /// Whether rows of what is spoken of are worth something, so that their total may be a sum.
+    fn has_amount(&self, slot: SlotId) -> bool {
+        const AMOUNTS: [&str; 6] = ["amount", "total", "cost", "price", "revenue", "value"];
+        let tables = self.draft.slots[slot].candidates.iter().map(|link| link.target.table());
+        tables.flat_map(|table| self.names.columns(table)).any(|col| {
+            self.names.column(col).kind.is_numeric()
+                && self.names.words(col).iter().any(|word| AMOUNTS.contains(&word.as_str()))
+        })
+    }
+
     fn last_was_item(&self) -> bool {
         let mut at = self.at.saturating_sub(1);
         while at > 0 {
@@ -585,7 +607,8 @@ impl Parser<'_> {
             } else {
                 // "total orders": an aggregate of a thing is a count; of anything else it stays open.
                 let sums = self.aggregates == [Aggregate::Sum];
-                self.draft.doubt *= 0.8;
+                // "total payments": how many, or how much?
+                self.draft.doubt *= if sums && self.has_amount(slot) { 0.5 } else { 0.8 };
                 if sums {
                     self.aggregates.clear();
                     self.item(Some(Aggregate::Count), Some(slot));

@@ -345,6 +345,44 @@ fn rows_are_counted_for_what_is_shown() {
     );
 }
 
+/// A customer may have several addresses; what is paid has an amount, and what is sent two dates.
+#[test]
+fn what_is_counted_summed_and_dated_is_what_is_said() {
+    use ColumnType::{Date, Decimal, Integer, Text};
+    let of_customer = [("customer_id", "customers")];
+    let lexicon = lexicon(
+        DatabaseKind::Sqlite,
+        vec![
+            table("customers", &[("id", Integer), ("name", Text)], &[]),
+            table("addresses", &[("id", Integer), ("customer_id", Integer), ("city", Text)], &of_customer),
+            table("payments", &[("id", Integer), ("amount", Decimal), ("method", Text), ("paid_at", Date)], &[]),
+            table("shipments", &[("id", Integer), ("shipped_at", Date), ("delivered_at", Date)], &[]),
+        ],
+    );
+    for (question, expected) in [
+        (
+            "Which cities have more than 50 customers?",
+            "SELECT addresses.city FROM addresses JOIN customers ON addresses.customer_id = customers.id \
+             GROUP BY addresses.city HAVING COUNT(DISTINCT customers.id) > 50",
+        ),
+        ("What is the total amount of payments?", "SELECT SUM(amount) FROM payments"),
+        ("When was the last shipment?", "SELECT shipped_at FROM shipments ORDER BY shipped_at DESC, id LIMIT 1"),
+    ] {
+        assert_eq!(read(question, &lexicon), expected, "{question}");
+    }
+    for question in ["What are the total payments?", "Total payments by method"] {
+        assert!(interpret(question, &lexicon).is_err(), "{question}: how many, or how much?");
+    }
+}
+
+fn lexicon(dialect: DatabaseKind, tables: Vec<Table>) -> Lexicon {
+    Lexicon::new(Arc::new(Facts::new(
+        Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
+        Arc::new(ValueIndex::new(HashMap::new())),
+        date(2026, 11, 23),
+    )))
+}
+
 /// One table of people with a column of this name and kind.
 fn people(dialect: DatabaseKind, column: (&str, ColumnType)) -> Lexicon {
     use ColumnType::{Integer, Text};
@@ -356,11 +394,7 @@ fn people(dialect: DatabaseKind, column: (&str, ColumnType)) -> Lexicon {
             &[("customer_id", "customers")],
         ),
     ];
-    Lexicon::new(Arc::new(Facts::new(
-        Arc::new(Schema { dialect, tables, fingerprint: String::new() }),
-        Arc::new(ValueIndex::new(HashMap::new())),
-        date(2026, 11, 23),
-    )))
+    lexicon(dialect, tables)
 }
 
 const DIALECTS: [DatabaseKind; 3] = [DatabaseKind::Sqlite, DatabaseKind::Postgresql, DatabaseKind::Mysql];
