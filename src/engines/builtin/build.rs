@@ -2,7 +2,7 @@
 
 use super::chunks::is_date;
 use super::dates::Period;
-use super::draft::{Bucket, Condition, Draft, Key, Kind, SlotId, in_column};
+use super::draft::{Bucket, Condition, Draft, Key, Kind, SlotId, UNNAMED_DATE, in_column};
 use super::joins::{Edge, Joins, Tree};
 use super::names::{Col, Names, Target};
 use super::resolve::slot_of;
@@ -30,6 +30,8 @@ pub(crate) struct Builder<'a> {
     pub values: &'a Values,
     pub joins: &'a Joins,
     pub prefers: &'a dyn Fn(&Edge) -> f64,
+    /// Lemmas of the question's words.
+    pub words: &'a [&'a str],
     pub certainty: f64,
     pub assumptions: Vec<String>,
 }
@@ -618,6 +620,9 @@ impl<'a> Builder<'a> {
             }
             Kind::Period(slot, op, period) => {
                 let col = self.col(*slot)?;
+                if self.draft.slots[*slot].text == UNNAMED_DATE && self.tells_of_something_else(col) {
+                    self.certainty *= 0.6;
+                }
                 self.period(col, if negated { opposite(*op)? } else { *op }, *period)?
             }
             Kind::Values(slot, alternatives) => {
@@ -723,6 +728,34 @@ impl<'a> Builder<'a> {
             }
             _ => Filter::All(vec![compare(Operator::GreaterOrEqual, from), compare(Operator::Less, to)]),
         })
+    }
+
+    /// Whether a date that nobody named tells of one thing and the question's verb of another: what was sold in 2024 was not
+    /// launched then.
+    fn tells_of_something_else(&self, col: Col) -> bool {
+        const ANYTHING: [&str; 12] = [
+            "date",
+            "day",
+            "time",
+            "timestamp",
+            "datetime",
+            "at",
+            "on",
+            "year",
+            "month",
+            "create",
+            "created",
+            "record",
+        ];
+        const IRREGULAR: [&str; 8] = ["buy", "give", "make", "sell", "send", "take", "win", "write"];
+        let table = self.names.table_words(col.table);
+        let own = self.names.words(col).iter().filter(|word| !ANYTHING.contains(&word.as_str()));
+        let told: Vec<&String> = own.filter(|word| !table.iter().any(|other| akin(word, other))).collect();
+        let is_verb = |word: &str| word.ends_with("ed") || IRREGULAR.contains(&word);
+        let other = |word: &&str| is_verb(word) && !table.iter().any(|other| akin(word, other));
+        !told.is_empty()
+            && !told.iter().any(|told| self.words.iter().any(|word| akin(word, told)))
+            && self.words.iter().any(other)
     }
 
     // ---- order and the rest ----
@@ -917,6 +950,12 @@ fn is_count(expr: &Expr) -> bool {
 
 fn alternatives_both(draft: &Draft, kind: &Kind) -> bool {
     draft.both && matches!(kind, Kind::Values(_, alternatives) if alternatives.len() > 1)
+}
+
+/// Whether two words have a root in common, as far as their first letters tell.
+fn akin(one: &str, other: &str) -> bool {
+    const ROOT: usize = 3;
+    one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count() >= ROOT
 }
 
 fn is_aggregate(expr: &Expr) -> bool {

@@ -82,6 +82,17 @@ pub(crate) fn chunks(tokens: &[Token], names: &Names, values: &Values, today: Da
     result
 }
 
+/// Whether a word says which of the things behind it is meant: the "shipping" of "the total shipping cost" is no verb.
+fn modifies(tokens: &[Token], at: usize) -> bool {
+    let Some(before) = at.checked_sub(1) else { return false };
+    let opens = matches!(tokens[before].folded.as_str(), "the" | "a" | "an" | "our")
+        || matches!(cues::at(tokens, before), Some((Cue::Aggregate(_) | Cue::Superlative(..), 1)));
+    let goes_on = tokens.get(at + 1).is_some_and(|next| {
+        next.kind == TokenKind::Word && !cues::is_noise(next) && cues::at(tokens, at + 1).is_none()
+    });
+    opens && goes_on && tokens[at].folded.ends_with("ing")
+}
+
 /// Whether "by" means "of each": in "how many products by category", "the average price by year". Not behind a verb
 /// ("written by authors"), before somebody's name, or where the largest are asked for.
 fn groups(chunks: &[Chunk], at: usize) -> bool {
@@ -237,7 +248,8 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
     let verb = token.kind == TokenKind::Word
         && !token.capital
         && ["ed", "ing", "en", "es"].iter().any(|ending| token.folded.ends_with(ending))
-        && names.knows_stem(&token.folded);
+        && names.knows_stem(&token.folded)
+        && !modifies(tokens, at);
     let bucket = matches!(token.lemma.as_str(), "year" | "month");
     let noise = cues::is_noise(token) || token.kind == TokenKind::Mark || verb;
     (Chunk { text: token.text.clone(), noise, unknown: !noise && !bucket, ..Chunk::default() }, 1)

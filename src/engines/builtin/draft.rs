@@ -6,6 +6,9 @@ use super::tree::Literal;
 use super::values::Found;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
+/// What the slot of a date is called that the question does not name.
+pub(crate) const UNNAMED_DATE: &str = "date";
+
 /// Position of a slot in its draft.
 pub(crate) type SlotId = usize;
 

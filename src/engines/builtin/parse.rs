@@ -2,7 +2,7 @@
 
 use super::chunks::Chunk;
 use super::cues::Cue;
-use super::draft::{Bucket, Condition, Draft, Item, Key, Kind, Slot, SlotId};
+use super::draft::{Bucket, Condition, Draft, Item, Key, Kind, Slot, SlotId, UNNAMED_DATE};
 use super::names::{Col, Link, Names, Target};
 use super::synonyms;
 use super::tree::Literal;
@@ -35,6 +35,7 @@ pub(crate) fn parse_after(chunks: &[Chunk], names: &Names, column: Option<Slot>)
         last_table: None,
         everything: false,
         denied: false,
+        moment: None,
     };
     parser.run();
     parser.when_or_where();
@@ -99,6 +100,8 @@ struct Parser<'a> {
     last_column: Option<SlotId>,
     everything: bool,
     denied: bool,
+    /// A date that was named by what happened then, and whose period is to come.
+    moment: Option<SlotId>,
 }
 
 /// What stands on the right of a comparison.
@@ -1086,14 +1089,16 @@ impl Parser<'_> {
             .map(|next| tables_of(&next.names))
             .map(|tables| self.draft.slot("", tables, None))
             .or_else(|| self.last_table.filter(|_| self.at > 1));
-        if self.denying
-            && let Some(moment) = self.moment_of(&text, &shared)
-        {
-            // "not delivered yet", beside a column `delivered_at`: the moment is empty.
-            self.denying = false;
+        if let Some(moment) = self.moment_of(&text, &shared).filter(|_| self.denying || self.comes_to_period()) {
             let slot =
                 self.draft.slot(&text, vec![Link { target: Target::Column(moment), score: 0.9 }], self.last_table);
-            return self.condition(Kind::Compare(slot, Operator::IsNull, Vec::new()), false);
+            if std::mem::take(&mut self.denying) {
+                // "not delivered yet", beside a column `delivered_at`: the moment is empty.
+                return self.condition(Kind::Compare(slot, Operator::IsNull, Vec::new()), false);
+            }
+            // "delivered after 2025-06-01": the date that follows is its.
+            self.moment = Some(slot);
+            return;
         }
         let slot = self.draft.value_slot(&text, &shared, qualifier);
         let negated = std::mem::take(&mut self.denying);
@@ -1118,6 +1123,13 @@ impl Parser<'_> {
                 && self.names.column(*col).nullable
                 && self.names.words(*col).iter().any(|word| super::words::lemma(word) == said || *word == said)
         })
+    }
+
+    /// "in 2025", "after March 2025": whether a period is all that follows next.
+    fn comes_to_period(&self) -> bool {
+        let is_period = |ahead: usize| self.peek(ahead).is_some_and(|chunk| chunk.period.is_some());
+        is_period(0)
+            || (is_period(1) && matches!(self.cue(0), Some(Cue::Compare(..) | Cue::Since | Cue::Of | Cue::Between)))
     }
 
     fn cue_before(&self) -> Option<Cue> {
@@ -1433,6 +1445,9 @@ impl Parser<'_> {
 
     /// A slot for the date that is meant when none is named.
     fn time_slot(&mut self) -> SlotId {
+        if let Some(moment) = self.moment.take() {
+            return moment;
+        }
         const OF_A_LIFE: &[&str] = &["birth", "birthday", "born", "dob", "death"];
         let of_a_life = |word: &str| OF_A_LIFE.iter().any(|life| word.eq_ignore_ascii_case(life));
         let asked = self.chunks.iter().any(|chunk| chunk.text.split(' ').any(of_a_life));
@@ -1456,7 +1471,7 @@ impl Parser<'_> {
             // "Revenue by product in 2024": the day of what is added up, or of what it is told for? Nobody said.
             self.draft.doubt *= 0.5;
         }
-        self.draft.slot("date", candidates, qualifier)
+        self.draft.slot(UNNAMED_DATE, candidates, qualifier)
     }
 
     /// Whether a measure of the people who know the database is asked for, or ranked by.

@@ -139,7 +139,7 @@ pub(crate) fn read(said: &Said, lexicon: &Lexicon) -> Result<Vec<Reading>, Abste
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let prefers = |edge: &Edge| preference(edge, &words, &lexicon.names);
     let assignments = resolve::resolve(draft, &lexicon.names, &lexicon.joins, &prefers);
-    readings(draft, &assignments, lexicon, &prefers)
+    readings(draft, &assignments, lexicon, &prefers, &words)
 }
 
 fn readings(
@@ -147,6 +147,7 @@ fn readings(
     assignments: &[Assignment],
     lexicon: &Lexicon,
     prefers: &dyn Fn(&Edge) -> f64,
+    words: &[&str],
 ) -> Result<Vec<Reading>, Abstention> {
     let mut readings: Vec<Reading> = Vec::new();
     let mut reason = None;
@@ -158,6 +159,7 @@ fn readings(
             values: &lexicon.values,
             joins: &lexicon.joins,
             prefers,
+            words,
             certainty: draft.doubt,
             assumptions: Vec::new(),
         };

@@ -357,6 +357,7 @@ fn what_is_counted_summed_and_dated_is_what_is_said() {
             table("addresses", &[("id", Integer), ("customer_id", Integer), ("city", Text)], &of_customer),
             table("payments", &[("id", Integer), ("amount", Decimal), ("method", Text), ("paid_at", Date)], &[]),
             table("shipments", &[("id", Integer), ("shipped_at", Date), ("delivered_at", Date)], &[]),
+            table("products", &[("id", Integer), ("name", Text), ("price", Decimal), ("launch_date", Date)], &[]),
         ],
     );
     for (question, expected) in [
@@ -370,8 +371,22 @@ fn what_is_counted_summed_and_dated_is_what_is_said() {
     ] {
         assert_eq!(read(question, &lexicon), expected, "{question}");
     }
-    for question in ["What are the total payments?", "Total payments by method"] {
-        assert!(interpret(question, &lexicon).is_err(), "{question}: how many, or how much?");
+    for (question, open) in [
+        ("What are the total payments?", "how many, or how much?"),
+        ("Total payments by method", "how many, or how much?"),
+        ("How many products were sold in 2024?", "they were launched, which is something else"),
+        ("What is the total shipping cost?", "no table says what shipping costs"),
+    ] {
+        let read = interpret(question, &lexicon).map(|readings| readings[0].sql.clone());
+        assert!(read.is_err(), "{question}: {open} {read:?}");
+    }
+    for (question, column) in [
+        ("How many products were launched in 2024?", "launch_date"),
+        ("How many products are from 2024?", "launch_date"),
+        ("How many payments were made in 2024?", "paid_at"),
+    ] {
+        let sql = read(question, &lexicon);
+        assert!(sql.contains(&format!("WHERE ({column} >= '2024-01-01'")), "{sql}");
     }
 }
 
