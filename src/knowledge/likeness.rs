@@ -74,12 +74,17 @@ impl Precedents {
 /// Tells names and values from other words.
 #[derive(Default)]
 struct Lens {
-    /// Values by their folded words: what they are spelled like, and where.
-    values: HashMap<String, Vec<(ColumnPath, String)>>,
+    /// Values by their folded words.
+    values: HashMap<String, Vec<Place>>,
+    /// The columns of the values.
+    columns: Vec<ColumnPath>,
     /// Stems of the words of names.
     names: HashSet<String>,
     stemmer: Stems,
 }
+
+/// Where a value is, by the column's position in the lens, and how it is spelled there.
+type Place = (usize, Box<str>);
 
 struct Stems(Stemmer);
 
@@ -113,7 +118,7 @@ enum Told {
     /// A number, as written.
     Number(String),
     /// A text: what it may be, and where.
-    Text { written: String, places: Vec<(ColumnPath, String)> },
+    Text { written: String, places: Vec<Place> },
 }
 
 impl Lens {
@@ -128,21 +133,27 @@ impl Lens {
             let stems: Vec<String> = words(&apart(name)).iter().map(|word| lens.stem(&word.folded)).collect();
             lens.names.extend(stems);
         }
-        for (column, found) in values.columns() {
+        for (column, (path, found)) in values.columns().enumerate() {
+            lens.columns.push(path.clone());
             for value in &found.distinct {
                 lens.put(value, column, value);
             }
         }
         for alias in &meaning.aliases {
-            lens.put(&alias.alias, &alias.column, &alias.value);
+            let known = lens.columns.iter().position(|known| *known == alias.column);
+            let column = known.unwrap_or(lens.columns.len());
+            if known.is_none() {
+                lens.columns.push(alias.column.clone());
+            }
+            lens.put(&alias.alias, column, &alias.value);
         }
         lens
     }
 
-    fn put(&mut self, written: &str, column: &ColumnPath, value: &str) {
+    fn put(&mut self, written: &str, column: usize, value: &str) {
         let run = words(written);
         if (1..=MAX_RUN).contains(&run.len()) && !run.iter().all(|word| word.is_number) {
-            let place = (column.clone(), value.to_owned());
+            let place = (column, value.into());
             let places = self.values.entry(folded(&run)).or_default();
             if !places.contains(&place) {
                 places.push(place);
@@ -248,9 +259,9 @@ impl Masked {
             Part::Value(Told::Number(number)) => {
                 exchanged.iter().any(|(old, _)| *old == Literal::Number(number.clone()))
             }
-            Part::Value(Told::Text { places, .. }) => {
-                places.iter().any(|(_, value)| exchanged.iter().any(|(old, _)| *old == Literal::Text(value.clone())))
-            }
+            Part::Value(Told::Text { places, .. }) => places
+                .iter()
+                .any(|(_, value)| exchanged.iter().any(|(old, _)| *old == Literal::Text(value.to_string()))),
             Part::Word(_) => false,
         });
         if touched { None } else { replace(sql, &exchanged) }
@@ -265,19 +276,13 @@ enum Literal {
 }
 
 /// Which literal of the SQL a text stands for, and what the other text makes of it: a value of the same column.
-fn exchange_of(
-    old: &str,
-    olds: &[(ColumnPath, String)],
-    new: &str,
-    news: &[(ColumnPath, String)],
-    sql: &str,
-) -> Option<(Literal, Literal)> {
+fn exchange_of(old: &str, olds: &[Place], new: &str, news: &[Place], sql: &str) -> Option<(Literal, Literal)> {
     if olds.is_empty() && news.is_empty() {
         return Some((Literal::Text(old.to_owned()), Literal::Text(new.to_owned())));
     }
     let mut found: Vec<(&str, &str)> = Vec::new();
     for (column, value) in olds.iter().filter(|(_, value)| mentions(sql, value)) {
-        let same = news.iter().filter(|(other, _)| other == column).map(|(_, other)| (value.as_str(), other.as_str()));
+        let same = news.iter().filter(|(other, _)| other == column).map(|(_, other)| (&**value, &**other));
         found.extend(same);
     }
     found.sort_unstable();
