@@ -1,6 +1,6 @@
 //! Suites and predictions: JSON Lines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -206,12 +206,13 @@ pub(super) struct Read {
     pub(super) without_gold: Vec<usize>,
 }
 
-/// How many databases of the suite a folder of second states lacks, and how many there are.
+/// How many databases a folder of second states lacks of those whose questions are to be right there, and how many those
+/// are.
 #[must_use]
 pub fn without_second_state(suite: &Suite, alt: &Path) -> (usize, usize) {
-    let names = suite.by_database();
-    let lacking = names.keys().filter(|db| !database(alt, db).exists()).count();
-    (lacking, names.len())
+    let demanding = suite.items.iter().filter(|item| item.alt && item.gold_sql.is_some());
+    let names: BTreeSet<&str> = demanding.map(|item| item.db.as_str()).collect();
+    (names.iter().filter(|db| !database(alt, db).exists()).count(), names.len())
 }
 
 /// Reads a suite's lines; ids must be unique.
@@ -337,7 +338,7 @@ mod tests {
     #[test]
     fn gold_that_was_forgotten_is_told_from_a_question_without_an_answer() {
         let files = Files::new();
-        let gold = line("a").replace("}", ",\"gold_sql\":null}");
+        let gold = line("a").replace('}', ",\"gold_sql\":null}");
         let suite = Suite::load(&files.at("shop.jsonl", &(gold + &line("b")))).unwrap();
         assert!(suite.has_gold && suite.warnings[0].contains("1 lines have no `gold_sql`, line 2"), "{suite:?}");
         let suite = Suite::load(&files.at("shop.jsonl", &line("about gold_sql"))).unwrap();

@@ -454,7 +454,9 @@ async fn postgres_is_asked_and_scored_like_sqlite() {
 
 #[tokio::test]
 async fn mariadb_is_asked_and_scored_like_sqlite() {
-    assert_eq!(differing_from_sqlite(servers::chinook_mariadb().await, "server/mysql").await, [""; 0]);
+    let differing = differing_from_sqlite(servers::chinook_mariadb().await, "server/mysql").await;
+    // The gold orders by titles alone, and leaves open how: `Minha Historia` and `Minha História` are one to MariaDB.
+    assert_eq!(differing, ["chinook_spider/0873", "chinook_spider/0874"]);
 }
 
 #[tokio::test]
