@@ -60,8 +60,8 @@ pub enum Recording {
 /// What a [`Workbench`] is made of.
 #[derive(Debug, Clone)]
 pub struct WorkbenchOptions {
-    /// Folder that SQLite connections may open files from.
-    pub sqlite_dir: PathBuf,
+    /// Folder that SQLite connections may open files from, if they may.
+    pub sqlite_dir: Option<PathBuf>,
     /// The language model, when one is configured, and what becomes of its answers.
     pub model: Option<(ModelConfig, Recording)>,
     /// Workflows at the same time.
@@ -76,6 +76,8 @@ pub struct Workbench {
     pub directory: Directory,
     /// Its workflows.
     pub workflows: Handle,
+    /// Runs statements on its connections.
+    pub queries: queries::Service,
 }
 
 impl Workbench {
@@ -88,8 +90,13 @@ impl Workbench {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Error(error.to_string()))?;
         let vault = Vault::from_keys(&hex::encode(key)).map_err(|error| Error(error.to_string()))?;
-        let options =
-            connections::Options { sqlite_dir, record_max_age: Duration::MAX, ..connections::Options::default() };
+        let options = connections::Options {
+            sqlite_dir: sqlite_dir.unwrap_or_default(),
+            // Whoever measures reaches these without Pulse.
+            hosts: sql::HostPolicy { socket_folders: vec!["/".into()], ..sql::HostPolicy::default() },
+            record_max_age: Duration::MAX,
+            ..connections::Options::default()
+        };
         let directory = Directory::new(store.clone(), vault, clock.clone(), options);
         let queries = queries::Service::new(directory.clone(), store.clone(), queries::Options::default());
         let model_budget = model_budget(model.as_ref().map(|(model, _)| model));
@@ -100,7 +107,7 @@ impl Workbench {
             store,
             library: Library::new(directory.clone(), knowledge),
             directory: directory.clone(),
-            queries,
+            queries: queries.clone(),
             teams: Teams { builtin: engines::builtin::team(), openai },
             clock,
         };
@@ -109,7 +116,7 @@ impl Workbench {
         let (engine, workflows) = Engine::new(parts, options).map_err(|error| Error(error.to_string()))?;
         let soft = lifecycle.soft.clone();
         lifecycle.tasks.spawn(async move { engine.run(soft).await });
-        Ok(Self { directory, workflows })
+        Ok(Self { directory, workflows, queries })
     }
 }
 

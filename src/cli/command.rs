@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
 use super::{ask, demo, descriptors, eval, guard, health, knowledge, model, serve};
 use crate::config::{ModelSettings, Settings};
@@ -40,8 +41,9 @@ enum Command {
     ///
     /// An answer is right when its rows are those of the gold SQL; the order counts where the gold SQL orders. Questions
     /// whose `gold_sql` is null have no answer: to abstain is right. Figures are told by suite, by difficulty and in total,
-    /// with and without the questions that the suite flags. The exit code is 1 when a question could not be asked, because
-    /// the model was not there or a recording lacks.
+    /// with and without the questions that the suite flags. The exit code is 1 when they say less than they seem to: a
+    /// question could not be asked, because the model was not there or a recording lacks, or its gold SQL gives nothing to
+    /// compare with.
     Eval(Box<EvalArguments>),
     /// The configured language model
     #[command(subcommand)]
@@ -221,6 +223,15 @@ pub(super) enum EngineArgument {
     Builtin,
 }
 
+/// What figures may be told by, beside suite and difficulty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum By {
+    /// The database of a question.
+    Database,
+    /// Its `kind`, where the suite gives one.
+    Kind,
+}
+
 /// Arguments of `pulse eval`.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
@@ -229,14 +240,21 @@ pub(super) struct EvalArguments {
     #[arg(long, value_name = "FILE", required = true)]
     pub(super) suite: Vec<PathBuf>,
     /// Folder of the databases, DB.sqlite each
-    #[arg(long, value_name = "DIR")]
-    pub(super) databases: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "database_url")]
+    pub(super) databases: Option<PathBuf>,
+    /// Databases of a server instead; {db} stands for the name of each, as in `postgres://USER:PASSWORD@HOST/{db}`
+    #[arg(long, env = "PULSE_EVAL_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(conflicts_with_all = ["databases", "alt", "context", "check_gold"])]
+    pub(super) database_url: Option<SecretString>,
     /// Folder of a second state of the databases: where it has one, an answer must be right there too
     #[arg(long, value_name = "DIR")]
     pub(super) alt: Option<PathBuf>,
     /// Who answers; a model does so in whole workflows, with repairs, checks and budgets
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) engine: EngineArgument,
+    /// Tell figures by this as well; may be given several times
+    #[arg(long, value_enum, value_name = "FIELD")]
+    pub(super) by: Vec<By>,
     /// Put the evidence of a question behind it
     #[arg(long)]
     pub(super) evidence: bool,

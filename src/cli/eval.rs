@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use tokio::runtime::Handle;
 
 use super::command::{EngineArgument, Error, EvalArguments, Outcome};
 use super::figures::{Measured, print};
 use crate::app::{Recording, Workbench, WorkbenchOptions};
 use crate::config::{ModelConfig, ModelSettings};
-use crate::domain::{Clock, SystemClock};
+use crate::domain::{Clock, EngineChoice, SystemClock};
 use crate::eval;
 use crate::lifecycle::Lifecycle;
 
@@ -21,73 +23,214 @@ pub(super) async fn run(arguments: EvalArguments) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     }
     if arguments.check_gold {
-        println!("{}", blocking(move || gold(&arguments)).await?);
+        println!("{}", blocking(move || gold(arguments)).await?);
         return Ok(Outcome::Done);
     }
+    let by = arguments.by.clone();
     let measured = measure(arguments).await?;
-    Ok(if print(&measured) { Outcome::Done } else { Outcome::NotAnswered })
+    Ok(if print(&measured, &by) { Outcome::Done } else { Outcome::NotAnswered })
 }
 
 async fn measure(arguments: EvalArguments) -> Result<Vec<Measured>, Error> {
-    let EvalArguments { suite, databases, alt, engine, evidence, today: day, predictions, score, jobs, .. } = arguments;
-    if suite.len() > 1 && (predictions.is_some() || score.is_some()) {
+    let EvalArguments { suite: suites, engine, evidence, predictions, score, jobs, .. } = arguments;
+    if suites.len() > 1 && (predictions.is_some() || score.is_some()) {
         let problem = "--predictions and --score are for one --suite at a time: ids are unique in a suite only";
         return Err(Error::Usage(problem.to_owned()));
     }
-    let today = today(day);
-    let options = eval::Options { databases: databases.clone(), jobs: jobs.into(), today, evidence };
-    let lifecycle = Lifecycle::default();
-    let source = match score {
-        Some(path) => Source::File(path),
-        None => match answering_model(engine, arguments.model, arguments.record, arguments.replay)? {
-            None => Source::Builtin,
-            Some(model) => Source::Model(Box::new(workbench(&options, model, &lifecycle).await?)),
-        },
+    let place = Place::of(arguments.databases, arguments.alt, arguments.database_url)?;
+    let options = eval::Options { jobs: jobs.into(), today: today(arguments.today), evidence };
+    let model = match &score {
+        Some(_) => None,
+        None => answering_model(engine, arguments.model, arguments.record, arguments.replay)?,
     };
-    let scoring = eval::ScoreOptions { databases, alt, jobs: jobs.into() };
+    let lifecycle = Lifecycle::default();
+    let rig = Rig::new(place, model, &options, &lifecycle).await?;
     let mut measured = Vec::new();
-    for path in &suite {
-        let suite = eval::Suite::load(path).map_err(|error| usage(format!("{}: {error}", shown(path))))?;
-        let answers = source.answers(&suite, &options).await?;
+    for path in &suites {
+        let suite = eval::Suite::load(path).map_err(usage)?;
+        warn(&suite.warnings);
+        let (answers, on) = rig.answers(&suite, score.as_deref(), &options).await?;
         if let Some(path) = &predictions {
             suite.write(path, answers.iter().map(|answer| answer.sql.clone())).map_err(usage)?;
         }
-        let scoring = scoring.clone();
-        measured.push(blocking(move || scored(suite, answers, &scoring)).await?);
+        measured.push(blocking(move || scored(suite, answers, &on, jobs.into())).await?);
     }
     lifecycle.soft.cancel();
     lifecycle.ended().await;
     Ok(measured)
 }
 
-/// Who answers.
-enum Source {
-    File(PathBuf),
-    Builtin,
-    Model(Box<Workbench>),
+/// Where the databases are.
+enum Place {
+    Files(Files),
+    Server(eval::ServerUrl),
 }
 
-impl Source {
-    async fn answers(&self, suite: &eval::Suite, options: &eval::Options) -> Result<Vec<eval::Answer>, Error> {
-        match self {
-            Self::File(path) => {
-                let predictions = suite.predictions(path).map_err(usage)?;
-                let answer = |sql| eval::Answer { sql, ..eval::Answer::default() };
-                Ok(predictions.into_iter().map(answer).collect())
-            }
-            Self::Builtin => {
-                let (suite, options) = (suite.clone(), options.clone());
-                let read = move || with_bar("answered", |on_progress| eval::run(&suite, &options, on_progress));
-                blocking(read).await
-            }
-            Self::Model(bench) => {
-                let bar = Bar::new("answered");
-                let asked = eval::ask(suite, options, &bench.directory, &bench.workflows, |progress| bar.on(progress));
-                let answers = asked.await;
-                bar.finish();
-                answers.map_err(usage)
+/// SQLite files, in one state or in two.
+struct Files {
+    databases: PathBuf,
+    alt: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(databases: Option<PathBuf>, alt: Option<PathBuf>, url: Option<SecretString>) -> Result<Self, Error> {
+        if let Some(url) = url {
+            let url = eval::ServerUrl::parse(url).map_err(|problem| usage(format!("--database-url: {problem}")))?;
+            return Ok(Self::Server(url));
+        }
+        let databases = folder_of_files(databases)?;
+        if let Some(alt) = &alt {
+            check_folder("--alt", alt)?;
+        }
+        Ok(Self::Files(Files { databases, alt }))
+    }
+}
+
+/// The folder of `--databases`.
+fn folder_of_files(given: Option<PathBuf>) -> Result<PathBuf, Error> {
+    let folder = given.ok_or_else(|| usage("--databases DIR is required"))?;
+    check_folder("--databases", &folder)?;
+    Ok(folder)
+}
+
+fn check_folder(flag: &str, folder: &Path) -> Result<(), Error> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(usage(format!("{flag}: {} is not a folder; name the one that holds DB.sqlite for each `db`", shown(folder))))
+}
+
+impl Files {
+    /// What statements are run on. A second state that holds nothing of the suite is a mistake.
+    fn tried(&self, suite: &eval::Suite) -> Result<eval::Tried, Error> {
+        let on = eval::Tried::Files { databases: self.databases.clone(), alt: self.alt.clone() };
+        if let Some(alt) = &self.alt {
+            match eval::without_second_state(suite, alt) {
+                (0, _) => {}
+                (lacking, all) if lacking == all => {
+                    let problem = "has no database of";
+                    return Err(usage(format!("--alt: {} {problem} {}", shown(alt), shown(&suite.path))));
+                }
+                (lacking, all) => warn(&[format!(
+                    "--alt: {} lacks {lacking} of the {all} databases of {}; their questions count by the first state alone",
+                    shown(alt),
+                    shown(&suite.path)
+                )]),
             }
         }
+        Ok(on)
+    }
+}
+
+/// What answers questions and runs statements.
+enum Rig {
+    /// The builtin engine, on SQLite files and without workflows around it.
+    Files(Files),
+    /// Whole workflows.
+    Bench(Box<Bench>),
+}
+
+struct Bench {
+    workbench: Workbench,
+    place: Place,
+    engine: EngineChoice,
+}
+
+impl Rig {
+    async fn new(
+        place: Place,
+        model: Option<(ModelConfig, Recording)>,
+        options: &eval::Options,
+        lifecycle: &Lifecycle,
+    ) -> Result<Self, Error> {
+        let engine = if model.is_some() { EngineChoice::Openai } else { EngineChoice::Builtin };
+        let (place, sqlite_dir) = match place {
+            Place::Files(files) if model.is_none() => return Ok(Self::Files(files)),
+            Place::Files(files) => {
+                let folder = files.databases.canonicalize();
+                let folder =
+                    folder.map_err(|error| usage(format!("--databases: {}: {error}", shown(&files.databases))))?;
+                (Place::Files(files), Some(folder))
+            }
+            server @ Place::Server(_) => (server, None),
+        };
+        let midnight =
+            options.today.to_zoned_datetime(TimeZone::UTC).map_err(|error| usage(format!("--today: {error}")))?;
+        let parts = WorkbenchOptions { sqlite_dir, model, max_workflows: options.jobs, now: midnight.timestamp() };
+        let workbench = Workbench::start(parts, lifecycle).await.map_err(usage)?;
+        Ok(Self::Bench(Box::new(Bench { workbench, place, engine })))
+    }
+
+    /// The answers to a suite, those of a file where one is given, and what they are to be run on.
+    async fn answers(
+        &self,
+        suite: &eval::Suite,
+        given: Option<&Path>,
+        options: &eval::Options,
+    ) -> Result<(Vec<eval::Answer>, eval::Tried), Error> {
+        let given = given.map(|path| answers_in(suite, path)).transpose()?;
+        match self {
+            Self::Files(files) => {
+                let on = files.tried(suite)?;
+                let answers = match given {
+                    Some(answers) => answers,
+                    None => read(suite.clone(), files.databases.clone(), options.clone()).await?,
+                };
+                Ok((answers, on))
+            }
+            Self::Bench(bench) => bench.answers(suite, given, options).await,
+        }
+    }
+}
+
+impl Bench {
+    async fn answers(
+        &self,
+        suite: &eval::Suite,
+        given: Option<Vec<eval::Answer>>,
+        options: &eval::Options,
+    ) -> Result<(Vec<eval::Answer>, eval::Tried), Error> {
+        let Workbench { directory, workflows, queries } = &self.workbench;
+        let databases = match &self.place {
+            Place::Files(_) => eval::Databases::Files,
+            Place::Server(url) => eval::Databases::Server(url.clone()),
+        };
+        let connected = eval::Connected::all_of(suite, &databases, directory).await.map_err(usage)?;
+        let answers = if let Some(answers) = given {
+            answers
+        } else {
+            let bar = Bar::new("answered");
+            let asked =
+                eval::ask(suite, self.engine, options, &connected, workflows, |progress| bar.on(progress)).await;
+            bar.finish();
+            asked.map_err(usage)?
+        };
+        let on = match &self.place {
+            Place::Files(files) => files.tried(suite)?,
+            Place::Server(_) => eval::Tried::Server { queries: queries.clone(), connected, runtime: Handle::current() },
+        };
+        Ok((answers, on))
+    }
+}
+
+/// The answers of a file.
+fn answers_in(suite: &eval::Suite, path: &Path) -> Result<Vec<eval::Answer>, Error> {
+    let eval::Predictions { answers, warnings } = suite.predictions(path).map_err(usage)?;
+    warn(&warnings);
+    let answer = |sql| eval::Answer { sql, ..eval::Answer::default() };
+    Ok(answers.into_iter().map(answer).collect())
+}
+
+/// What the builtin engine reads.
+async fn read(suite: eval::Suite, databases: PathBuf, options: eval::Options) -> Result<Vec<eval::Answer>, Error> {
+    let run = move || with_bar("answered", |on_progress| eval::run(&suite, &databases, &options, on_progress));
+    blocking(run).await
+}
+
+/// Says what somebody should know before they believe the figures.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("pulse: warning: {warning}");
     }
 }
 
@@ -131,29 +274,14 @@ fn answering_model(
     Ok(model.map(|model| (model, recording)))
 }
 
-async fn workbench(
-    options: &eval::Options,
-    model: (ModelConfig, Recording),
-    lifecycle: &Lifecycle,
-) -> Result<Workbench, Error> {
-    let databases = options.databases.canonicalize();
-    let sqlite_dir =
-        databases.map_err(|error| usage(format!("--databases: {}: {error}", shown(&options.databases))))?;
-    let midnight =
-        options.today.to_zoned_datetime(TimeZone::UTC).map_err(|error| usage(format!("--today: {error}")))?;
-    let options =
-        WorkbenchOptions { sqlite_dir, model: Some(model), max_workflows: options.jobs, now: midnight.timestamp() };
-    Workbench::start(options, lifecycle).await.map_err(usage)
-}
-
-fn scored(suite: eval::Suite, answers: Vec<eval::Answer>, options: &eval::ScoreOptions) -> Result<Measured, Error> {
-    let verdicts = if suite.has_gold {
+fn scored(suite: eval::Suite, answers: Vec<eval::Answer>, on: &eval::Tried, jobs: usize) -> Result<Measured, Error> {
+    let scored = if suite.has_gold {
         let sql: Vec<Option<String>> = answers.iter().map(|answer| answer.sql.clone()).collect();
-        Some(with_bar("right", |on_progress| eval::score(&suite, &sql, options, on_progress))?)
+        Some(with_bar("right", |on_progress| eval::score(&suite, &sql, on, jobs, on_progress))?)
     } else {
         None
     };
-    Ok(Measured { suite, answers, verdicts })
+    Ok(Measured { suite, answers, scored })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
@@ -163,7 +291,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + S
 fn context(arguments: EvalArguments) -> Result<String, Error> {
     let options = eval::ContextOptions {
         suites: arguments.suite,
-        databases: arguments.databases,
+        databases: folder_of_files(arguments.databases)?,
         schema_tokens: arguments.schema_tokens,
         merged: arguments.merged,
         today: today(arguments.today),
@@ -186,10 +314,11 @@ fn context(arguments: EvalArguments) -> Result<String, Error> {
     ))
 }
 
-fn gold(arguments: &EvalArguments) -> Result<String, Error> {
-    let EvalArguments { suite, databases, .. } = arguments;
-    let today = today(arguments.today);
-    let report = with_bar("without doubt", |on_progress| eval::check_gold(suite, databases, today, on_progress))?;
+fn gold(arguments: EvalArguments) -> Result<String, Error> {
+    let (suites, today) = (arguments.suite, today(arguments.today));
+    let databases = folder_of_files(arguments.databases)?;
+    let check = |on_progress: &mut dyn FnMut(_)| eval::check_gold(&suites, &databases, today, on_progress);
+    let report = with_bar("without doubt", check)?;
     for (id, doubt) in &report.doubted {
         println!("{id}: {doubt}");
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::command::By;
 use crate::domain::Reason;
-use crate::eval::{Answer, Figures, Suite, Verdict, is_invalid};
+use crate::eval::{Answer, BadGold, Figures, Item, Scored, Suite, Verdict, is_invalid};
 
 /// Difficulties in the order in which they are told; others come behind them.
 const DIFFICULTIES: [&str; 4] = ["easy", "medium", "hard", "extra"];
@@ -16,22 +17,40 @@ pub(super) struct Measured {
     pub(super) suite: Suite,
     /// In the suite's order.
     pub(super) answers: Vec<Answer>,
-    /// In the suite's order; `None` for a suite that does not say what is right.
-    pub(super) verdicts: Option<Vec<Verdict>>,
+    /// `None` for a suite that does not say what is right.
+    pub(super) scored: Option<Scored>,
 }
 
-/// Prints everything. False when a question could not be asked, so that the figures say less than they seem to.
-pub(super) fn print(measured: &[Measured]) -> bool {
-    if measured.iter().any(|one| one.verdicts.is_some()) {
-        println!("{}", scores(measured));
+/// One question, asked and scored.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    item: &'a Item,
+    answer: &'a Answer,
+    verdict: Option<Verdict>,
+}
+
+impl Measured {
+    fn asked(&self) -> impl Iterator<Item = Asked<'_>> {
+        let verdict = |index: usize| self.scored.as_ref().and_then(|scored| scored.verdicts.get(index)).copied();
+        let pairs = self.suite.items.iter().zip(&self.answers).enumerate();
+        pairs.map(move |(index, (item, answer))| Asked { item, answer, verdict: verdict(index) })
+    }
+}
+
+/// Prints everything. False when the figures say less than they seem to: a question could not be asked, or its gold SQL
+/// gives nothing to compare with.
+pub(super) fn print(measured: &[Measured], by: &[By]) -> bool {
+    let groups = groups(measured, by);
+    if measured.iter().any(|one| one.scored.is_some()) {
+        println!("{}", scores(&groups));
     } else {
         println!("No line of the suites has `gold_sql`, so nothing is said of what is right.");
     }
     let answers = || measured.iter().flat_map(|one| &one.answers);
     let (total, answered) = (answers().count(), answers().filter(|answer| answer.sql.is_some()).count());
     println!("{total} questions: {answered} answered, {} not", total - answered);
-    if answers().any(|answer| answer.usage.calls > 0) {
-        println!("{}", costs(measured));
+    if answers().any(|answer| !answer.time.is_zero()) {
+        println!("{}", costs(&groups));
     }
     let failed = answers().filter_map(|answer| answer.failure.as_ref());
     let (invalid, abstained): (Vec<_>, Vec<_>) = failed.partition(|failure| is_invalid(failure));
@@ -44,50 +63,72 @@ pub(super) fn print(measured: &[Measured]) -> bool {
     {
         println!("not asked {count} times: {message}");
     }
-    invalid.is_empty()
+    let bad_gold: Vec<String> = measured.iter().flat_map(bad_gold).collect();
+    for told in &bad_gold {
+        println!("{told}");
+    }
+    invalid.is_empty() && bad_gold.is_empty()
 }
 
-/// Figures of all questions, and of those without flags.
-#[derive(Default)]
-struct Pair {
-    all: Figures,
-    unflagged: Figures,
+/// Gold statements that give nothing to compare with, and how their questions count.
+fn bad_gold(one: &Measured) -> impl Iterator<Item = String> {
+    one.scored.iter().flat_map(|scored| &scored.bad_gold).map(|BadGold { index, field, why, only }| {
+        let Item { id, line, .. } = &one.suite.items[*index];
+        let counts = if *only {
+            "no answer to it can be right: mend it, or leave the question out"
+        } else {
+            "answers are held against its other gold statements alone: mend it, or leave it out"
+        };
+        format!("{}, line {line}: `{field}` of `{id}` gives no rows ({why}); {counts}", one.suite.path.display())
+    })
 }
 
-/// A line for each suite, each difficulty, and everything.
-fn scores(measured: &[Measured]) -> Table {
-    let mut suites: Vec<(&str, Pair)> = Vec::new();
-    let mut difficulties: BTreeMap<(usize, &str), Pair> = BTreeMap::new();
-    let mut total = Pair::default();
-    for Measured { suite, verdicts, answers: _ } in measured {
-        let mut of_suite = Pair::default();
-        for (item, verdict) in suite.items.iter().zip(verdicts.iter().flatten()) {
-            let difficulty =
-                item.difficulty.as_deref().map(|difficulty| difficulties.entry(ranked(difficulty)).or_default());
-            for pair in [Some(&mut of_suite), Some(&mut total), difficulty].into_iter().flatten() {
-                pair.all.add(*verdict);
-                if item.flags.is_empty() {
-                    pair.unflagged.add(*verdict);
-                }
+/// Questions that are told of together: by suite, by difficulty, by what was asked for, and all of them.
+fn groups<'a>(measured: &'a [Measured], by: &[By]) -> Vec<(&'a str, Vec<Asked<'a>>)> {
+    let mut groups: Vec<(&str, Vec<Asked>)> =
+        measured.iter().map(|one| (one.suite.name.as_str(), one.asked().collect())).collect();
+    let all: Vec<Asked> = measured.iter().flat_map(Measured::asked).collect();
+    let mut add = |rank: &dyn Fn(&'a Item) -> Option<(usize, &'a str)>| {
+        let mut ranked: BTreeMap<(usize, &str), Vec<Asked>> = BTreeMap::new();
+        for asked in &all {
+            if let Some(place) = rank(asked.item) {
+                ranked.entry(place).or_default().push(*asked);
             }
         }
-        if verdicts.is_some() {
-            suites.push((&suite.name, of_suite));
+        groups.extend(ranked.into_iter().map(|((_, name), asked)| (name, asked)));
+    };
+    add(&|item| item.difficulty.as_deref().map(ranked));
+    for field in by {
+        match field {
+            By::Database => add(&|item| Some((0, &item.db))),
+            By::Kind => add(&|item| item.kind.as_deref().map(|kind| (0, kind))),
         }
     }
+    groups.push(("total", all));
+    groups
+}
+
+/// A line for each group in which anything was scored.
+fn scores(groups: &[(&str, Vec<Asked>)]) -> Table {
     let mut table =
         table(["", "n", "answered", "coverage", "accuracy", "precision", "n without flags", "accuracy", "precision"]);
-    for (name, pair) in &suites {
-        line(&mut table, name, pair);
+    for (name, asked) in groups {
+        let (mut all, mut unflagged) = (Figures::default(), Figures::default());
+        for Asked { item, verdict, .. } in asked {
+            let Some(verdict) = *verdict else { continue };
+            all.add(verdict);
+            if item.flags.is_empty() {
+                unflagged.add(verdict);
+            }
+        }
+        if all.total > 0 {
+            line(&mut table, name, &all, &unflagged);
+        }
     }
-    for ((_, difficulty), pair) in &difficulties {
-        line(&mut table, difficulty, pair);
-    }
-    line(&mut table, "total", &total);
     table
 }
 
-fn line(table: &mut Table, name: &str, Pair { all, unflagged }: &Pair) {
+fn line(table: &mut Table, name: &str, all: &Figures, unflagged: &Figures) {
     let precision = |figures: &Figures| figures.precision().map_or_else(|| "-".to_owned(), percent);
     let cells = [
         all.total.to_string(),
@@ -102,40 +143,29 @@ fn line(table: &mut Table, name: &str, Pair { all, unflagged }: &Pair) {
     table.add_row(std::iter::once(Cell::new(name)).chain(cells.into_iter().map(right)));
 }
 
-/// What the model's answers took: in all, and in the middle one of the questions.
-fn costs(measured: &[Measured]) -> Table {
+/// What answers took: in all, and in the middle one of the questions.
+fn costs(groups: &[(&str, Vec<Asked>)]) -> Table {
     let mut table =
         table(["", "calls", "median", "prompt tokens", "median", "completion tokens", "median", "seconds", "median"]);
-    let mut row = |name: &str, answers: &[&Answer]| {
+    for (name, asked) in groups {
         let counts = |of: fn(&Answer) -> u64| {
-            let counts: Vec<u64> = answers.iter().map(|answer| of(answer)).collect();
+            let counts: Vec<u64> = asked.iter().map(|asked| of(asked.answer)).collect();
             [right(counts.iter().sum::<u64>().to_string()), right(median(counts).unwrap_or_default().to_string())]
         };
-        let times: Vec<Duration> = answers.iter().map(|answer| answer.time).collect();
-        let seconds = |time: Duration| right(format!("{:.2}", time.as_secs_f64()));
+        let times: Vec<Duration> = asked.iter().map(|asked| asked.answer.time).collect();
         let cells = [
             counts(|answer| answer.usage.calls.into()),
             counts(|answer| answer.usage.prompt_tokens),
             counts(|answer| answer.usage.completion_tokens),
-            [seconds(times.iter().sum()), seconds(median(times).unwrap_or_default())],
+            [seconds(times.iter().sum(), 2), seconds(median(times).unwrap_or_default(), 4)],
         ];
         table.add_row(std::iter::once(Cell::new(name)).chain(cells.into_iter().flatten()));
-    };
-    for Measured { suite, answers, .. } in measured {
-        row(&suite.name, &answers.iter().collect::<Vec<_>>());
     }
-    let asked = || measured.iter().flat_map(|one| one.suite.items.iter().zip(&one.answers));
-    let mut difficulties: BTreeMap<(usize, &str), Vec<&Answer>> = BTreeMap::new();
-    for (item, answer) in asked() {
-        if let Some(difficulty) = item.difficulty.as_deref() {
-            difficulties.entry(ranked(difficulty)).or_default().push(answer);
-        }
-    }
-    for ((_, difficulty), answers) in &difficulties {
-        row(difficulty, answers);
-    }
-    row("total", &asked().map(|(_, answer)| answer).collect::<Vec<_>>());
     table
+}
+
+fn seconds(time: Duration, digits: usize) -> Cell {
+    right(format!("{:.digits$}", time.as_secs_f64()))
 }
 
 /// A difficulty with its place among the others.

@@ -3,7 +3,7 @@
 //! Tables are weighed by BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009)
 //! over the words of their names, columns and comments; values of the data that the question names count like words. A
 //! table is worth what it says itself and what its neighbours over foreign keys say, so that the tables which join two
-//! others are there although no word names them.
+//! others are there although no word names them; where keys are not declared, its namespace is its neighbourhood.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::builtin::values::{Found, Values};
 use super::builtin::words::{TokenKind, fold, identifier_words, key, lemma, tokens};
 use crate::domain::knowledge::Synonym;
 use crate::domain::outputs::MatchedValue;
-use crate::domain::{ColumnPath, Facts, Meaning};
+use crate::domain::{ColumnPath, Facts, Meaning, Schema};
 
 /// How much the words of a table's name, of its columns' names and of comments weigh.
 const TABLE_WORD: f64 = 3.0;
@@ -35,6 +35,10 @@ const ADJECTIVE: f64 = 0.6;
 const DECAY: f64 = 0.8;
 /// Foreign keys followed from a table.
 const REACH: usize = 2;
+/// Of what a table says, so much is left for those in the same namespace: less than two foreign keys further. With more
+/// tables in it than so many, a namespace says less of each.
+const NAMESPACE: f64 = 0.5;
+const SMALL_NAMESPACE: f64 = 16.0;
 /// How much the neighbourhood counts beside the table itself.
 const NEIGHBOURHOOD: f64 = 1.0;
 /// How much a value of the data counts that the question names, and one that it nearly names.
@@ -59,6 +63,7 @@ pub struct SchemaIndex {
     norms: Vec<f64>,
     /// Tables within reach, and what is left there of what they say; the table itself with 1.
     around: Vec<Vec<(usize, f64)>>,
+    namespaces: Namespaces,
 }
 
 /// What a question speaks of.
@@ -110,10 +115,12 @@ impl SchemaIndex {
         let names = Names::new(&facts.schema, &meaning);
         let values = Values::new(&names, &facts.values, &meaning);
         let around = around(&Joins::new(&names), facts.schema.tables.len());
+        let namespaces = Namespaces::new(&facts.schema);
         let mut index = Self {
             names,
             values,
             around,
+            namespaces,
             stemmer: Stemmer::create(Algorithm::English),
             tables: HashMap::new(),
             columns: HashMap::new(),
@@ -203,13 +210,15 @@ impl SchemaIndex {
         Relevance { tables: self.ranked(&said), values: values.take(MOST_VALUES).collect(), columns }
     }
 
-    /// All tables, by what they and their neighbours explain of what was said.
+    /// All tables, by what they, their neighbours and, less, their namespaces explain of what was said.
     fn ranked(&self, said: &[BTreeMap<usize, f64>]) -> Vec<usize> {
+        let of_namespaces: Vec<Vec<f64>> = said.iter().map(|words| self.namespaces.best(words)).collect();
         let worth = |table: usize| -> f64 {
             let of = |words: &BTreeMap<usize, f64>, table: usize| words.get(&table).copied().unwrap_or_default();
-            let explained = said.iter().map(|words| {
+            let explained = said.iter().zip(&of_namespaces).map(|(words, namespaces)| {
                 let around = self.around[table].iter().map(|&(other, left)| left * of(words, other));
-                of(words, table) + NEIGHBOURHOOD * around.fold(0.0, f64::max)
+                let nearby = around.fold(namespaces[self.namespaces.of[table]], f64::max);
+                of(words, table) + NEIGHBOURHOOD * nearby
             });
             explained.sum()
         };
@@ -321,6 +330,42 @@ impl SchemaIndex {
 
     fn told(&self, words: &str, col: Col, value: String, score: f64) -> Spoken {
         Spoken { words: words.to_owned(), column: self.path(col), value, score }
+    }
+}
+
+/// Which tables stand in the same namespace. Those of one namespace are of one matter, the more so the fewer they are;
+/// where there is one namespace only, it says nothing.
+struct Namespaces {
+    /// Each table's.
+    of: Vec<usize>,
+    /// What is left in each of what one of its tables says.
+    left: Vec<f64>,
+}
+
+impl Namespaces {
+    fn new(schema: &Schema) -> Self {
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        let mut sizes: Vec<usize> = Vec::new();
+        let mut of = Vec::new();
+        for table in &schema.tables {
+            let number = *numbers.entry(&table.schema).or_insert(sizes.len());
+            sizes.resize(sizes.len().max(number + 1), 0);
+            sizes[number] += 1;
+            of.push(number);
+        }
+        let several = sizes.len() > 1;
+        let left = |size: usize| if several { NAMESPACE * (SMALL_NAMESPACE / size as f64).min(1.0) } else { 0.0 };
+        Self { of, left: sizes.into_iter().map(left).collect() }
+    }
+
+    /// What is left in each namespace of a word, by what each table says of it.
+    fn best(&self, said: &BTreeMap<usize, f64>) -> Vec<f64> {
+        let mut best = vec![0.0; self.left.len()];
+        for (&table, &score) in said {
+            let namespace = self.of[table];
+            best[namespace] = f64::max(best[namespace], self.left[namespace] * score);
+        }
+        best
     }
 }
 
@@ -436,7 +481,7 @@ impl Indexes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ColumnType, ColumnValues, DatabaseKind, Schema, Table, ValueIndex, testing};
+    use crate::domain::{ColumnType, ColumnValues, DatabaseKind, Table, ValueIndex, testing};
 
     fn table(name: &str, columns: &[&str], references: &[(&str, &str)]) -> Table {
         let columns: Vec<_> = columns.iter().map(|name| (*name, ColumnType::Text)).collect();
@@ -495,6 +540,26 @@ mod tests {
         assert_eq!(relevance.tables.len(), 1_000);
         let relevance = index.relevance("How many studio names are there?");
         assert_eq!(first(&facts, &relevance, 1), ["studios"]);
+    }
+
+    #[test]
+    fn of_two_tables_alike_the_one_in_the_namespace_spoken_of_comes_first() {
+        let alike = |namespace: &str, other: &str| {
+            let columns = [("id", ColumnType::Text), ("client_no", ColumnType::Text)];
+            ["customers", other].map(|name| testing::table(namespace, name, &columns, &[]))
+        };
+        let tables = [alike("billing", "invoices"), alike("helpdesk", "tickets"), alike("shop", "orders")];
+        let facts = facts(tables.into_iter().flatten().collect(), &[]);
+        let index = SchemaIndex::new(&facts);
+        for (question, namespace) in [
+            ("Which customers have no ticket?", "helpdesk"),
+            ("Which customers have no order?", "shop"),
+            ("Which customers have no invoice?", "billing"),
+        ] {
+            let relevance = index.relevance(question);
+            let first = relevance.tables[..2].iter().map(|table| facts.schema.tables[*table].schema.as_str());
+            assert_eq!(first.collect::<Vec<_>>(), [namespace; 2], "{question}");
+        }
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! Measures whether a model would be told of the tables and columns that a question needs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,8 +133,7 @@ fn needed(item: &Item, schema: &Schema) -> Vec<ColumnPath> {
 pub(super) fn answerable(suites: &[PathBuf]) -> Result<Vec<Item>, Error> {
     let mut items = Vec::new();
     for path in suites {
-        let file = File::open(path).map_err(|source| Error::File { path: path.clone(), source })?;
-        items.extend(suite::read(BufReader::new(file))?.into_iter().filter(|item| item.gold_sql.is_some()));
+        items.extend(suite::read(path)?.items.into_iter().filter(|item| item.gold_sql.is_some()));
     }
     Ok(items)
 }

@@ -16,9 +16,7 @@ use crate::sql::{self, SampleBounds, sqlite};
 /// How to ask.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Folder of the databases, `<db>.sqlite` each; they are opened read-only.
-    pub databases: PathBuf,
-    /// Databases, or questions to a model, beside each other; at least 1.
+    /// Databases, or workflows, beside each other; at least 1.
     pub jobs: usize,
     /// The day that "last month" is counted from.
     pub today: Date,
@@ -61,22 +59,19 @@ pub enum Error {
         /// The system's words.
         source: std::io::Error,
     },
-    /// A line of the suite is not a question.
-    #[error("line {line} of the suite is not a question: {message}")]
-    Suite {
+    /// A line of a file does not say what it should.
+    #[error("{path}, line {line}: {message}")]
+    Line {
+        /// The file.
+        path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What is wrong.
+        /// What is wrong with which field, and what would be right.
         message: String,
     },
-    /// A line of somebody's answers is not one.
-    #[error("line {line} of the predictions is not {{\"id\", \"sql\"}}: {message}")]
-    Prediction {
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
+    /// The URL of a server does not fit the suite.
+    #[error("--database-url: {0}")]
+    Url(String),
     /// A database cannot be opened or read.
     #[error("database {db}: {source}")]
     Database {
@@ -95,15 +90,21 @@ pub enum Error {
     },
 }
 
-/// Reads every question of the suite against its database; answers are in the suite's order.
+/// Reads every question of the suite against its database, `<db>.sqlite` in a folder, which is opened read-only; answers
+/// are in the suite's order.
 ///
 /// `on_progress` is called from this thread after each database.
-pub fn run(suite: &Suite, options: &Options, mut on_progress: impl FnMut(Progress)) -> Result<Vec<Answer>, Error> {
+pub fn run(
+    suite: &Suite,
+    databases: &Path,
+    options: &Options,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Vec<Answer>, Error> {
     let items = &suite.items;
     let work: Vec<(&str, Vec<usize>)> = suite.by_database().into_iter().collect();
     let mut found = vec![Answer::default(); items.len()];
     let mut progress = Progress { done: 0, total: items.len(), answered: 0 };
-    let read = |(db, indexes): &(&str, Vec<usize>)| answer(options, db, indexes, items);
+    let read = |(db, indexes): &(&str, Vec<usize>)| answer(databases, options, db, indexes, items);
     spread(&work, options.jobs, read, |answers| {
         for (index, answer) in answers {
             progress.done += 1;
@@ -116,8 +117,14 @@ pub fn run(suite: &Suite, options: &Options, mut on_progress: impl FnMut(Progres
 }
 
 /// The statements for the questions of one database.
-fn answer(options: &Options, db: &str, indexes: &[usize], items: &[Item]) -> Result<Vec<(usize, Answer)>, Error> {
-    let facts = facts(&options.databases, db, options.today)?;
+fn answer(
+    databases: &Path,
+    options: &Options,
+    db: &str,
+    indexes: &[usize],
+    items: &[Item],
+) -> Result<Vec<(usize, Answer)>, Error> {
+    let facts = facts(databases, db, options.today)?;
     let lexicon = Lexicon::new(Arc::new(facts));
     let read = |index: &usize| {
         let started = Instant::now();

@@ -1,46 +1,68 @@
 //! Execution accuracy: a statement is right when its rows are those of a gold statement.
 //!
-//! Statements here come from anywhere: they run on databases that are opened read-only, for at most [`TIMEOUT`] and
-//! [`MAX_ROWS`].
+//! Statements here come from anywhere: they run on databases that are opened read-only, for at most [`super::TIMEOUT`] and
+//! [`super::MAX_ROWS`].
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use rusqlite::Connection;
-use rusqlite::types::ValueRef;
+use tokio::runtime::Handle;
 
+use super::rows::{Rows, orders};
 use super::run::{Error, Progress};
 use super::spread::spread;
+use super::states::{FileState, ServerState, State};
 use super::suite::{Item, Suite, database};
-use crate::sql::sqlite;
-
-/// Longest that a statement may run.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// Most rows of a result.
-pub const MAX_ROWS: usize = 200_000;
+use super::workflows::Connected;
+use crate::queries;
 
 /// Questions that are scored with one opening of their database.
 const BATCH: usize = 32;
-/// Instructions of SQLite's virtual machine between two looks at the clock.
-const INSTRUCTIONS_BETWEEN_LOOKS: i32 = 20_000;
-/// How far two numbers may be apart, as a part of the larger one, or of 1 when both are smaller.
-const TOLERANCE: f64 = 1e-6;
 
 /// What statements are run on.
-#[derive(Debug, Clone)]
-pub struct ScoreOptions {
-    /// Folder of the databases, `<db>.sqlite` each.
-    pub databases: PathBuf,
-    /// Folder of their second state: where it holds a database, a statement must be right there too.
-    pub alt: Option<PathBuf>,
-    /// Databases worked on beside each other; at least 1.
-    pub jobs: usize,
+#[derive(Clone)]
+pub enum Tried {
+    /// SQLite files.
+    Files {
+        /// Their folder, `<db>.sqlite` each.
+        databases: PathBuf,
+        /// Folder of their second state: where it holds a database, a statement must be right there too.
+        alt: Option<PathBuf>,
+    },
+    /// Databases of a server.
+    Server {
+        /// What runs statements on them.
+        queries: queries::Service,
+        /// The connections to them.
+        connected: Connected,
+        /// Where statements are waited for.
+        runtime: Handle,
+    },
+}
+
+/// What came of scoring.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scored {
+    /// In the suite's order.
+    pub verdicts: Vec<Verdict>,
+    /// Gold statements that give nothing to compare with, in the suite's order.
+    pub bad_gold: Vec<BadGold>,
+}
+
+/// A gold statement that gives nothing to compare with: it is broken, writes, or has no end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadGold {
+    /// Where in the suite.
+    pub index: usize,
+    /// The field of the line.
+    pub field: String,
+    /// Why.
+    pub why: String,
+    /// Whether no other gold statement of the question is left: every answer counts as wrong then.
+    pub only: bool,
 }
 
 /// What became of one question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verdict {
     /// Whether there was a statement.
     pub answered: bool,
@@ -89,246 +111,105 @@ impl Figures {
     }
 }
 
-/// Runs answers, given in the suite's order, and says which are right, in the same order.
+/// Runs answers, given in the suite's order, and says which are right.
+///
+/// Gold statements run for every question, so that one that gives nothing is named whatever was answered.
 pub fn score(
     suite: &Suite,
     answers: &[Option<String>],
-    options: &ScoreOptions,
+    on: &Tried,
+    jobs: usize,
     mut on_progress: impl FnMut(Progress),
-) -> Result<Vec<Verdict>, Error> {
+) -> Result<Scored, Error> {
     let items = &suite.items;
     let by_database = suite.by_database();
     let work: Vec<(&str, &[usize])> =
         by_database.iter().flat_map(|(db, indexes)| indexes.chunks(BATCH).map(|indexes| (*db, indexes))).collect();
-    let mut verdicts = vec![Verdict { answered: false, right: false }; items.len()];
+    let mut scored = Scored { verdicts: vec![Verdict::default(); items.len()], bad_gold: Vec::new() };
     let mut progress = Progress { done: 0, total: items.len(), answered: 0 };
-    let judge = |(db, indexes): &(&str, &[usize])| judge_batch(options, db, indexes, items, answers);
-    spread(&work, options.jobs, judge, |judged| {
-        for (index, verdict) in judged {
-            verdicts[index] = verdict;
+    let judge = |(db, indexes): &(&str, &[usize])| judge_batch(on, db, indexes, items, answers);
+    spread(&work, jobs, judge, |judged| {
+        for (index, Judged { verdict, bad_gold }) in judged {
+            scored.verdicts[index] = verdict;
+            let only = items[index].gold().count() == bad_gold.len();
+            let named = bad_gold.into_iter().map(|(field, why)| BadGold { index, field, why, only });
+            scored.bad_gold.extend(named);
             progress.done += 1;
             progress.answered += usize::from(verdict.right);
         }
         on_progress(progress);
     })?;
-    Ok(verdicts)
+    scored.bad_gold.sort_by_key(|bad| bad.index);
+    Ok(scored)
+}
+
+/// One question, and its gold statements that give nothing: field and reason.
+struct Judged {
+    verdict: Verdict,
+    bad_gold: Vec<(String, String)>,
 }
 
 fn judge_batch(
-    options: &ScoreOptions,
+    on: &Tried,
     db: &str,
     indexes: &[usize],
     items: &[Item],
     answers: &[Option<String>],
-) -> Result<Vec<(usize, Verdict)>, Error> {
-    let open = |folder: &Path| {
-        let opened = sqlite::open(&database(folder, db), Duration::from_secs(1));
-        opened.map_err(|source| Error::Database { db: db.to_owned(), source })
-    };
-    let first = open(&options.databases)?;
-    let alt = options.alt.as_deref().filter(|folder| database(folder, db).exists()).map(open).transpose()?;
+) -> Result<Vec<(usize, Judged)>, Error> {
+    let (first, second) = open(on, db)?;
     let judge = |&index: &usize| {
         let item = &items[index];
-        let second = alt.as_ref().filter(|_| item.alt);
-        let states: Vec<&Connection> = std::iter::once(&first).chain(second).collect();
-        let answer = answers.get(index).and_then(Option::as_deref);
-        let right = match (answer, &item.gold_sql) {
-            (None, gold) => gold.is_none(),
-            (Some(_), None) => false,
-            (Some(sql), Some(gold)) => is_right(sql, gold, item.gold_alt.as_deref().unwrap_or_default(), &states),
-        };
-        (index, Verdict { answered: answer.is_some(), right })
+        let second = second.as_ref().filter(|_| item.alt).map(|second| second as &dyn State);
+        let states: Vec<&dyn State> = std::iter::once(&*first).chain(second).collect();
+        Ok((index, judge(item, answers.get(index).and_then(Option::as_deref), &states)?))
     };
-    Ok(indexes.iter().map(judge).collect())
+    indexes.iter().map(judge).collect()
 }
 
-/// Whether a statement gives the rows of one of the gold statements in every state of the database.
-fn is_right(sql: &str, gold: &str, others: &[String], states: &[&Connection]) -> bool {
-    let given: Option<Vec<Rows>> = states.iter().map(|state| run(state, sql)).collect();
-    let Some(given) = given else { return false };
-    std::iter::once(gold).chain(others.iter().map(String::as_str)).any(|gold| {
-        let ordered = orders(gold);
-        let mut pairs = states.iter().zip(&given);
-        pairs.all(|(state, given)| run(state, gold).is_some_and(|gold| gold.equal(given, ordered)))
-    })
-}
-
-/// A result, reduced to what counts.
-#[derive(Debug)]
-struct Rows {
-    columns: usize,
-    rows: Vec<Vec<Cell>>,
-}
-
-/// A cell; kinds in the order in which they are sorted.
-#[derive(Debug, Clone, PartialEq, PartialOrd)]
-enum Cell {
-    Null,
-    Number(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-}
-
-/// The rows of one reading statement; `None` for anything else, and for what fails or goes beyond a limit.
-fn run(connection: &Connection, sql: &str) -> Option<Rows> {
-    let sql = bare(sql);
-    let word: String = sql.chars().take_while(|letter| is_word(*letter)).collect();
-    let reads = ["select", "with", "values"].iter().any(|verb| word.eq_ignore_ascii_case(verb));
-    if !reads || sql.contains('\0') {
-        return None;
-    }
-    let end = Instant::now() + TIMEOUT;
-    connection.progress_handler(INSTRUCTIONS_BETWEEN_LOOKS, Some(move || Instant::now() > end)).ok()?;
-    let rows = fetch(connection, sql).ok().flatten();
-    connection.progress_handler(0, None::<fn() -> bool>).ok()?;
-    rows
-}
-
-fn fetch(connection: &Connection, sql: &str) -> rusqlite::Result<Option<Rows>> {
-    let mut statement = connection.prepare(sql)?;
-    let columns = statement.column_count();
-    if columns == 0 || statement.parameter_count() > 0 {
-        return Ok(None);
-    }
-    let mut rows = Vec::new();
-    let mut stored = statement.raw_query();
-    while let Some(row) = stored.next()? {
-        if rows.len() == MAX_ROWS {
-            return Ok(None);
+/// The states of a database.
+fn open<'a>(on: &'a Tried, db: &'a str) -> Result<(Box<dyn State + 'a>, Option<FileState>), Error> {
+    match on {
+        Tried::Files { databases, alt } => {
+            let alt = alt.as_deref().filter(|folder| database(folder, db).exists());
+            let second = alt.map(|folder| FileState::open(folder, db)).transpose()?;
+            Ok((Box::new(FileState::open(databases, db)?), second))
         }
-        rows.push((0..columns).map(|column| Ok(Cell::of(row.get_ref(column)?))).collect::<rusqlite::Result<_>>()?);
-    }
-    Ok(Some(Rows { columns, rows }))
-}
-
-impl Cell {
-    fn of(stored: ValueRef<'_>) -> Self {
-        match stored {
-            ValueRef::Null => Self::Null,
-            ValueRef::Integer(number) => Self::Number(number as f64),
-            ValueRef::Real(number) => Self::Number(number),
-            ValueRef::Text(text) => Self::Text(String::from_utf8_lossy(text).into_owned()),
-            ValueRef::Blob(bytes) => Self::Bytes(bytes.to_vec()),
+        Tried::Server { queries, connected, runtime } => {
+            let connection = connected.to(db)?;
+            Ok((Box::new(ServerState { queries, runtime, db, connection }), None))
         }
     }
+}
 
-    fn equal(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Number(one), Self::Number(other)) => {
-                one.total_cmp(other).is_eq() || (one - other).abs() <= TOLERANCE * 1_f64.max(one.abs()).max(other.abs())
+/// Whether an answer gives the rows of one of the gold statements in every state of the database.
+fn judge(item: &Item, answer: Option<&str>, states: &[&dyn State]) -> Result<Judged, Error> {
+    let given = answer.map(|sql| in_all(states, sql)).transpose()?;
+    let mut bad_gold = Vec::new();
+    let mut right = answer.is_none() && item.gold_sql.is_none();
+    for (field, gold) in item.gold() {
+        match (in_all(states, gold)?, &given) {
+            (Err(why), _) => bad_gold.push((field, why)),
+            (Ok(expected), Some(Ok(given))) => {
+                let ordered = orders(gold);
+                right |= expected.iter().zip(given).all(|(expected, given)| expected.equal(given, ordered));
             }
-            _ => self == other,
+            (Ok(_), None | Some(Err(_))) => {}
         }
     }
+    Ok(Judged { verdict: Verdict { answered: answer.is_some(), right }, bad_gold })
 }
 
-impl Rows {
-    fn equal(&self, other: &Self, ordered: bool) -> bool {
-        if self.columns != other.columns || self.rows.len() != other.rows.len() {
-            return false;
-        }
-        if ordered {
-            return self.rows.iter().zip(&other.rows).all(|(one, other)| equal(one, other));
-        }
-        let (ours, theirs) = (sorted(&self.rows), sorted(&other.rows));
-        ours.iter().zip(&theirs).all(|(one, other)| equal(one, other)) || matched(&self.rows, &other.rows)
-    }
-}
-
-fn equal(one: &[Cell], other: &[Cell]) -> bool {
-    one.iter().zip(other).all(|(one, other)| one.equal(other))
-}
-
-fn sorted(rows: &[Vec<Cell>]) -> Vec<&Vec<Cell>> {
-    let mut rows: Vec<&Vec<Cell>> = rows.iter().collect();
-    // SQLite has no NaN, so all cells compare.
-    rows.sort_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
-    rows
-}
-
-/// Whether every row has a partner of its own. Sorting alone may part those whose numbers differ in the last digits.
-fn matched(ours: &[Vec<Cell>], theirs: &[Vec<Cell>]) -> bool {
-    let kind = |row: &[Cell]| -> String {
-        let kinds = row.iter().map(|cell| match cell {
-            Cell::Number(_) => "1".to_owned(),
-            other => format!("{other:?}"),
-        });
-        kinds.collect::<Vec<_>>().join("\u{1f}")
-    };
-    let mut left: HashMap<String, Vec<&Vec<Cell>>> = HashMap::new();
-    for row in theirs {
-        left.entry(kind(row)).or_default().push(row);
-    }
-    ours.iter().all(|row| {
-        let Some(partners) = left.get_mut(&kind(row)) else { return false };
-        let partner = partners.iter().position(|partner| equal(row, partner));
-        partner.map(|partner| partners.remove(partner)).is_some()
-    })
-}
-
-/// The statement without comments before it and semicolons after it.
-fn bare(sql: &str) -> &str {
-    let mut sql = sql;
-    while let Some(length) = gap(sql) {
-        sql = &sql[length..];
-    }
-    sql.trim_end().trim_end_matches(';').trim_end()
-}
-
-/// The length of the blank or comment that a text begins with, if it does. A comment that never ends is none.
-fn gap(sql: &str) -> Option<usize> {
-    let blank = sql.len() - sql.trim_start().len();
-    if blank > 0 {
-        return Some(blank);
-    }
-    if sql.starts_with("--") {
-        return Some(sql.find('\n').map_or(sql.len(), |end| end + 1));
-    }
-    let comment = sql.strip_prefix("/*")?;
-    comment.find("*/").map(|end| end + 4)
-}
-
-/// Whether ORDER BY stands outside every parenthesis and quotation.
-fn orders(sql: &str) -> bool {
-    let (mut rest, mut depth, mut ordering) = (sql, 0_usize, false);
-    while let Some(letter) = rest.chars().next() {
-        if let Some(length) = gap(rest) {
-            rest = &rest[length..];
-        } else if matches!(letter, '\'' | '"' | '`' | '[') {
-            rest = behind_quotation(rest, letter);
-            ordering = false;
-        } else if is_word(letter) {
-            let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
-            let (word, after) = rest.split_at(end);
-            rest = after;
-            if depth == 0 {
-                if ordering && word.eq_ignore_ascii_case("by") {
-                    return true;
-                }
-                ordering = word.eq_ignore_ascii_case("order");
-            }
-        } else {
-            match letter {
-                '(' => depth += 1,
-                ')' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            rest = &rest[letter.len_utf8()..];
+/// What a statement gives in each state, or why it gives nothing in one of them.
+fn in_all(states: &[&dyn State], sql: &str) -> Result<Result<Vec<Rows>, String>, Error> {
+    let mut given = Vec::new();
+    for (place, state) in states.iter().enumerate() {
+        match state.run(sql)? {
+            Ok(rows) => given.push(rows),
+            Err(why) if place > 0 => return Ok(Err(format!("in the second state, {why}"))),
+            Err(why) => return Ok(Err(why)),
         }
     }
-    false
-}
-
-/// What follows a quotation that the text begins with. A doubled mark inside is part of it: it reads as two quotations,
-/// one behind the other.
-fn behind_quotation(text: &str, mark: char) -> &str {
-    let end = if mark == '[' { ']' } else { mark };
-    let inside = &text[mark.len_utf8()..];
-    inside.find(end).map_or("", |at| &inside[at + end.len_utf8()..])
-}
-
-fn is_word(letter: char) -> bool {
-    letter.is_alphanumeric() || letter == '_'
+    Ok(Ok(given))
 }
 
 fn share(part: usize, whole: usize) -> f64 {
@@ -339,12 +220,19 @@ fn share(part: usize, whole: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn is_right_here(sql: &str, gold: &str) -> bool {
+    fn judged_here(answer: Option<&str>, gold: &[&str]) -> Judged {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("shop.sqlite");
         let tables = "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y'), (NULL, 'z');";
-        Connection::open(&path).unwrap().execute_batch(tables).unwrap();
-        is_right(sql, gold, &[], &[&sqlite::open(&path, Duration::ZERO).unwrap()])
+        let file = rusqlite::Connection::open(folder.path().join("shop.sqlite")).unwrap();
+        file.execute_batch(tables).unwrap();
+        let line = serde_json::json!({ "id": "a", "db": "shop", "question": "?", "gold_sql": gold[0],
+            "gold_alt": gold[1..] });
+        let item: Item = serde_json::from_value(line).unwrap();
+        judge(&item, answer, &[&FileState::open(folder.path(), "shop").unwrap()]).unwrap()
+    }
+
+    fn is_right_here(sql: &str, gold: &str) -> bool {
+        judged_here(Some(sql), &[gold]).verdict.right
     }
 
     #[test]
@@ -385,19 +273,6 @@ mod tests {
         let gold = "SELECT b FROM t ORDER BY b";
         assert!(is_right_here("SELECT b FROM t ORDER BY 1 ASC", gold));
         assert!(!is_right_here("SELECT b FROM t ORDER BY b DESC", gold));
-        for ordered in ["SELECT 1 ORDER\n/* c */ BY 1", "SELECT (SELECT 1) order by 1", "SELECT ']' ORDER BY 1"] {
-            assert!(orders(ordered), "{ordered}");
-        }
-        for free in [
-            "SELECT * FROM (SELECT 1 ORDER BY 1)",
-            "SELECT 'it''s ORDER BY'",
-            "SELECT 1 -- ORDER BY 1",
-            "SELECT \"ORDER\" BY",
-            "SELECT [a ORDER BY b]",
-            "SELECT sum(a) OVER (ORDER BY b) FROM t",
-        ] {
-            assert!(!orders(free), "{free}");
-        }
     }
 
     #[test]
@@ -421,5 +296,25 @@ mod tests {
     fn results_without_end_are_wrong() {
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
         assert!(!is_right_here(endless, "SELECT 1"));
+    }
+
+    #[test]
+    fn gold_that_gives_nothing_is_named_whatever_is_answered() {
+        for (gold, why) in [
+            ("SELECT a FROM nowhere", "no such table"),
+            ("DELETE FROM t", "not one SELECT"),
+            ("WITH u AS (SELECT 1) DELETE FROM t", "not authorized"),
+            ("SELECT a FROM t WHERE a = ?", "placeholders"),
+        ] {
+            for answer in [None, Some("SELECT a FROM t"), Some("no SQL")] {
+                let Judged { verdict, bad_gold } = judged_here(answer, &[gold]);
+                assert!(!verdict.right && bad_gold.len() == 1, "{gold}");
+                let (field, said) = &bad_gold[0];
+                assert!(field == "gold_sql" && said.contains(why), "{gold}: {said}");
+            }
+            let Judged { verdict, bad_gold } = judged_here(Some("SELECT 1"), &[gold, "SELECT 1", gold]);
+            let fields: Vec<&str> = bad_gold.iter().map(|(field, _)| field.as_str()).collect();
+            assert!(verdict.right && fields == ["gold_sql", "gold_alt[1]"], "{gold}: {fields:?}");
+        }
     }
 }

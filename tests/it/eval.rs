@@ -1,6 +1,6 @@
 //! `pulse eval`: what it says of answers, and how it comes by them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::support::model_server::{ModelServer, Reply};
 use crate::support::process::{Process, pulse, python};
 use crate::support::script::{self, ANSWER, KEY, QUESTION};
 use crate::support::server::Folder;
+use crate::support::servers::{self, Database, READ_ONLY};
 
 /// Exit code, standard output, standard error.
 type Ended = (i32, String, String);
@@ -271,6 +272,226 @@ async fn what_cannot_be_asked_for_is_said() {
         let (code, _, errors) = bench.eval(&flags).await;
         assert!(code == 2 && errors.contains(said) && !errors.contains("panicked"), "{flags:?}: {code} {errors}");
     }
+}
+
+#[tokio::test]
+async fn folders_that_are_not_there_are_no_empty_ones() {
+    let bench = Bench::new(&[question("a", Some(ANSWER))]);
+    let answers = lines(bench.folder.path(), "answers.jsonl", &[json!({ "id": "a", "sql": null })]);
+    let score = ["--score", answers.to_str().unwrap()];
+    let (nowhere, empty) = (bench.at("nowhere"), bench.at("empty"));
+    std::fs::create_dir(&empty).unwrap();
+    for (alt, said) in [(&nowhere, "nowhere is not a folder"), (&empty, "empty has no database of")] {
+        let (code, _, errors) = bench.eval(&[&score[..], &["--alt", alt]].concat()).await;
+        assert!(code == 2 && errors.contains("--alt: ") && errors.contains(said), "{code} {errors}");
+    }
+    for mode in [&score[..], &["--engine", "builtin"], &["--context"], &["--check-gold"]] {
+        let mut command = pulse();
+        command.args(["eval", "--suite"]).arg(&bench.suite).args(["--databases", &nowhere]).args(mode);
+        let (code, _, errors) = finish(&mut command).await;
+        assert!(
+            code == 2 && errors.contains("--databases: ") && errors.contains("nowhere is not a folder"),
+            "{errors}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn gold_that_gives_nothing_is_named_and_said_how_it_counts() {
+    let mut mended = question("mended", Some("SELECT count(*) FROM custommers"));
+    mended["gold_alt"] = json!([ANSWER]);
+    let bench = Bench::new(&[
+        question("good", Some(ANSWER)),
+        question("broken", Some("SELECT count(*) FROM custommers")),
+        question("writes", Some("DELETE FROM customers")),
+        question("endless", Some(script::ENDLESS)),
+        mended,
+    ]);
+    let answers = ["good", "broken", "writes", "mended"].map(|id| json!({ "id": id, "sql": ANSWER }));
+    let answers = lines(bench.folder.path(), "answers.jsonl", &answers);
+    let (code, said, errors) = bench.eval(&["--score", answers.to_str().unwrap()]).await;
+    assert_eq!(code, 1, "{said}{errors}");
+    assert_eq!(row(&said, "total")[..4], ["5", "4", "80.0%", "40.0%"], "{said}");
+    let told = |id: &str| {
+        let line = said.lines().find(|line| line.contains(&format!("`gold_sql` of `{id}` gives no rows")));
+        line.unwrap_or_else(|| panic!("nothing is said of {id}: {said}"))
+    };
+    for (id, line, why) in [
+        ("broken", 2, "no such table: custommers"),
+        ("writes", 3, "not one SELECT"),
+        ("endless", 4, "longer than 10 s"),
+        ("mended", 5, "no such table: custommers"),
+    ] {
+        assert!(told(id).contains(why) && told(id).contains(&format!("shop.jsonl, line {line}:")), "{id}: {said}");
+    }
+    assert!(
+        told("broken").contains("no answer to it can be right") && told("mended").contains("its other gold"),
+        "{said}"
+    );
+    assert!(!said.contains("`good`"), "{said}");
+}
+
+#[tokio::test]
+async fn what_counts_otherwise_than_it_seems_is_warned_of() {
+    let mut forgotten = question("forgotten", None);
+    forgotten.as_object_mut().unwrap().remove("gold_sql");
+    let bench = Bench::new(&[question("a", Some(ANSWER)), question("b", Some(ANSWER)), forgotten]);
+    let answers =
+        [json!({ "id": "a", "sql": ANSWER }), json!({ "id": "A", "sql": ANSWER }), json!({ "id": "b", "sql": "" })];
+    let answers = lines(bench.folder.path(), "answers.jsonl", &answers);
+    let (code, said, errors) = bench.eval(&["--score", answers.to_str().unwrap()]).await;
+    assert_eq!((code, &row(&said, "total")[..4]), (0, &["3", "1", "33.3%", "66.7%"].map(String::from)[..]), "{said}");
+    for warning in [
+        "shop.jsonl: 1 lines have no `gold_sql`, line 3 is the first",
+        "answers.jsonl: 1 lines are for no question of the suite and do not count; mend their `id`: `A` (line 2)",
+        "answers.jsonl: 1 lines have an empty `sql`",
+        "answers.jsonl: 1 questions have no line and count as abstentions: `forgotten`",
+    ] {
+        assert!(errors.contains("pulse: warning: ") && errors.contains(warning), "{warning}: {errors}");
+    }
+    for (suite, said) in [
+        (vec![question("a", None), question("a", None)], "line 2: `id` is `a`, which line 1 has already"),
+        (vec![question("", None)], "line 1: `id` is empty"),
+        (vec![question("a", Some(""))], "line 1: `gold_sql` is empty"),
+    ] {
+        let suite = lines(bench.folder.path(), "bad.jsonl", &suite);
+        for mode in [&["--engine", "builtin"][..], &["--context"], &["--check-gold"]] {
+            let mut command = pulse();
+            command.args(["eval", "--suite"]).arg(&suite).arg("--databases").arg(bench.folder.databases()).args(mode);
+            let (code, _, errors) = finish(&mut command).await;
+            assert!(code == 2 && errors.contains("bad.jsonl") && errors.contains(said), "{mode:?}: {errors}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn figures_are_told_by_database_and_kind_where_asked_for() {
+    let counting = |id: &str| {
+        let mut item = question(id, Some(ANSWER));
+        item["kind"] = json!("counting");
+        item
+    };
+    let bench = Bench::new(&[counting("a"), counting("b"), question("c", Some("SELECT 1"))]);
+    let (_, plain, _) = bench.eval(&["--engine", "builtin"]).await;
+    assert!(!plain.lines().any(|line| line.starts_with("demo") || line.starts_with("counting")), "{plain}");
+    let (code, said, errors) = bench.eval(&["--engine", "builtin", "--by", "database", "--by", "kind"]).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert_eq!(row(&said, "demo"), row(&said, "total"), "{said}");
+    assert_eq!(row(&said, "counting")[..4], ["2", "2", "100.0%", "100.0%"], "{said}");
+    let seconds = said.lines().filter(|line| line.split_whitespace().next() == Some("counting")).nth(1);
+    assert!(seconds.is_some_and(|line| line.split_whitespace().count() == 9), "time is told of each group: {said}");
+}
+
+/// The questions about Chinook in a dialect, with the name that their database really has.
+fn chinook(dialect: &str, db: &str) -> Vec<Value> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/eval").join(dialect).join("chinook.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let items = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    items
+        .map(|mut item| {
+            item["db"] = json!(db);
+            item
+        })
+        .collect()
+}
+
+/// Answers that are made wrong.
+const ALTERED: usize = 10;
+
+/// Asks the builtin engine about Chinook on a server and on the same data in SQLite; the ids of questions on which they differ.
+async fn differing_from_sqlite(database: &Database<'_>, dialect: &str) -> Vec<String> {
+    let folder = Folder::new();
+    std::fs::copy(servers::chinook_sqlite(), folder.databases().join("chinook.sqlite")).unwrap();
+    let url = database.server.url(READ_ONLY, "{db}");
+    let on_server = chinook(dialect, &database.name);
+    let ids: HashSet<&str> = on_server.iter().map(|item| item["id"].as_str().unwrap()).collect();
+    let mut in_file = chinook("suites", "chinook");
+    in_file.retain(|item| ids.contains(item["id"].as_str().unwrap()));
+    assert!(in_file.len() > 130, "{} questions are in both", in_file.len());
+
+    let eval = async |suite: &[Value], databases: &[&str], flags: &[&str]| {
+        let suite = lines(folder.path(), "chinook.jsonl", suite);
+        let mut command = pulse();
+        command.args(["eval", "--today", "2026-11-23", "--suite"]).arg(suite).args(databases).args(flags);
+        let (code, said, errors) = finish(&mut command).await;
+        assert_eq!(code, 0, "{said}{errors}");
+        assert!(!said.contains(READ_ONLY.password) && !errors.contains(READ_ONLY.password), "{said}{errors}");
+        said
+    };
+    // Each gold statement, as an answer, is right where it leaves no order open; altered ones are not.
+    let unflagged: Vec<&Value> = on_server.iter().filter(|item| item.get("flags").is_none()).collect();
+    let answers = unflagged.iter().enumerate().map(|(index, item)| {
+        let gold = item["gold_sql"].as_str().unwrap();
+        let sql = if index < ALTERED { format!("SELECT 'other' FROM ({gold}) AS g") } else { gold.to_owned() };
+        json!({ "id": item["id"], "sql": sql })
+    });
+    let answers = lines(folder.path(), "answers.jsonl", &answers.collect::<Vec<_>>());
+    let said = eval(&on_server, &["--database-url", &url], &["--score", answers.to_str().unwrap()]).await;
+    let accuracy = 100.0 * (unflagged.len() - ALTERED) as f64 / unflagged.len() as f64;
+    assert_eq!(row(&said, "total")[5..7], [unflagged.len().to_string(), format!("{accuracy:.1}%")], "{said}");
+
+    // Which of the questions are right shows when each is a group of its own.
+    let alone = |items: &[Value]| {
+        let kinds = items.iter().cloned().map(|mut item| {
+            item["kind"] = item["id"].clone();
+            item
+        });
+        kinds.collect::<Vec<Value>>()
+    };
+    let by = ["--engine", "builtin", "--by", "kind"];
+    let databases = folder.databases();
+    let server = eval(&alone(&on_server), &["--database-url", &url], &by).await;
+    let file = eval(&alone(&in_file), &["--databases", databases.to_str().unwrap()], &by).await;
+    assert!(row(&file, "total")[3].trim_end_matches('%').parse::<f64>().unwrap() > 50.0, "{file}");
+    let ids = in_file.iter().map(|item| item["id"].as_str().unwrap());
+    ids.filter(|id| row(&server, id)[..4] != row(&file, id)[..4]).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn postgres_is_asked_and_scored_like_sqlite() {
+    assert_eq!(differing_from_sqlite(servers::chinook_postgres().await, "server/postgres").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn mariadb_is_asked_and_scored_like_sqlite() {
+    let differing = differing_from_sqlite(servers::chinook_mariadb().await, "server/mysql").await;
+    // The gold orders by titles alone, and leaves open how: `Minha Historia` and `Minha História` are one to MariaDB.
+    assert_eq!(differing, ["chinook_spider/0873", "chinook_spider/0874"]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_wrongly_named_is_said_without_its_password() {
+    let bench = Bench::new(&[question("a", Some(ANSWER)), {
+        let mut other = question("b", None);
+        other["db"] = json!("other");
+        other
+    }]);
+    let closed = servers::free_port();
+    let refused = format!("postgres://ann:hunter2@127.0.0.1:{closed}/{{db}}");
+    for (url, said) in [
+        ("postgres://ann:hunter2@localhost/shop", "write {db} where a database's name belongs"),
+        ("postgres://ann:hunter2@localhost:x/{db}", "--database-url: it has a port"),
+        ("sqlite://hunter2.db", "--databases DIR"),
+        (&refused, "database demo: "),
+    ] {
+        for by_flag in [true, false] {
+            let mut command = pulse();
+            command.args(["eval", "--engine", "builtin", "--suite"]).arg(&bench.suite);
+            if by_flag {
+                command.args(["--database-url", url])
+            } else {
+                command.env("PULSE_EVAL_DATABASE_URL", url)
+            };
+            let (code, printed, errors) = finish(&mut command).await;
+            assert!(code == 2 && errors.contains(said), "{url}: {code} {errors}");
+            assert!(!format!("{printed}{errors}").contains("hunter2"), "{errors}");
+        }
+    }
+    let (code, _, errors) = bench.eval(&["--database-url", &refused]).await;
+    assert!(code == 2 && errors.contains("--databases") && !errors.contains("hunter2"), "{errors}");
+    let mut command = pulse();
+    let (code, _, errors) = finish(command.args(["eval", "--suite"]).arg(&bench.suite)).await;
+    assert!(code == 2 && errors.contains("--databases <DIR>"), "{errors}");
 }
 
 #[tokio::test]

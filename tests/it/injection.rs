@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pulse::pb::v1::workflow_service_client::WorkflowServiceClient;
-use pulse::pb::v1::{CreateConnectionRequest, StartWorkflowRequest, WorkflowEvent};
+use pulse::pb::v1::{ConnectionSpec, CreateConnectionRequest, StartWorkflowRequest, WorkflowEvent};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -19,6 +19,7 @@ use crate::support::model_server::{ModelServer, Reply};
 use crate::support::process::Process;
 use crate::support::script;
 use crate::support::server::{Folder, Server};
+use crate::support::servers::free_port;
 
 /// Orders as they stand in a database whose owner means ill.
 const HOSTILE: &str = r#"
@@ -134,6 +135,8 @@ async fn what_an_obedient_model_says_beside_a_good_statement_is_harmless() {
 }
 
 const KEYS: [&str; 2] = ["key-of-a-5f0d1c7e9b3a48265f0d1c7e9b3a4826", "key-of-b-0c6e2f8d4a1b47950c6e2f8d4a1b4795"];
+/// Of a database that is not there.
+const PASSWORD: &str = "canary-2e9c74-password";
 /// What only the one tenant knows: a name of a table, a value, and a word of the questions.
 const OWN: [[&str; 3]; 2] = [["aardvarks", "Aachen-7731", "alphaword"], ["buffaloes", "Bilbao-9942", "betaword"]];
 
@@ -178,7 +181,7 @@ async fn ten_thousand_lines_hold_no_key_and_nothing_of_another_tenant() {
         assert!(round < 2_000, "{} lines", lines(&said));
     }
     let log = process.log();
-    let secrets = [KEYS[0], KEYS[1], script::KEY];
+    let secrets = [KEYS[0], KEYS[1], script::KEY, PASSWORD];
     for line in log.lines().chain(said.iter().flatten().map(String::as_str)) {
         assert!(!secrets.iter().any(|key| line.contains(key)), "a key: {line}");
     }
@@ -204,6 +207,10 @@ struct Client {
 impl Client {
     async fn new(channel: &Channel, key: &'static str, table: &str) -> Self {
         let mut connections = pulse::pb::v1::connection_service_client::ConnectionServiceClient::new(channel.clone());
+        // Nobody listens there, and what is wrong with it is told.
+        let url = format!("postgres://{table}:{PASSWORD}@127.0.0.1:{}/{table}", free_port());
+        let unreachable = ConnectionSpec { url, ..ConnectionSpec::default() };
+        connections.create_connection(with(key, creation(unreachable))).await.unwrap_err();
         let request: CreateConnectionRequest = creation(spec(table, &format!("{table}.sqlite")));
         let created = connections.create_connection(with(key, request)).await.unwrap().into_inner();
         let connection = created.connection.unwrap().id;

@@ -1,0 +1,174 @@
+//! What a statement says, and when two of them say the same.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// How far two numbers may be apart, as a part of the larger one, or of 1 when both are smaller.
+const TOLERANCE: f64 = 1e-6;
+
+/// A result, reduced to what counts.
+#[derive(Debug)]
+pub(super) struct Rows {
+    pub(super) columns: usize,
+    pub(super) rows: Vec<Vec<Cell>>,
+}
+
+/// A cell; kinds in the order in which they are sorted.
+#[derive(Debug, Clone, PartialEq, PartialOrd)]
+pub(super) enum Cell {
+    Null,
+    Number(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Cell {
+    fn equal(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(one), Self::Number(other)) => {
+                one.total_cmp(other).is_eq() || (one - other).abs() <= TOLERANCE * 1_f64.max(one.abs()).max(other.abs())
+            }
+            _ => self == other,
+        }
+    }
+}
+
+impl Rows {
+    /// Whether both hold the same rows; columns count by their place, names do not.
+    pub(super) fn equal(&self, other: &Self, ordered: bool) -> bool {
+        if self.columns != other.columns || self.rows.len() != other.rows.len() {
+            return false;
+        }
+        if ordered {
+            return self.rows.iter().zip(&other.rows).all(|(one, other)| equal(one, other));
+        }
+        let (ours, theirs) = (sorted(&self.rows), sorted(&other.rows));
+        ours.iter().zip(&theirs).all(|(one, other)| equal(one, other)) || matched(&self.rows, &other.rows)
+    }
+}
+
+fn equal(one: &[Cell], other: &[Cell]) -> bool {
+    one.iter().zip(other).all(|(one, other)| one.equal(other))
+}
+
+fn sorted(rows: &[Vec<Cell>]) -> Vec<&Vec<Cell>> {
+    let mut rows: Vec<&Vec<Cell>> = rows.iter().collect();
+    // There is no NaN among them, so all cells compare.
+    rows.sort_by(|one, other| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    rows
+}
+
+/// Whether every row has a partner of its own. Sorting alone may part those whose numbers differ in the last digits.
+fn matched(ours: &[Vec<Cell>], theirs: &[Vec<Cell>]) -> bool {
+    let kind = |row: &[Cell]| -> String {
+        let kinds = row.iter().map(|cell| match cell {
+            Cell::Number(_) => "1".to_owned(),
+            other => format!("{other:?}"),
+        });
+        kinds.collect::<Vec<_>>().join("\u{1f}")
+    };
+    let mut left: HashMap<String, Vec<&Vec<Cell>>> = HashMap::new();
+    for row in theirs {
+        left.entry(kind(row)).or_default().push(row);
+    }
+    ours.iter().all(|row| {
+        let Some(partners) = left.get_mut(&kind(row)) else { return false };
+        let partner = partners.iter().position(|partner| equal(row, partner));
+        partner.map(|partner| partners.remove(partner)).is_some()
+    })
+}
+
+/// The bare statement, when it begins as one that reads.
+pub(super) fn reading(sql: &str) -> Option<&str> {
+    let sql = bare(sql);
+    let word: String = sql.chars().take_while(|letter| is_word(*letter)).collect();
+    let reads = ["select", "with", "values"].iter().any(|verb| word.eq_ignore_ascii_case(verb));
+    (reads && !sql.contains('\0')).then_some(sql)
+}
+
+/// The statement without comments before it and semicolons after it.
+fn bare(sql: &str) -> &str {
+    let mut sql = sql;
+    while let Some(length) = gap(sql) {
+        sql = &sql[length..];
+    }
+    sql.trim_end().trim_end_matches(';').trim_end()
+}
+
+/// The length of the blank or comment that a text begins with, if it does. A comment that never ends is none.
+fn gap(sql: &str) -> Option<usize> {
+    let blank = sql.len() - sql.trim_start().len();
+    if blank > 0 {
+        return Some(blank);
+    }
+    if sql.starts_with("--") {
+        return Some(sql.find('\n').map_or(sql.len(), |end| end + 1));
+    }
+    let comment = sql.strip_prefix("/*")?;
+    comment.find("*/").map(|end| end + 4)
+}
+
+/// Whether ORDER BY stands outside every parenthesis and quotation.
+pub(super) fn orders(sql: &str) -> bool {
+    let (mut rest, mut depth, mut ordering) = (sql, 0_usize, false);
+    while let Some(letter) = rest.chars().next() {
+        if let Some(length) = gap(rest) {
+            rest = &rest[length..];
+        } else if matches!(letter, '\'' | '"' | '`' | '[') {
+            rest = behind_quotation(rest, letter);
+            ordering = false;
+        } else if is_word(letter) {
+            let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
+            let (word, after) = rest.split_at(end);
+            rest = after;
+            if depth == 0 {
+                if ordering && word.eq_ignore_ascii_case("by") {
+                    return true;
+                }
+                ordering = word.eq_ignore_ascii_case("order");
+            }
+        } else {
+            match letter {
+                '(' => depth += 1,
+                ')' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            rest = &rest[letter.len_utf8()..];
+        }
+    }
+    false
+}
+
+/// What follows a quotation that the text begins with. A doubled mark inside is part of it: it reads as two quotations,
+/// one behind the other.
+fn behind_quotation(text: &str, mark: char) -> &str {
+    let end = if mark == '[' { ']' } else { mark };
+    let inside = &text[mark.len_utf8()..];
+    inside.find(end).map_or("", |at| &inside[at + end.len_utf8()..])
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_that_of_the_outermost_query() {
+        for ordered in ["SELECT 1 ORDER\n/* c */ BY 1", "SELECT (SELECT 1) order by 1", "SELECT ']' ORDER BY 1"] {
+            assert!(orders(ordered), "{ordered}");
+        }
+        for free in [
+            "SELECT * FROM (SELECT 1 ORDER BY 1)",
+            "SELECT 'it''s ORDER BY'",
+            "SELECT 1 -- ORDER BY 1",
+            "SELECT \"ORDER\" BY",
+            "SELECT [a ORDER BY b]",
+            "SELECT sum(a) OVER (ORDER BY b) FROM t",
+        ] {
+            assert!(!orders(free), "{free}");
+        }
+    }
+}
