@@ -100,10 +100,8 @@ fn groups(chunks: &[Chunk], at: usize) -> bool {
     let ranks = |chunk: &Chunk| {
         matches!(chunk.cue, Some(Cue::Superlative(..) | Cue::Top | Cue::Common(_) | Cue::Order | Cue::Direction(_)))
     };
-    if !(chunks[at].is(Cue::Of) && chunks[at].text.eq_ignore_ascii_case("by"))
-        || !chunks[..at].iter().any(computes)
-        || chunks.iter().any(ranks)
-    {
+    let by = chunks[at].is(Cue::Of) && chunks[at].text.eq_ignore_ascii_case("by");
+    if !by || !chunks[..at].iter().any(computes) || chunks.iter().any(ranks) {
         return false;
     }
     let before = &chunks[at - 1];

@@ -1445,10 +1445,10 @@ impl Parser<'_> {
 
     /// A slot for the date that is meant when none is named.
     fn time_slot(&mut self) -> SlotId {
+        const OF_A_LIFE: &[&str] = &["birth", "birthday", "born", "dob", "death"];
         if let Some(moment) = self.moment.take() {
             return moment;
         }
-        const OF_A_LIFE: &[&str] = &["birth", "birthday", "born", "dob", "death"];
         let of_a_life = |word: &str| OF_A_LIFE.iter().any(|life| word.eq_ignore_ascii_case(life));
         let asked = self.chunks.iter().any(|chunk| chunk.text.split(' ').any(of_a_life));
         let mut candidates: Vec<Link> = Vec::new();

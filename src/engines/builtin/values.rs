@@ -237,5 +237,5 @@ fn near_halves(folded: &str, most: usize) -> impl Iterator<Item = u32> {
 fn hashed(what: impl Hash) -> u32 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
-    hasher.finish() as u32
+    (hasher.finish() >> 32) as u32
 }
