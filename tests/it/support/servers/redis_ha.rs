@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_mins(3);
 pub struct Sentinels {
     pub servers: [RedisServer; 2],
     watchers: Vec<(u16, Keeper)>,
-    /// Of the sentinels; empty for none.
-    password: String,
+    /// Of the sentinels, and of the servers; empty for none.
+    passwords: [String; 2],
 }
 
 impl Sentinels {
@@ -49,7 +49,8 @@ impl Sentinels {
             keeper.start().await;
             sentinels.push((port, keeper));
         }
-        let all = Self { servers: [master, replica], watchers: sentinels, password: of_sentinels.to_owned() };
+        let passwords = [of_sentinels, of_servers].map(str::to_owned);
+        let all = Self { servers: [master, replica], watchers: sentinels, passwords };
         all.until("the sentinels know each other and the replica", async || {
             for (port, _) in &all.watchers {
                 let said = all.ask(*port, &["SENTINEL", "MASTER", "pulse"]).await.unwrap_or_default();
@@ -68,11 +69,13 @@ impl Sentinels {
 
     /// Until the other server has all that this one had, and goes on with it.
     async fn is_followed(&self, master: &RedisServer) {
+        let says = async |server: &RedisServer, what: &str| {
+            let said = ask(server.port, &self.passwords[1], &["INFO", "replication"]).await;
+            said.is_ok_and(|said| said.contains(what))
+        };
+        let other = self.servers.iter().find(|server| server.port != master.port).unwrap();
         self.until("the replica has caught up", async || {
-            let other = self.servers.iter().find(|server| server.port != master.port);
-            let follows = other.unwrap().cli(&["INFO", "replication"]).await;
-            follows.contains("master_link_status:up")
-                && master.cli(&["INFO", "replication"]).await.contains("state=online")
+            says(other, "master_link_status:up").await && says(master, "state=online").await
         })
         .await;
     }
@@ -92,7 +95,7 @@ impl Sentinels {
         let (old, other) = (&self.servers[index], &self.servers[1 - index]);
         old.restart().await;
         // The sentinels would do this as well, in their time.
-        old.cli(&["REPLICAOF", "127.0.0.1", &other.port.to_string()]).await;
+        ask(old.port, &self.passwords[1], &["REPLICAOF", "127.0.0.1", &other.port.to_string()]).await.unwrap();
         self.is_followed(other).await;
     }
 
@@ -102,13 +105,18 @@ impl Sentinels {
     }
 
     async fn ask(&self, port: u16, words: &[&str]) -> Result<String, String> {
-        let password = ["--no-auth-warning", "-a", &self.password];
-        RedisServer::ask(port, &[if self.password.is_empty() { &[] } else { &password[..] }, words].concat()).await
+        ask(port, &self.passwords[0], words).await
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         until(what, holds).await;
     }
+}
+
+/// Asks a server, with the password unless it is empty.
+async fn ask(port: u16, password: &str, words: &[&str]) -> Result<String, String> {
+    let login = ["--no-auth-warning", "-a", password];
+    RedisServer::ask(port, &[if password.is_empty() { &[] } else { &login[..] }, words].concat()).await
 }
 
 /// Three nodes that share the slots.
