@@ -12,13 +12,14 @@ await inBrowser({}, async (page) => {
   await sees(page, "Saved.");
   const comment = page.getByLabel("What is wrong (optional)");
   await comment.fill("Those of last year only.");
+  const kept = page.waitForResponse(/RateWorkflow/);
   await comment.press("Enter");
-  await sees(page, "Saved: Those of last year only.");
+  await (await kept).finished();
 
   await page.reload();
-  await sees(page, "Saved: Those of last year only.");
   await pressed(wrong);
   assert.equal(await comment.inputValue(), "Those of last year only.");
+  await sees(page, "Saved.");
 
   await right.click();
   await pressed(right);

@@ -41,7 +41,7 @@ export function Rating({ id, run }: { id: string; run: Run }) {
       <span className="dim">Is this right?</span>
       {thumb("Yes, it is right", RatingVerdict.UP)}
       {thumb("No, it is wrong", RatingVerdict.DOWN)}
-      {rating && <span className="dim" role="status">{saving ? "Saving…" : rating.comment ? `Saved: ${rating.comment}` : "Saved."}</span>}
+      {rating && <span className="dim" role="status">{saving ? "Saving…" : "Saved."}</span>}
       {problem && <ProblemBox problem={problem} />}
       {verdict === RatingVerdict.UP && <SaveExample workflowId={id} connectionId={run.connectionId} />}
       {verdict === RatingVerdict.DOWN && (
