@@ -2,9 +2,9 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 /// A file of the web UI.
 struct Asset {
@@ -53,9 +53,21 @@ pub(super) fn router() -> Router {
             }),
         )
     });
+    // What people type: a slash too many, and knowledge where it cannot be without a connection.
+    let with_slash = |router: Router, path: &&str| router.route(&format!("{path}/"), get(without_slash));
+    let pages = PAGES.iter().filter(|path| **path != "/").fold(pages, with_slash);
+    let pages = pages.route("/knowledge", get(async || Redirect::temporary("/connections")));
+    let pages = pages.route("/knowledge/", get(async || Redirect::temporary("/connections")));
     ASSETS.iter().filter(|asset| asset.path != "/index.html").fold(pages, |router, asset| {
         router.route(asset.path, get(move |headers: HeaderMap| async move { asset.answer(&headers) }))
     })
+}
+
+/// The page of the same address without its last slash.
+async fn without_slash(address: Uri) -> Redirect {
+    let path = address.path().trim_end_matches('/');
+    let query = address.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::permanent(&format!("{path}{query}"))
 }
 
 /// The one document of the UI, unless this build has none.

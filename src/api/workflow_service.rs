@@ -127,8 +127,12 @@ impl server::WorkflowService for WorkflowService {
         request: Request<pb::ListWorkflowsRequest>,
     ) -> Result<Response<pb::ListWorkflowsResponse>, Status> {
         let who = caller(&request, Scope::Read)?;
-        let from_pb::ListWorkflows { list, page, filter } = from_pb::list_workflows(request.into_inner())?;
-        let page = self.workflows.list(&who, filter, page).await?;
+        let from_pb::ListWorkflows { list, page, filter, text } = from_pb::list_workflows(request.into_inner())?;
+        let page = if text.is_empty() {
+            self.workflows.list(&who, filter, page).await?
+        } else {
+            self.workflows.search(&who, filter, &text, page).await?
+        };
         let workflows = fitting(page.items.iter().map(to_pb::workflow_without_rows));
         let last_shown = page.items.get(workflows.len().saturating_sub(1)).map(|workflow| workflow.id);
         let next = if workflows.len() < page.items.len() { last_shown } else { page.next };
@@ -154,6 +158,16 @@ impl server::WorkflowService for WorkflowService {
         let from_pb::Resume { id, input, options } = from_pb::resume_workflow(request.into_inner())?;
         let workflow = self.workflows.resume(&who, id, input, options).await?;
         Ok(Response::new(pb::ResumeWorkflowResponse { workflow: Some(to_pb::workflow(&workflow, true)) }))
+    }
+
+    async fn rate_workflow(
+        &self,
+        request: Request<pb::RateWorkflowRequest>,
+    ) -> Result<Response<pb::RateWorkflowResponse>, Status> {
+        let who = caller(&request, Scope::Run)?;
+        let from_pb::Rate { id, verdict, comment } = from_pb::rate_workflow(request.into_inner())?;
+        let workflow = self.workflows.rate(&who, id, verdict, comment).await?;
+        Ok(Response::new(pb::RateWorkflowResponse { workflow: Some(to_pb::workflow(&workflow, true)) }))
     }
 
     async fn delete_workflow(

@@ -48,7 +48,7 @@ impl Progress {
             }
             Event::Cancelled(cancelled) => {
                 self.clear();
-                self.line(&format!("\n  cancelled: {}", one_line(&cancelled.reason)));
+                self.line(&format!("\n  {}", cancelled_because(&cancelled.reason)));
                 return Some(Outcome::Cancelled);
             }
             Event::WorkflowStarted(_) | Event::Resumed(_) | Event::CancelRequested(_) | Event::Heartbeat(_) => {}
@@ -105,6 +105,14 @@ impl Progress {
     }
 }
 
+/// How a workflow ended that was cancelled; not everybody says why.
+fn cancelled_because(reason: &str) -> String {
+    match one_line(reason).trim() {
+        "" => "cancelled".to_owned(),
+        reason => format!("cancelled: {reason}"),
+    }
+}
+
 /// Real time between the step's start and its end.
 fn elapsed(step: &Step) -> String {
     let (Some(start), Some(finish)) = (&step.start_time, &step.finish_time) else { return String::new() };
@@ -120,4 +128,16 @@ fn one_line(text: &str) -> String {
 
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_nobody_gave_is_not_announced() {
+        assert_eq!(cancelled_because("not now\nplease"), "cancelled: not now please");
+        assert_eq!(cancelled_because(""), "cancelled");
+        assert_eq!(cancelled_because(" "), "cancelled");
+    }
 }

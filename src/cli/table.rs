@@ -21,11 +21,11 @@ pub(super) fn render(result: &WorkflowResult) -> String {
     }
     let shown = result.rows.len().min(SHOWN_ROWS);
     let total = usize::try_from(result.row_count).unwrap_or(shown).max(shown);
-    let more = if result.truncated { "+" } else { "" };
     match total - shown {
-        0 if !result.truncated => table.to_string(),
-        0 => format!("{table}\n({shown} of more than {total} rows)"),
-        _ => format!("{table}\n({shown} of {total}{more} rows)"),
+        // The answer says how many there are: what is kept with the workflow need not be all.
+        _ if result.truncated => format!("{table}\n(shown: the first {shown})"),
+        0 => table.to_string(),
+        _ => format!("{table}\n({shown} of {total} rows)"),
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_said() {
         assert!(render(&result(&[("a", 1)], 40, false)).ends_with("(1 of 40 rows)"));
-        assert!(render(&result(&[("a", 1)], 200, true)).ends_with("(1 of 200+ rows)"));
+        assert!(render(&result(&[("a", 1)], 200, true)).ends_with("(shown: the first 1)"));
     }
 
     #[test]

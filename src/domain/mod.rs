@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`ids`], [`connection`], [`schema`], [`value`], [`batch`], [`question`], [`knowledge`] (what
 //! people know of a database), [`outputs`] (what the agents propose), [`event`] (the log that *is* a workflow), [`workflow`]
-//! (the fold over that log), [`failure`].
+//! (the fold over that log), [`rating`] (what a person thinks of its answer), [`failure`].
 
 pub mod batch;
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod outputs;
 pub mod page;
 pub mod principal;
 pub mod question;
+pub mod rating;
 pub mod request_key;
 pub mod schema;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use knowledge::{Definitions, Example, Formula, Meaning, Precedent};
 pub use page::{Page, PageRequest};
 pub use principal::{Principal, Scope, TenantId};
 pub use question::{AskedBack, EngineChoice, EngineName, Question, RunLimits, RunOptions, Source, Turn};
+pub use rating::{Rating, Verdict};
 pub use request_key::RequestKey;
 pub use schema::{Column, ColumnPath, ColumnType, ForeignKey, Schema, Table, TableKind, TablePath};
 pub use value::{ResultColumn, Row, Value};

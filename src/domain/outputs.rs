@@ -394,7 +394,7 @@ pub enum Verdict {
 pub struct ExecutionOutput {
     /// Rows returned by the database, up to the cap.
     pub row_count: u64,
-    /// Whether rows were left out.
+    /// Whether it had more than the cap.
     pub truncated: bool,
     /// Time in the database, in microseconds.
     pub execution_micros: u64,

@@ -10,6 +10,7 @@ use super::event::{Event, EventKind, Need, ResumeInput, WorkflowStarted};
 use super::failure::Failure;
 use super::ids::WorkflowId;
 use super::outputs::{Approval, Clarification, Feedback, StepOutput, Usage, WorkflowResult};
+use super::rating::Rating;
 use super::value::Value;
 
 /// How often a workflow asks back: who has answered that often is not asked again.
@@ -197,6 +198,8 @@ pub struct Workflow {
     pub last_sequence: u64,
     /// Epoch of the last event's writer.
     pub last_epoch: u64,
+    /// What a person thinks of it. No event tells it: it is kept beside the log.
+    pub rating: Option<Rating>,
 }
 
 impl Workflow {
@@ -226,6 +229,7 @@ impl Workflow {
             update_time: first.time,
             last_sequence: first.sequence,
             last_epoch: first.epoch,
+            rating: None,
         };
         for event in rest {
             workflow.apply(event);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::complaint;
 use crate::domain::knowledge::{Measure, PreferredJoin, TableMeaning};
 use crate::domain::{Definitions, Failure};
 
@@ -52,10 +53,8 @@ pub(super) fn read(yaml: &str) -> Result<(Definitions, Vec<Pair>), Failure> {
         return Err(Failure::field("yaml", message));
     }
     let document: Document = serde_saphyr::from_str(yaml).map_err(|error| {
-        let said = error.to_string();
-        // The first line says what and where; the rest shows the text.
-        let said = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Failure::field("yaml", format!("cannot be read: {}", said.chars().take(300).collect::<String>()))
+        let said: String = complaint::of(&error).chars().take(300).collect();
+        Failure::field("yaml", format!("cannot be read: {said}"))
     })?;
     let Document { notes, tables, measures, joins, examples } = document;
     Ok((Definitions { notes, tables, measures, joins }, examples))
@@ -127,12 +126,20 @@ mod tests {
     #[test]
     fn what_is_no_document_is_refused_with_its_line() {
         for (yaml, expected) in [
-            ("notes: [1", "line 1"),
-            ("nope: 1", "unknown field `nope`"),
-            ("tables:\n- table: a\n  table: b\n", "line 3"),
-            ("tables:\n- tabel: a\n", "unknown field `tabel`"),
-            ("measures: revenue", "line 1"),
-            ("notes: a\n---\nnotes: b", "line 3"),
+            ("notes: [1", "line 1, column 8: a text belongs here"),
+            ("nope: 1", "line 1, column 1: there is no field `nope` here; there are `notes`, `tables`"),
+            ("tables:\n- table: a\n  table: b\n", "line 3, column 3: `table` is given twice"),
+            ("tables:\n- tabel: a\n", "line 2, column 3: there is no field `tabel` here"),
+            ("measures: revenue", "line 1, column 11: a list (a line with `- ` for each) belongs here"),
+            ("tables:\n- text", "line 2, column 3: a set of fields (`name: value`) belongs here"),
+            ("notes:", "line 1, column 6: there is no value"),
+            ("notes: a\n---\nnotes: b", "line 3, column 1: a second document begins"),
+            ("notes: a: b", "line 1, column 9: a `: ` stands in a text"),
+            ("notes: 'a", "line 1, column 8: a quote begins here"),
+            ("notes: a\n\ttables: b", "line 1, column 8: a tab stands where spaces belong"),
+            ("tables:\n- table: a\n synonyms: b", "line 3, column 2: the line is not indented like"),
+            ("tables: *a", "line 1, column 9: an alias (`*name`) has no anchor"),
+            ("tables: @a", "line 1, column 9: this is not YAML: unexpected character"),
         ] {
             let failure = read(yaml).unwrap_err();
             assert_eq!(failure.violations[0].field, "yaml");

@@ -5,6 +5,7 @@
 //! [`Library::facts`] hands what is known, as far as it holds and concerns the question, to the workflow; agents get nothing else.
 
 mod check;
+mod complaint;
 mod document;
 mod library;
 mod likeness;

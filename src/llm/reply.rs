@@ -8,6 +8,8 @@ use crate::domain::outputs::Usage;
 
 /// Longest model name kept from a reply, in bytes.
 const MAX_MODEL_BYTES: usize = 128;
+/// Most tokens that one call can have taken.
+const MAX_TOKENS: u64 = 1 << 40;
 
 /// A reply as far as it has come.
 #[derive(Debug, Default)]
@@ -34,7 +36,7 @@ impl Reply {
         let Ok(Piece { model, choices, usage }) = serde_json::from_value(piece) else { return Err(Broken::Unknown) };
         let known = self.text.len();
         self.model = self.model.take().or(model.filter(|name| !name.is_empty() && name.len() <= MAX_MODEL_BYTES));
-        self.tokens = usage.or(self.tokens.take());
+        self.tokens = usage.as_ref().and_then(Spent::of).or(self.tokens.take());
         let first = choices.unwrap_or_default().into_iter().find(|choice| choice.index == 0);
         if let Some(Choice { said, finish_reason, .. }) = first {
             let said = said.unwrap_or_default();
@@ -68,9 +70,9 @@ impl Reply {
         let usage = Usage {
             model: self.model.unwrap_or_else(|| model.to_owned()),
             calls: 1,
-            prompt_tokens: tokens.prompt_tokens,
-            cached_prompt_tokens: tokens.prompt_tokens_details.unwrap_or_default().cached_tokens,
-            completion_tokens: tokens.completion_tokens,
+            prompt_tokens: tokens.prompt,
+            cached_prompt_tokens: tokens.cached,
+            completion_tokens: tokens.completion,
             served_by: Vec::new(),
         };
         let invalid = |what: String| Err(ErrorKind::OutputInvalid(what));
@@ -109,7 +111,7 @@ struct Piece {
     model: Option<String>,
     choices: Option<Vec<Choice>>,
     #[serde(default)]
-    usage: Option<Spent>,
+    usage: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -145,18 +147,26 @@ struct Function {
     arguments: Option<Value>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// What a call took, as far as the endpoint says.
+#[derive(Debug, Default)]
 struct Spent {
-    prompt_tokens: u64,
-    prompt_tokens_details: Option<TokenDetails>,
-    completion_tokens: u64,
+    prompt: u64,
+    cached: u64,
+    completion: u64,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct TokenDetails {
-    cached_tokens: u64,
+impl Spent {
+    /// A number that cannot be one, such as -1, says nothing; the answer beside it is worth the same.
+    fn of(usage: &Value) -> Option<Self> {
+        let count = |path| usage.pointer(path).and_then(Value::as_u64).filter(|count| *count <= MAX_TOKENS);
+        let (prompt, completion) = (count("/prompt_tokens"), count("/completion_tokens"));
+        prompt.or(completion)?;
+        Some(Self {
+            prompt: prompt.unwrap_or_default(),
+            cached: count("/prompt_tokens_details/cached_tokens").unwrap_or_default(),
+            completion: completion.unwrap_or_default(),
+        })
+    }
 }
 
 /// Text; a list of parts, of which those that are no text (a model's thoughts) do not count; or arguments as an object.
@@ -211,5 +221,33 @@ mod tests {
         }
         let foreign = json!({ "tool_calls": [{ "function": { "name": "http_get", "arguments": "{}" } }] });
         assert!(matches!(read(whole(foreign)), Err(ErrorKind::OutputInvalid(what)) if what.contains("not offered")));
+    }
+
+    #[test]
+    fn a_count_that_is_none_costs_no_answer() {
+        let counts = |usage: Value| {
+            let mut reply = Reply::default();
+            let message = json!({ "content": "{}" });
+            let whole = json!({ "choices": [{ "message": message, "finish_reason": "stop" }], "usage": usage });
+            reply.take(whole).unwrap();
+            let counted = reply.is_counted();
+            let (text, usage) = reply.answer("m", "planner").unwrap();
+            assert_eq!(text, "{}");
+            (counted, usage.prompt_tokens, usage.cached_prompt_tokens, usage.completion_tokens)
+        };
+        let details = json!({ "cached_tokens": 2 });
+        let usual = json!({ "prompt_tokens": 5, "completion_tokens": 3, "prompt_tokens_details": details });
+        assert_eq!(counts(usual), (true, 5, 2, 3));
+        assert_eq!(counts(json!({ "prompt_tokens": -5, "completion_tokens": 3 })), (true, 0, 0, 3));
+        assert_eq!(counts(json!({ "prompt_tokens": 5, "prompt_tokens_details": [] })), (true, 5, 0, 0));
+        for nonsense in [
+            json!({ "prompt_tokens": -1, "completion_tokens": -1 }),
+            json!({ "prompt_tokens": u64::MAX, "completion_tokens": 0.5 }),
+            json!({ "prompt_tokens": "many" }),
+            json!("many"),
+            json!([]),
+        ] {
+            assert_eq!(counts(nonsense.clone()), (false, 0, 0, 0), "{nonsense}");
+        }
     }
 }

@@ -9,6 +9,7 @@ pub mod embedded;
 mod queue;
 pub mod record;
 pub mod redis;
+mod search;
 mod store_trait;
 mod tails;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::domain::{Connection, ConnectionId, Definitions, Event, Example, TenantId, WorkflowId};
+use crate::domain::{Connection, ConnectionId, Definitions, Event, Example, Rating, TenantId, WorkflowId};
 
 /// A connection as stored, its secrets sealed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,32 @@ impl KnowledgeRecord {
         }
         serde_json::from_str(text).map_err(|error| unreadable("knowledge of a connection", &error))
     }
+}
+
+/// What a person thinks of a workflow, as stored beside it.
+#[derive(Serialize, Deserialize)]
+struct RatingRecord {
+    min_reader: u32,
+    rating: Rating,
+}
+
+/// The version of ratings that this build writes and reads.
+const RATING_VERSION: u32 = 1;
+
+/// The stored text of a rating.
+pub(super) fn rating_text(rating: &Rating) -> Result<String, Error> {
+    let record = RatingRecord { min_reader: RATING_VERSION, rating: rating.clone() };
+    serde_json::to_string(&record).map_err(|error| unreadable("a rating", &error))
+}
+
+/// Reads the stored text of a rating.
+pub(super) fn rating(text: &str) -> Result<Rating, Error> {
+    let version = Version::of(text).map_err(|error| unreadable("a rating", &error))?;
+    if version.min_reader > RATING_VERSION {
+        return Err(Error::Corrupt("a rating was written by a newer Pulse".to_owned()));
+    }
+    let record: RatingRecord = serde_json::from_str(text).map_err(|error| unreadable("a rating", &error))?;
+    Ok(record.rating)
 }
 
 /// The version of events that this build writes and reads.

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::record::{ConnectionRecord, KnowledgeRecord};
-use crate::domain::{ConnectionId, Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
+use super::search;
+use crate::domain::{ConnectionId, Event, Page, PageRequest, Rating, TenantId, WorkflowId, WorkflowStatus};
 
 /// Events of one log, in order, shared by those who follow it.
 pub type Events = Arc<[Arc<Event>]>;
@@ -132,6 +133,25 @@ pub trait Store: Send + Sync {
         filter: &ListFilter,
         page: PageRequest<WorkflowId>,
     ) -> Result<Page<StoredWorkflow, WorkflowId>, Error>;
+
+    /// Those of them whose question contains a text, whatever the case. A call looks at so many workflows at most that it
+    /// stays short: a page may hold fewer than asked for, or none, and still have a next.
+    async fn search_workflows(
+        &self,
+        tenant: &TenantId,
+        filter: &ListFilter,
+        text: &str,
+        page: PageRequest<WorkflowId>,
+    ) -> Result<Page<StoredWorkflow, WorkflowId>, Error> {
+        search::search(self, tenant, filter, text, page).await
+    }
+
+    /// Keeps what a person thinks of a workflow, in place of what was kept before, as long as the workflow; `Ok(false)`
+    /// when it does not exist.
+    async fn put_rating(&self, tenant: &TenantId, workflow: WorkflowId, rating: &Rating) -> Result<bool, Error>;
+
+    /// What [`Store::put_rating`] kept.
+    async fn get_rating(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<Rating>, Error>;
 
     /// Takes the next workflow that has not ended and that nobody holds, fairly between tenants; `None` when nothing
     /// waits. What an earlier process left, or a worker that was lost, waits like the rest.

@@ -14,11 +14,11 @@ use super::plan::Plan;
 use super::{Cursor, admission, conversation, journal, watch};
 use crate::domain::{
     Connection, ConnectionId, Event, EventKind, Failure, Need, Page, PageRequest, PinnedConnection, Principal,
-    Question, Reason, RequestKey, ResumeInput, RunOptions, Source, Turn, Workflow, WorkflowId, WorkflowStarted,
-    WorkflowStatus,
+    Question, Rating, Reason, RequestKey, ResumeInput, RunOptions, Source, Turn, Verdict, Workflow, WorkflowId,
+    WorkflowStarted, WorkflowStatus,
 };
 use crate::queries::Statement;
-use crate::store::{Claim, Error, Lease, ListFilter};
+use crate::store::{Claim, Error, Lease, ListFilter, StoredWorkflow};
 
 /// How a workflow is started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -156,7 +156,26 @@ impl Handle {
         filter: ListFilter,
         page: PageRequest<WorkflowId>,
     ) -> Result<Page<Workflow, WorkflowId>, Failure> {
-        let stored = self.shared.store.list_workflows(&who.tenant, &filter, page).await;
+        self.told(who, self.shared.store.list_workflows(&who.tenant, &filter, page).await).await
+    }
+
+    /// Those of them whose question contains a text, whatever the case. A call looks at so many workflows at most: its
+    /// page may be short, or empty, and still have a next.
+    pub async fn search(
+        &self,
+        who: &Principal,
+        filter: ListFilter,
+        text: &str,
+        page: PageRequest<WorkflowId>,
+    ) -> Result<Page<Workflow, WorkflowId>, Failure> {
+        self.told(who, self.shared.store.search_workflows(&who.tenant, &filter, text, page).await).await
+    }
+
+    async fn told(
+        &self,
+        who: &Principal,
+        stored: Result<Page<StoredWorkflow, WorkflowId>, Error>,
+    ) -> Result<Page<Workflow, WorkflowId>, Failure> {
         let Page { items: stored, next } = stored.map_err(|error| journal::failure(&error))?;
         let mut items = Vec::with_capacity(stored.len());
         for one in stored {
@@ -254,6 +273,27 @@ impl Handle {
         }
     }
 
+    /// Keeps what a person thinks of a workflow that has ended, in place of what was said before;
+    /// `WORKFLOW_NOT_FINISHED` before its end. Its log stays as it is.
+    pub async fn rate(
+        &self,
+        who: &Principal,
+        id: WorkflowId,
+        verdict: Verdict,
+        comment: String,
+    ) -> Result<Workflow, Failure> {
+        let workflow = self.get(who, id).await?;
+        if !workflow.status.is_terminal() {
+            return Err(not_finished(id, workflow.status, "rate it once it has ended"));
+        }
+        let rating = Rating { verdict, comment, update_time: self.shared.clock.now() };
+        let kept = self.shared.store.put_rating(&who.tenant, id, &rating).await;
+        if !kept.map_err(|error| journal::failure(&error))? {
+            return Err(not_found(id));
+        }
+        Ok(Workflow { rating: Some(rating), ..workflow })
+    }
+
     /// Removes a workflow that has ended, with its log; `WORKFLOW_NOT_FINISHED` before that.
     pub async fn delete(&self, who: &Principal, id: WorkflowId) -> Result<(), Failure> {
         let status = self.get(who, id).await?.status;
@@ -336,8 +376,14 @@ impl Handle {
     }
 
     async fn find(&self, who: &Principal, id: WorkflowId) -> Result<Option<Workflow>, Failure> {
-        let log = journal::load(&*self.shared.store, &who.tenant, id).await;
-        Ok(log.map_err(|error| journal::failure(&error))?.map(|log| log.workflow))
+        let store = &*self.shared.store;
+        let log = journal::load(store, &who.tenant, id).await.map_err(|error| journal::failure(&error))?;
+        let Some(mut workflow) = log.map(|log| log.workflow) else { return Ok(None) };
+        if workflow.status.is_terminal() {
+            let rating = store.get_rating(&who.tenant, id).await;
+            workflow.rating = rating.map_err(|error| journal::failure(&error))?;
+        }
+        Ok(Some(workflow))
     }
 
     /// Appends what `decide` makes of the workflow as it stands, again when a worker wrote in between.

@@ -19,8 +19,8 @@ use crate::agents::{Agent, AgentError, Outcome, Task, Team};
 use crate::domain::outputs::{ComposerOutput, Feedback, MapperOutput, PlannerOutput, StepOutput, ValidatorOutput};
 use crate::domain::{
     AccessMode, Connection, ConnectionId, ConnectionLimits, DatabaseKind, EngineName, Event, EventKind, Facts, Failure,
-    Page, PageRequest, Principal, Question, ResultColumn, RunOptions, Schema, Source, SystemClock, Table, TableKind,
-    TenantId, Tls, Value, ValueIndex, Workflow, WorkflowId,
+    Page, PageRequest, Principal, Question, Rating, ResultColumn, RunOptions, Schema, Source, SystemClock, Table,
+    TableKind, TenantId, Tls, Value, ValueIndex, Workflow, WorkflowId,
 };
 use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::{Claim, Error, Lease, ListFilter, Queue, Store, StoredWorkflow, Turn, Work};
@@ -360,6 +360,7 @@ struct MemoryLog {
     tenant: TenantId,
     events: Vec<Event>,
     tail: watch::Sender<u64>,
+    rating: Option<Rating>,
 }
 
 impl MemoryStore {
@@ -392,7 +393,8 @@ impl Store for MemoryStore {
         }
         self.queue.check(id, expected == 0, lease)?;
         let mut logs = self.logs.lock().unwrap();
-        let fresh = || MemoryLog { tenant: tenant.clone(), events: Vec::new(), tail: watch::Sender::new(0) };
+        let fresh =
+            || MemoryLog { tenant: tenant.clone(), events: Vec::new(), tail: watch::Sender::new(0), rating: None };
         let log = logs.entry(id).or_insert_with(fresh);
         let last = log.events.len() as u64;
         if last != expected {
@@ -438,6 +440,17 @@ impl Store for MemoryStore {
         items.truncate(page.limit);
         let next = items.last().filter(|_| more).map(|one| one.id);
         Ok(Page { items, next })
+    }
+
+    async fn put_rating(&self, tenant: &TenantId, id: WorkflowId, rating: &Rating) -> Result<bool, Error> {
+        let mut logs = self.logs.lock().unwrap();
+        let log = logs.get_mut(&id).filter(|log| log.tenant == *tenant);
+        Ok(log.map(|log| log.rating = Some(rating.clone())).is_some())
+    }
+
+    async fn get_rating(&self, tenant: &TenantId, id: WorkflowId) -> Result<Option<Rating>, Error> {
+        let logs = self.logs.lock().unwrap();
+        Ok(logs.get(&id).filter(|log| log.tenant == *tenant).and_then(|log| log.rating.clone()))
     }
 
     async fn take(&self) -> Result<Option<Work>, Error> {

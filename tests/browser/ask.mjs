@@ -70,6 +70,9 @@ await inBrowser({}, async (page) => {
   await page.getByRole("link", { name: "History" }).click();
   await page.getByRole("searchbox", { name: "Search questions" }).fill("EACH MONTH");
   await eventually(async () => (await page.locator(".run-question").count()) === 1);
+  await page.getByRole("searchbox", { name: "Search questions" }).fill("nobody asked this");
+  await sees(page, "No questions.");
+  await page.getByRole("searchbox", { name: "Search questions" }).fill("Month OF");
   await page.locator(".run-link").click();
   await page.waitForURL(address);
   await sees(page, "How this was answered");
@@ -78,6 +81,11 @@ await inBrowser({}, async (page) => {
   await page.getByRole("link", { name: "Ask", exact: true }).click();
   await ask(page, "Which customers have no orders?");
   await sees(page, "Only the first 200 rows are shown");
+  // Whoever counts, counts the same.
+  assert.match(await page.locator(".answer-text").innerText(), /637 rows/);
+  assert.match(await page.locator(".result-count").innerText(), /^200 of 637 rows/);
+  await page.getByText("6 steps").click();
+  assert.match(await card(page, "execution").innerText(), /(?<!at least )637 rows in/);
   await page.getByRole("link", { name: "Read all of them" }).click();
   await sees(page, "637 rows");
   await eventually(async () => /NOT|LEFT|EXCEPT/i.test(await page.getByLabel("SQL statement").innerText()));

@@ -11,6 +11,7 @@ const MODES = {
   light: { colorScheme: "light", viewport: { width: 1280, height: 900 } },
   dark: { colorScheme: "dark", viewport: { width: 1280, height: 900 } },
   narrow: { colorScheme: "light", viewport: { width: 360, height: 780 } },
+  "narrow-dark": { colorScheme: "dark", viewport: { width: 360, height: 780 } },
 };
 
 // axe is put into the page from outside, which the page's own policy would forbid.

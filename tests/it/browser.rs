@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::header;
 use prost::Message;
-use pulse::pb::v1::ResumeWorkflowRequest;
 use pulse::pb::v1::resume_workflow_request::Action;
+use pulse::pb::v1::{ListWorkflowsRequest, RatingVerdict, ResumeWorkflowRequest};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -285,6 +285,18 @@ async fn sql_of_every_size_and_nothing_as_html() {
 }
 
 #[tokio::test]
+async fn an_answer_is_rated() {
+    let mut server = Server::demo(&[]).await;
+    let mut browser = Browser::on(server.address.port(), "rating", &[]);
+    browser.says("rated").await;
+    let listed = server.workflows.list_workflows(ListWorkflowsRequest::default()).await.unwrap().into_inner();
+    let rating = listed.workflows[0].rating.clone().unwrap();
+    assert_eq!((rating.verdict(), rating.comment.as_str()), (RatingVerdict::Up, ""));
+    browser.tell("looked").await;
+    browser.passes().await;
+}
+
+#[tokio::test]
 async fn the_contract_is_read_and_tried() {
     let server = Server::demo(&[]).await;
     Browser::on(server.address.port(), "docs", &[]).passes().await;
@@ -361,6 +373,23 @@ async fn pages_run_nothing_but_their_own_files() {
     let refused = get(script, "gzip;q=0").await;
     assert_eq!(said(&refused, header::CONTENT_ENCODING), "");
     assert_eq!(get("/assets/nothing.js", "identity").await.status().as_u16(), 404);
+}
+
+#[tokio::test]
+async fn addresses_that_people_type_lead_to_their_page() {
+    let server = Server::start().await;
+    let client = web::client();
+    for (typed, page) in [
+        ("/docs/", "/docs"),
+        ("/docs/QueryService/?example=1", "/docs/QueryService?example=1"),
+        ("/connections/", "/connections"),
+        ("/knowledge", "/connections"),
+        ("/knowledge/", "/connections"),
+    ] {
+        let answer = client.get(web::url(server.address, typed)).send().await.unwrap();
+        let path = answer.url().as_str().split_once(&server.address.to_string()).unwrap().1;
+        assert_eq!((answer.status().as_u16(), path), (200, page), "{typed}");
+    }
 }
 
 #[tokio::test]

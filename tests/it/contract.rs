@@ -52,7 +52,7 @@ fn watches_hold_an_event_and_answers_their_resource_first() {
             "WatchWorkflow" | "RunWorkflow" => assert_eq!(fields, [(1, "event".to_owned())], "{name}"),
             "CreateConnection" | "GetConnection" | "UpdateConnection" | "GetKnowledge" | "UpdateKnowledge"
             | "ImportKnowledge" | "CreateExample" | "StartWorkflow" | "GetWorkflow" | "CancelWorkflow"
-            | "ResumeWorkflow" => assert_eq!(fields[0], (1, resource.to_owned()), "{name}"),
+            | "ResumeWorkflow" | "RateWorkflow" => assert_eq!(fields[0], (1, resource.to_owned()), "{name}"),
             _ if name.starts_with("List") => assert_eq!(fields[1], (2, "next_page_token".to_owned()), "{name}"),
             _ => {}
         }

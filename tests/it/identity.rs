@@ -148,6 +148,10 @@ async fn lists_hold_ones_own() {
     assert_eq!(of_a.iter().map(|one| &one.id).collect::<Vec<_>>(), [&workflow]);
     assert!(server.connections.list_connections(connections(B)).await.unwrap().into_inner().connections.is_empty());
     assert!(server.workflows.list_workflows(workflows(B)).await.unwrap().into_inner().workflows.is_empty());
+    let search = ListWorkflowsRequest { question_contains: " ".to_owned(), ..ListWorkflowsRequest::default() };
+    let found = |key| with(key, search.clone());
+    assert_eq!(server.workflows.list_workflows(found(A)).await.unwrap().into_inner().workflows.len(), 1);
+    assert!(server.workflows.list_workflows(found(B)).await.unwrap().into_inner().workflows.is_empty());
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ mod openai_engine;
 mod postgres;
 mod python_client;
 mod queries;
+mod rating;
 mod redis;
 mod replicas;
 mod schema;

@@ -408,6 +408,11 @@ async fn lists_can_be_narrowed() {
         (ListWorkflowsRequest { user_id: "ada".to_owned(), ..filter() }, vec![&beyond, &answered]),
         (ListWorkflowsRequest { connection_id: demo.clone(), user_id: "bob".to_owned(), ..filter() }, vec![&stuck]),
         (ListWorkflowsRequest { connection_id: NOBODYS.to_owned(), ..filter() }, vec![]),
+        (ListWorkflowsRequest { question_contains: "AVERAGE sal".to_owned(), ..filter() }, vec![&beyond]),
+        (
+            ListWorkflowsRequest { question_contains: QUESTION.to_uppercase(), user_id: "ada".to_owned(), ..filter() },
+            vec![&answered],
+        ),
     ];
     for (request, expected) in narrowed {
         assert_eq!(ids(&list(&mut server, request.clone()).await), expected, "{request:?}");
@@ -415,9 +420,17 @@ async fn lists_can_be_narrowed() {
 
     let page = ListWorkflowsRequest { page_size: 1, user_id: "ada".to_owned(), ..filter() };
     let token = server.workflows.list_workflows(page).await.unwrap().into_inner().next_page_token;
-    let other = ListWorkflowsRequest { page_token: token, user_id: "bob".to_owned(), ..filter() };
-    let status = server.workflows.list_workflows(other).await.unwrap_err();
-    assert_error(&status, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &[]);
+    let search = || ListWorkflowsRequest { question_contains: "ab".to_owned(), ..filter() };
+    for other in [
+        ListWorkflowsRequest { page_token: token.clone(), user_id: "bob".to_owned(), ..filter() },
+        ListWorkflowsRequest { page_token: token, user_id: "ada".to_owned(), ..search() },
+    ] {
+        let status = server.workflows.list_workflows(other).await.unwrap_err();
+        assert_error(&status, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &[]);
+    }
+    let long = ListWorkflowsRequest { question_contains: "ä".repeat(129), ..filter() };
+    let status = server.workflows.list_workflows(long).await.unwrap_err();
+    assert_error(&status, Code::InvalidArgument, "FIELD_INVALID", &["question_contains"]);
     model.release("planner");
     watch(&mut server.workflows, &stuck, 0).await;
 }
@@ -446,6 +459,36 @@ async fn only_a_workflow_that_has_ended_can_be_deleted() {
         assert_error(&status, Code::NotFound, "WORKFLOW_NOT_FOUND", &[]);
     }
     assert!(list(&mut server, ListWorkflowsRequest::default()).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_search_goes_on_until_everything_was_looked_at() {
+    let (mut server, demo) = demo().await;
+    let mut expected = Vec::new();
+    for text in [QUESTION, "What is the average salary?", QUESTION, QUESTION] {
+        let (id, _) = run(&mut server.workflows, question(&demo, text)).await;
+        if text == QUESTION {
+            expected.insert(0, id);
+        }
+    }
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let text = QUESTION.to_lowercase();
+        let request = ListWorkflowsRequest {
+            page_size: 2,
+            page_token: token,
+            question_contains: text,
+            ..ListWorkflowsRequest::default()
+        };
+        let page = server.workflows.list_workflows(request).await.unwrap().into_inner();
+        assert!(page.workflows.len() <= 2);
+        seen.extend(page.workflows.into_iter().map(|workflow| workflow.id));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, expected);
 }
 
 /// The error of a watch, whether it comes at once or in the stream.

@@ -17,6 +17,6 @@ pub(super) use knowledge::{
 };
 pub(super) use query::{StreamFormat, StreamSource, execute_query, stream_query, validate_query};
 pub(super) use workflow::{
-    ListSteps, ListWorkflows, Resume, RunWorkflow, WatchWorkflow, cancel_workflow, list_steps, list_workflows,
-    resume_workflow, run_workflow, start_workflow, watch_workflow,
+    ListSteps, ListWorkflows, Rate, Resume, RunWorkflow, WatchWorkflow, cancel_workflow, list_steps, list_workflows,
+    rate_workflow, resume_workflow, run_workflow, start_workflow, watch_workflow,
 };

@@ -7,8 +7,8 @@ use super::inline_schema::inline_schema;
 use crate::api::page_token::List;
 use crate::api::to_pb;
 use crate::domain::{
-    ConnectionId, EngineChoice, Failure, PageRequest, Question, ResumeInput, RunLimits, RunOptions, Source, WorkflowId,
-    WorkflowStatus,
+    ConnectionId, EngineChoice, Failure, PageRequest, Question, ResumeInput, RunLimits, RunOptions, Source, Verdict,
+    WorkflowId, WorkflowStatus,
 };
 use crate::pb::v1 as pb;
 use crate::pb::v1::resume_workflow_request::Action;
@@ -19,6 +19,7 @@ use crate::workflow::{Cursor, ListFilter, ResumeOptions, StartOptions};
 const MAX_QUESTION_BYTES: usize = 4 << 10;
 const MAX_USER_ID_CHARS: usize = 128;
 const MAX_REASON_BYTES: usize = 1 << 10;
+const MAX_SEARCH_BYTES: usize = 256;
 const MAX_ANSWER_BYTES: usize = 4 << 10;
 const MAX_SQL_BYTES: usize = 32 << 10;
 const MAX_RETRIES: i32 = 10;
@@ -225,22 +226,24 @@ pub(in crate::api) struct ListWorkflows {
     pub(in crate::api) list: List,
     pub(in crate::api) page: PageRequest<WorkflowId>,
     pub(in crate::api) filter: ListFilter,
+    /// What the questions contain; empty for any.
+    pub(in crate::api) text: String,
 }
 
 pub(in crate::api) fn list_workflows(request: pb::ListWorkflowsRequest) -> Result<ListWorkflows, Failure> {
     let pb::ListWorkflowsRequest { page_size, page_token, status, connection_id, user_id, question_contains } = request;
     let mut fields = Fields::default();
-    fields.unless_missing(!question_contains.is_empty(), "ListWorkflows question_contains");
-    let list = List::new("ListWorkflows", &(status, &connection_id, &user_id));
+    let list = List::new("ListWorkflows", &(status, &connection_id, &user_id, &question_contains));
     let limit = fields.page_size(page_size, 50, 500);
     let filter = ListFilter {
         statuses: fields.choice("status", status).and_then(workflow_status).into_iter().collect(),
         connection: fields.optional_id::<ConnectionId>("connection_id", &connection_id),
         user_id: Some(user_id).filter(|user_id| !user_id.is_empty()),
     };
+    let text = fields.text("question_contains", question_contains, MAX_SEARCH_BYTES);
     fields.finish(Some(()))?;
     let page = PageRequest { after: list.after(&page_token)?, limit };
-    Ok(ListWorkflows { list, page, filter })
+    Ok(ListWorkflows { list, page, filter, text })
 }
 
 pub(in crate::api) fn cancel_workflow(request: pb::CancelWorkflowRequest) -> Result<(WorkflowId, String), Failure> {
@@ -249,6 +252,29 @@ pub(in crate::api) fn cancel_workflow(request: pb::CancelWorkflowRequest) -> Res
     let id = fields.id("id", &id);
     let reason = fields.text("reason", reason, MAX_REASON_BYTES);
     fields.finish(id.map(|id| (id, reason)))
+}
+
+/// What a person thinks of a workflow.
+pub(in crate::api) struct Rate {
+    pub(in crate::api) id: WorkflowId,
+    pub(in crate::api) verdict: Verdict,
+    pub(in crate::api) comment: String,
+}
+
+pub(in crate::api) fn rate_workflow(request: pb::RateWorkflowRequest) -> Result<Rate, Failure> {
+    let pb::RateWorkflowRequest { id, verdict, comment } = request;
+    let mut fields = Fields::default();
+    let id = fields.id("id", &id);
+    let verdict = match fields.choice("verdict", verdict) {
+        Some(pb::RatingVerdict::Up) => Some(Verdict::Up),
+        Some(pb::RatingVerdict::Down) => Some(Verdict::Down),
+        Some(pb::RatingVerdict::Unspecified) | None => {
+            fields.bad("verdict", "is required: RATING_VERDICT_UP or RATING_VERDICT_DOWN");
+            None
+        }
+    };
+    let comment = fields.text("comment", comment, MAX_REASON_BYTES);
+    fields.finish(id.zip(verdict).map(|(id, verdict)| Rate { id, verdict, comment }))
 }
 
 /// What a person gives to a waiting workflow.

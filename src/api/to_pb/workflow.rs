@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::domain::outputs::{ComposerOutput, StepOutput};
 use crate::domain::{
-    DatabaseKind, EngineName, Need, Question, RunOptions, Source, Step, StepStatus, Workflow, WorkflowStarted,
-    WorkflowStatus,
+    DatabaseKind, EngineName, Need, Question, Rating, RunOptions, Source, Step, StepStatus, Verdict, Workflow,
+    WorkflowStarted, WorkflowStatus,
 };
 use crate::pb::v1 as pb;
 
@@ -52,6 +52,7 @@ pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
         update_time: Some(timestamp(given.update_time)),
         finish_time: status.is_terminal().then(|| timestamp(given.update_time)),
         expire_time: None,
+        rating: given.rating.clone().map(rating),
     }
 }
 
@@ -151,6 +152,15 @@ fn run_options(given: &RunOptions, engine: EngineName) -> pb::WorkflowOptions {
         max_bytes: count(limits.max_bytes.unwrap_or_default()),
         cancel_on_disconnect: given.cancel_on_disconnect,
     }
+}
+
+fn rating(given: Rating) -> pb::Rating {
+    let Rating { verdict, comment, update_time } = given;
+    let verdict = match verdict {
+        Verdict::Up => pb::RatingVerdict::Up,
+        Verdict::Down => pb::RatingVerdict::Down,
+    };
+    pb::Rating { verdict: verdict.into(), comment, update_time: Some(timestamp(update_time)) }
 }
 
 fn connection_id(source: &Source) -> String {

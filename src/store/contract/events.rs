@@ -46,6 +46,15 @@ pub(crate) fn started(connection: Option<ConnectionId>, user_id: &str) -> EventK
     }))
 }
 
+/// The first event of a log that asks this.
+pub(crate) fn asked(text: &str) -> EventKind {
+    let mut kind = started(None, "");
+    if let EventKind::WorkflowStarted(started) = &mut kind {
+        text.clone_into(&mut started.question.text);
+    }
+    kind
+}
+
 /// A log of `length` events, the first included.
 pub(crate) fn log(length: u64) -> Vec<Event> {
     let first = event(1, started(None, ""));

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::events::{self, event, log, started, step, time};
-use crate::domain::{ConnectionId, EventKind, Failure, PageRequest, Reason, TenantId, WorkflowId, WorkflowStatus};
+use super::events::{self, asked, event, log, started, step, time};
+use crate::domain::{
+    ConnectionId, EventKind, Failure, PageRequest, Rating, Reason, TenantId, Verdict, WorkflowId, WorkflowStatus,
+};
+use crate::store::search::MOST_LOOKED_AT;
 use crate::store::{Error, ListFilter, Store};
 
 fn local() -> TenantId {
@@ -190,6 +193,67 @@ pub(crate) async fn lists_are_filtered(store: Arc<dyn Store>) {
     let filter = filter(&[WorkflowStatus::Completed, WorkflowStatus::Running]);
     assert_eq!(ids(&*store, filter).await, [done, running]);
     assert_eq!(ids(&*store, ListFilter::default()).await.len(), 4);
+}
+
+/// A log that asks this.
+async fn asks(store: &dyn Store, tenant: &TenantId, text: &str) -> WorkflowId {
+    let id = WorkflowId::generate();
+    store.append(tenant, id, 0, &[event(1, asked(text))]).await.unwrap();
+    id
+}
+
+pub(crate) async fn questions_are_searched(store: Arc<dyn Store>) {
+    let first = asks(&*store, &local(), "Umsatz je Straße").await;
+    asks(&*store, &local(), "How many customers?").await;
+    asks(&*store, &other(), "Whose STRASSE?").await;
+    let second = asks(&*store, &local(), "Which STRASSE?").await;
+    let last = asks(&*store, &local(), "straße").await;
+    store.append(&local(), last, 1, &[step(2)]).await.unwrap();
+    let search = async |text: &str, statuses: &[WorkflowStatus], after, limit| {
+        let filter = ListFilter { statuses: statuses.to_vec(), ..ListFilter::default() };
+        let page = store.search_workflows(&local(), &filter, text, PageRequest { after, limit }).await.unwrap();
+        (page.items.iter().map(|workflow| workflow.id).collect::<Vec<_>>(), page.next)
+    };
+    assert_eq!(search("sTraSSe", &[], None, 10).await, (vec![last, second, first], None));
+    assert_eq!(search("STRAßE", &[], None, 2).await, (vec![last, second], Some(second)));
+    assert_eq!(search("strasse", &[], Some(second), 2).await, (vec![first], None));
+    assert_eq!(search("strasse", &[WorkflowStatus::Pending], None, 10).await, (vec![second, first], None));
+    assert_eq!(search("%", &[], None, 10).await, (vec![], None));
+}
+
+pub(crate) async fn a_search_looks_at_so_many_at_once(store: Arc<dyn Store>) {
+    let oldest = asks(&*store, &local(), "the needle").await;
+    for _ in 0..MOST_LOOKED_AT {
+        asks(&*store, &local(), "hay").await;
+    }
+    let search = async |after| {
+        let page = PageRequest { after, limit: 3 };
+        store.search_workflows(&local(), &ListFilter::default(), "needle", page).await.unwrap()
+    };
+    let first = search(None).await;
+    assert!(first.items.is_empty() && first.next.is_some(), "{first:?}");
+    let second = search(first.next).await;
+    assert_eq!((second.items.iter().map(|found| found.id).collect(), second.next), (vec![oldest], None));
+}
+
+pub(crate) async fn ratings_live_with_their_workflow(store: Arc<dyn Store>) {
+    let rating = |verdict| Rating { verdict, comment: "„no“".to_owned(), update_time: time(9) };
+    let (wrong, right) = (rating(Verdict::Down), rating(Verdict::Up));
+    let nobodys = WorkflowId::generate();
+    assert!(!store.put_rating(&local(), nobodys, &wrong).await.unwrap(), "there is no such workflow");
+    let id = finished(&*store, &local()).await;
+    assert_eq!(store.get_rating(&local(), id).await.unwrap(), None);
+    for said in [wrong, right.clone()] {
+        assert!(store.put_rating(&local(), id, &said).await.unwrap());
+        assert_eq!(store.get_rating(&local(), id).await.unwrap(), Some(said));
+    }
+    assert!(!store.put_rating(&other(), id, &right).await.unwrap());
+    assert_eq!(store.get_rating(&other(), id).await.unwrap(), None);
+    assert_eq!(store.last_sequence(&local(), id).await.unwrap(), Some(2), "the log is as it was");
+
+    assert!(store.delete_workflow(&local(), id).await.unwrap());
+    store.append(&local(), id, 0, &log(1)).await.unwrap();
+    assert_eq!(store.get_rating(&local(), id).await.unwrap(), None, "it went with its workflow");
 }
 
 pub(crate) async fn deleted_logs_are_gone(store: Arc<dyn Store>) {

@@ -18,7 +18,8 @@ macro_rules! contract {
         $crate::store::contract::contract! { @each $open =>
             appends_are_ordered, a_refused_append_leaves_nothing, a_batch_is_one, one_of_many_writers_wins,
             many_logs_grow_at_once, tails_see_every_append, a_tail_has_no_foreign_log, status_follows_the_events,
-            lists_are_pages_newest_first, lists_are_filtered, deleted_logs_are_gone,
+            lists_are_pages_newest_first, lists_are_filtered, questions_are_searched,
+            a_search_looks_at_so_many_at_once, deleted_logs_are_gone, ratings_live_with_their_workflow,
             old_logs_expire, logs_are_of_one_tenant, connections_live, names_are_unique_ignoring_case,
             stale_changes_are_refused, connections_are_pages, connections_are_of_one_tenant,
             request_ids_are_claimed_once, request_ids_expire, request_ids_are_released_by_who_claimed_them,

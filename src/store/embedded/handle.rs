@@ -13,10 +13,10 @@ use tokio::sync::watch;
 
 use super::writer::Writer;
 use super::{connections, file, knowledge, migrations, requests, workflows};
-use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
+use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, Rating, SystemClock, TenantId, WorkflowId};
 use crate::store::append::{Append, Turn};
 use crate::store::queue::Queue;
-use crate::store::record::{ConnectionRecord, KnowledgeRecord};
+use crate::store::record::{self, ConnectionRecord, KnowledgeRecord};
 use crate::store::tails::Tails;
 use crate::store::{Claim, Error, Events, Lease, ListFilter, Store, StoredWorkflow, Work};
 
@@ -288,6 +288,16 @@ impl Store for Embedded {
     ) -> Result<Page<StoredWorkflow, WorkflowId>, Error> {
         let (tenant, filter) = (tenant.clone(), filter.clone());
         self.read_with(move |database| Box::pin(workflows::list(database, tenant, filter, page))).await
+    }
+
+    async fn put_rating(&self, tenant: &TenantId, workflow: WorkflowId, rating: &Rating) -> Result<bool, Error> {
+        let (tenant, text) = (tenant.clone(), record::rating_text(rating)?);
+        self.write(move |database| Box::pin(workflows::put_rating(database, tenant, workflow, text))).await
+    }
+
+    async fn get_rating(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<Rating>, Error> {
+        let tenant = tenant.clone();
+        self.read_with(move |database| Box::pin(workflows::get_rating(database, tenant, workflow))).await
     }
 
     async fn take(&self) -> Result<Option<Work>, Error> {

@@ -33,6 +33,7 @@ const STEPS: &[&[&str]] = &[
     &["CREATE TABLE knowledge (
         tenant TEXT NOT NULL, connection TEXT NOT NULL, etag TEXT NOT NULL, record TEXT NOT NULL,
         PRIMARY KEY (tenant, connection)) STRICT"],
+    &["ALTER TABLE workflows ADD COLUMN rating TEXT"],
 ];
 
 /// Brings the file to the newest format and counts this opening; returns the new epoch.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::handle::one_more;
-use crate::domain::{Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
+use crate::domain::{Event, Page, PageRequest, Rating, TenantId, WorkflowId, WorkflowStatus};
 use crate::store::append::Append;
 use crate::store::record::{self, EVENT_VERSION};
 use crate::store::{Error, ListFilter, StoredWorkflow};
@@ -161,6 +161,36 @@ pub(super) async fn list(
     let items = rows.into_iter().take(page.limit).map(stored_workflow).collect::<Result<Vec<_>, _>>()?;
     let next = if more { items.last().map(|workflow| workflow.id) } else { None };
     Ok(Page { items, next })
+}
+
+/// Keeps what a person thinks of a workflow.
+pub(super) async fn put_rating(
+    database: &mut SqliteConnection,
+    tenant: TenantId,
+    workflow: WorkflowId,
+    rating: String,
+) -> Result<bool, Error> {
+    let done = sqlx::query("UPDATE workflows SET rating = ? WHERE tenant = ? AND id = ?")
+        .bind(rating)
+        .bind(tenant.as_str())
+        .bind(workflow.to_string())
+        .execute(database)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// What a person thinks of a workflow.
+pub(super) async fn get_rating(
+    database: &mut SqliteConnection,
+    tenant: TenantId,
+    workflow: WorkflowId,
+) -> Result<Option<Rating>, Error> {
+    let text: Option<Option<String>> = sqlx::query_scalar("SELECT rating FROM workflows WHERE tenant = ? AND id = ?")
+        .bind(tenant.as_str())
+        .bind(workflow.to_string())
+        .fetch_optional(database)
+        .await?;
+    text.flatten().map(|text| record::rating(&text)).transpose()
 }
 
 /// Workflows of all tenants that can still change, oldest first.

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::link::{Health, Link};
 use super::queue::{self, Queue};
 use super::{Settings, connections, keeper, knowledge, requests, workflows};
-use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, SystemClock, TenantId, WorkflowId};
+use crate::domain::{Clock, ConnectionId, Event, Page, PageRequest, Rating, SystemClock, TenantId, WorkflowId};
 use crate::store::append::Append;
 use crate::store::record::{ConnectionRecord, KnowledgeRecord};
 use crate::store::tails::Tails;
@@ -194,6 +194,14 @@ impl Store for Redis {
         page: PageRequest<WorkflowId>,
     ) -> Result<Page<StoredWorkflow, WorkflowId>, Error> {
         workflows::list(&self.link, tenant, filter, page).await
+    }
+
+    async fn put_rating(&self, tenant: &TenantId, workflow: WorkflowId, rating: &Rating) -> Result<bool, Error> {
+        workflows::put_rating(&self.link, tenant, workflow, rating).await
+    }
+
+    async fn get_rating(&self, tenant: &TenantId, workflow: WorkflowId) -> Result<Option<Rating>, Error> {
+        workflows::get_rating(&self.link, tenant, workflow).await
     }
 
     async fn take(&self) -> Result<Option<Work>, Error> {

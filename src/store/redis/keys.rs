@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `:log:ID` | stream: the events of a workflow, entry `n-0` is event n |
 //! | `:workflow:ID` | hash: whose it is, status, last sequence, connection, user's label, its worker's
-//!   lease and how often workers were lost |
+//!   lease and how often workers were lost, what a person thinks of it |
 //! | `:workflows:TENANT` | sorted set: ids of a tenant's workflows, by id |
 //! | `:due:TENANT` | sorted set: ids of workflows that have not ended, by the time from which a worker may take them: a
 //!   lease is that time in the future, and so is the end of the wait for a person |

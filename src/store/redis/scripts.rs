@@ -20,6 +20,7 @@ macro_rules! scripts {
 scripts! {
     APPEND = "append", READ = "read", LAST = "last", LIST = "list", DELETE = "delete", EXPIRED = "expired",
     ENDED_OF = "ended_of", TAKE = "take", RENEW = "renew", RELEASE = "release", WAITING = "waiting", HELD = "held",
+    PUT_RATING = "put_rating", GET_RATING = "get_rating",
     CLAIM = "claim", KEEP_ANSWER = "keep_answer", ANSWER = "answer", RELEASE_REQUEST = "release_request",
     FORGET_REQUESTS = "forget_requests", CREATE_CONNECTION = "create_connection",
     UPDATE_CONNECTION = "update_connection", GET_CONNECTION = "get_connection",

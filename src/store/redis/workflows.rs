@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::handle::one_more;
 use super::link::Link;
 use super::queue::milliseconds;
-use super::scripts::{APPEND, DELETE, ENDED_OF, EXPIRED, LAST, LIST, READ};
-use crate::domain::{Event, Page, PageRequest, TenantId, WorkflowId, WorkflowStatus};
+use super::scripts::{APPEND, DELETE, ENDED_OF, EXPIRED, GET_RATING, LAST, LIST, PUT_RATING, READ};
+use crate::domain::{Event, Page, PageRequest, Rating, TenantId, WorkflowId, WorkflowStatus};
 use crate::store::append::{Append, Turn};
 use crate::store::record::{self, EVENT_VERSION};
 use crate::store::{Error, Lease, ListFilter, StoredWorkflow};
@@ -128,6 +128,19 @@ pub(super) async fn list(
     items.truncate(page.limit);
     let next = if more { items.last().map(|workflow| workflow.id) } else { None };
     Ok(Page { items, next })
+}
+
+/// Keeps what a person thinks of a workflow.
+pub(super) async fn put_rating(link: &Link, tenant: &TenantId, id: WorkflowId, rating: &Rating) -> Result<bool, Error> {
+    let arguments = vec![id.to_string().into(), tenant.as_str().into(), record::rating_text(rating)?.into()];
+    link.run(&PUT_RATING, link.keys.of_workflow(id), arguments).await
+}
+
+/// What a person thinks of a workflow.
+pub(super) async fn get_rating(link: &Link, tenant: &TenantId, id: WorkflowId) -> Result<Option<Rating>, Error> {
+    let arguments = vec![id.to_string().into(), tenant.as_str().into()];
+    let text: Option<String> = link.run(&GET_RATING, link.keys.of_workflow(id), arguments).await?;
+    text.map(|text| record::rating(&text)).transpose()
 }
 
 /// Removes a workflow with its log.

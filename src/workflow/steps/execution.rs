@@ -39,8 +39,9 @@ impl Agent for Execution {
         let answered = self.databases.execute(who, connection, &sql, parameters, limits.statement_timeout).await?;
         let output = keep(sql, answered, limits);
         let milliseconds = output.execution_micros as f64 / 1e3;
-        let more = if output.truncated { ", more than are kept" } else { "" };
-        let summary = format!("{} in {milliseconds:.1} ms{more}.", counted(output.row_count, "row"));
+        let least = if output.truncated { "at least " } else { "" };
+        let more = if output.result.truncated { ", more than are kept" } else { "" };
+        let summary = format!("{least}{} in {milliseconds:.1} ms{more}.", counted(output.row_count, "row"));
         Ok(Outcome { output: StepOutput::Execution(output), summary, usage: None })
     }
 }
@@ -52,7 +53,7 @@ fn keep(sql: String, answered: Rows, limits: RunLimits) -> ExecutionOutput {
     let answer_text = answer::text(&columns, &rows, row_count, capped);
     let result = WorkflowResult { sql, columns, rows, row_count, truncated, answer_text };
     let execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX);
-    ExecutionOutput { row_count, truncated, execution_micros, result }
+    ExecutionOutput { row_count, truncated: capped, execution_micros, result }
 }
 
 /// How many of the first rows are kept.
@@ -89,22 +90,24 @@ mod tests {
     #[test]
     fn rows_are_kept_up_to_both_caps() {
         let (count, output) = kept(vec![vec![Value::Int64(1)]; 200], false);
-        assert!(count == 200 && !output.truncated && output.execution_micros == 2_000);
+        assert!(count == 200 && !output.result.truncated && output.execution_micros == 2_000);
         let (count, output) = kept(vec![vec![Value::Int64(1)]; 201], false);
-        assert!(count == 200 && output.truncated && output.row_count == 201);
+        assert!(count == 200 && output.result.truncated && output.row_count == 201);
+        assert!(!output.truncated, "all 201 were read");
         let (count, output) = kept(vec![vec![Value::String("x".repeat(100 << 10))]; 3], false);
         assert!(count == 2 && output.result.truncated);
-        assert!(kept(vec![vec![Value::Null]], true).1.truncated);
+        let output = kept(vec![vec![Value::Null]], true).1;
+        assert!(output.truncated && output.result.truncated);
     }
 
     #[test]
     fn a_workflow_may_keep_less_but_not_more() {
         let kept = |limits| kept_within(limits, vec![vec![Value::String("x".repeat(10))]; 300], false);
         let (count, output) = kept(RunLimits { max_rows: Some(3), ..RunLimits::default() });
-        assert!(count == 3 && output.truncated && output.row_count == 300);
+        assert!(count == 3 && output.result.truncated && output.row_count == 300);
         let cell = u32::try_from(Value::String("x".repeat(10)).size_bytes()).unwrap();
         let (count, output) = kept(RunLimits { max_bytes: Some(2 * cell + 1), ..RunLimits::default() });
-        assert!(count == 2 && output.truncated, "{count}");
+        assert!(count == 2 && output.result.truncated, "{count}");
         let more = RunLimits { max_rows: Some(u32::MAX), max_bytes: Some(u32::MAX), ..RunLimits::default() };
         assert_eq!(kept(more).0, 200);
     }

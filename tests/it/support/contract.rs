@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use prost::Message;
 use prost::bytes::{Buf, BufMut};
 use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MethodDescriptor, ReflectMessage, Value};
-use pulse::pb::v1::DatabaseKind;
+use pulse::pb::v1::{DatabaseKind, RatingVerdict};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -117,6 +117,7 @@ fn complete(message: &mut DynamicMessage, method: &str, own_connection: &str) {
             (_, "question", _) => text("How many t are there?"),
             (_, "sql", _) => text("SELECT 1"),
             ("ImportKnowledgeRequest", "yaml", _) => text("{}"),
+            ("RateWorkflowRequest", "verdict", _) => Value::EnumNumber(RatingVerdict::Up.into()),
             ("ListWorkflowsRequest", "connection_id", _) | ("TestConnectionRequest", "id", _) => continue,
             (_, "id" | "connection_id", _) => text(own_connection),
             ("ConnectionSpec", "name", _) if method == "UpdateConnection" => text("renamed"),

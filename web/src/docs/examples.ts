@@ -30,6 +30,7 @@ export const EXAMPLES: Record<string, (known: Known) => object> = {
   "WorkflowService.ListWorkflowSteps": ({ workflow }) => ({ id: workflow }),
   "WorkflowService.CancelWorkflow": () => ({ id: ID, reason: "no longer needed" }),
   "WorkflowService.ResumeWorkflow": () => ({ id: ID, answer: "after discounts" }),
+  "WorkflowService.RateWorkflow": () => ({ id: ID, verdict: "RATING_VERDICT_UP" }),
   "WorkflowService.DeleteWorkflow": () => ({ id: ID }),
   "KnowledgeService.GetKnowledge": ({ connection }) => ({ connection_id: connection }),
   "KnowledgeService.UpdateKnowledge": ({ connection }) => ({

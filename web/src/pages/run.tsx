@@ -4,7 +4,7 @@ import { Engine, type Workflow, WorkflowStatus } from "../../gen/pulse/v1/workfl
 import { workflows } from "../api/client.ts";
 import { type Problem, problemOf, problemOfFailure } from "../api/problem.ts";
 import { NO_TABLES, useSchema } from "../connections/directory.ts";
-import { percent, span } from "../lib/format.ts";
+import { count, counted, percent, span } from "../lib/format.ts";
 import { grpcurl } from "../lib/grpcurl.ts";
 import { useLoad } from "../lib/load.ts";
 import { Link } from "../lib/router.tsx";
@@ -132,14 +132,22 @@ function Answer({ id, run }: { id: string; run: Run }) {
       )}
       <Result table={table} name={fileName(run.question)} milliseconds={result.executionTime && durationMs(result.executionTime)}
         source={run.status === WorkflowStatus.COMPLETED ? { case: "workflowId", value: id } : undefined}
+        of={result.truncated ? countOf(run) : undefined}
         notice={result.truncated && (
           <>
-            Only the first {result.rowCount} rows are shown: {truncation(result.truncationReason)}.{" "}
+            Only the first {counted(result.rowCount, "row")} are shown: {truncation(result.truncationReason)}.{" "}
             <Link to={`/sql?run=${id}`}>Read all of them</Link>, or download.
           </>
         )} />
     </section>
   );
+}
+
+/** How many rows the statement returned, as far as they were read. */
+function countOf(run: Run): string | undefined {
+  const read = run.steps.findLast(({ output }) => output.case === "execution")?.output;
+  if (read?.case !== "execution") return undefined;
+  return `${read.value.truncated ? "at least " : ""}${count(read.value.rowCount)}`;
 }
 
 /** A file's name from a question. */

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 import { isCancelled, type Problem, problemOf } from "../api/problem.ts";
-import { counted, span } from "../lib/format.ts";
+import { count, counted, span } from "../lib/format.ts";
 import { CopyButton } from "../parts/copy.tsx";
 import { ProblemBox } from "../parts/problem.tsx";
 import { shortTextOf, type Table } from "./cell.ts";
@@ -18,8 +18,10 @@ const VIEWS: Record<View, string> = {
 };
 
 /** Rows as a table or a drawing, with what can be done with them. */
-export function Result({ table, notice, milliseconds, source, name, growing = false, chart = true }: {
+export function Result({ table, of, notice, milliseconds, source, name, growing = false, chart = true }: {
   table: Table;
+  /** How many rows there are, where these are not all. */
+  of?: string | undefined;
   /** What is missing, and how to get it. */
   notice?: React.ReactNode;
   milliseconds?: number | undefined;
@@ -40,7 +42,7 @@ export function Result({ table, notice, milliseconds, source, name, growing = fa
     <section className="result" aria-label="Result">
       <header className="result-head">
         <p className="result-count" aria-live={growing ? "off" : "polite"}>
-          <strong>{counted(table.rows.length, "row")}</strong>
+          <strong>{of ? `${count(table.rows.length)} of ${of} rows` : counted(table.rows.length, "row")}</strong>
           {milliseconds !== undefined && <span className="dim"> in {span(milliseconds)}</span>}
         </p>
         {views.length > 1 && (

@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, type MouseEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, memo, type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { Column } from "../../gen/pulse/v1/query_pb.ts";
 import { copy } from "../parts/copy.tsx";
 import { type Cell, isNumeric, sample, shortTextOf, type Table, textOf, typeName } from "./cell.ts";
@@ -18,18 +18,23 @@ export function ResultTable({ table, height }: { table: Table; height: number })
   const rows = useMemo(() => sorted(table, order), [table, order]);
   const widths = useMemo(() => columnWidths(table), [table]);
   const numeric = useMemo(() => table.columns.map((_, index) => isNumeric(table, index)), [table]);
+  // As many rows are drawn wherever the grid stands, so that those that leave on one side come back on the other: their
+  // elements are used again, only the text changes.
+  const places = Math.min(rows.length, Math.ceil(height / ROW_HEIGHT) + 1 + 2 * OVERSCAN);
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => frame.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: OVERSCAN,
+    rangeExtractor: ({ startIndex }) => {
+      const first = Math.max(0, Math.min(startIndex - OVERSCAN, rows.length - places));
+      return Array.from({ length: places }, (_, place) => first + place);
+    },
   });
   const lines = virtual.getVirtualItems();
-  // Rows that leave on one side come back on the other: elements are used again, only their text changes.
-  const places = Math.max(40, lines.length);
   const numberWidth = `${String(rows.length).length + 2}ch`;
   const template = `${numberWidth} ${widths.map((width) => `${width}ch`).join(" ")}`;
   const total = `calc(${numberWidth} + ${widths.reduce((sum, width) => sum + width, 0)}ch)`;
+  const sort = useCallback((column: number) => setOrder((order) => nextOrder(order, column)), []);
   const activeCell = active && table.rows[rows[active.row] ?? -1]?.[active.column];
 
   function move(event: KeyboardEvent) {
@@ -90,13 +95,7 @@ export function ResultTable({ table, height }: { table: Table; height: number })
         style={{ maxHeight: height }}
         onKeyDown={move}
       >
-        <div className="grid-head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
-          <div className="grid-number" role="presentation" />
-          {table.columns.map((column, index) => (
-            <Head key={index} column={column} numeric={numeric[index] ?? false} order={order?.column === index ? order : undefined}
-              onSort={() => setOrder(nextOrder(order, index))} />
-          ))}
-        </div>
+        <Heads columns={table.columns} numeric={numeric} template={template} order={order} onSort={sort} />
         <div className="grid-body" role="rowgroup" style={{ height: virtual.getTotalSize(), width: total }}
           onClick={(event) => setActive(cellAt(event) ?? active)} onDoubleClick={(event) => cellAt(event) && setOpened(true)}>
           {lines.map(({ index, start }) => (
@@ -114,6 +113,25 @@ export function ResultTable({ table, height }: { table: Table; height: number })
     </>
   );
 }
+
+/** Scrolling leaves them as they are. */
+const Heads = memo(function Heads({ columns, numeric, template, order, onSort }: {
+  columns: Column[];
+  numeric: boolean[];
+  template: string;
+  order: Order | undefined;
+  onSort: (column: number) => void;
+}) {
+  return (
+    <div className="grid-head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: template }}>
+      <div className="grid-number" role="presentation" />
+      {columns.map((column, index) => (
+        <Head key={index} column={column} numeric={numeric[index] ?? false} order={order?.column === index ? order : undefined}
+          onSort={() => onSort(index)} />
+      ))}
+    </div>
+  );
+});
 
 function Head({ column, numeric, order, onSort }: { column: Column; numeric: boolean; order: Order | undefined; onSort: () => void }) {
   const type = typeName(column);

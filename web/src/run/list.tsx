@@ -16,8 +16,8 @@ export interface RunFilter {
 }
 
 const PAGE = 50;
-/** Most runs looked through where the server cannot search. */
-const MOST_LOOKED_THROUGH = 1_000;
+/** Most calls of a search that is not told to go on; each looks at some hundred runs. */
+const CALLS_AT_ONCE = 20;
 
 /** Runs, newest first, in pages. */
 export function RunList({ filter, limit, heading, onDelete, names }: {
@@ -32,10 +32,12 @@ export function RunList({ filter, limit, heading, onDelete, names }: {
 }) {
   const { runs, more, problem, loading, loadMore, remove } = useRuns(filter, limit);
   if (problem && runs.length === 0) return <ProblemBox problem={problem} />;
-  if (runs.length === 0) return loading ? <Waiting>Loading</Waiting> : limit ? null : <p className="dim">No questions.</p>;
+  const wait = <Waiting>{filter.text ? "Searching" : "Loading"}</Waiting>;
+  if (runs.length === 0 && (loading || limit || !more)) return loading ? wait : limit ? null : <p className="dim">No questions.</p>;
   return (
     <>
       {heading && <h2>{heading}</h2>}
+      {runs.length === 0 && <p className="dim">Nothing found so far.</p>}
       <ul className="runs">
         {runs.map((run) => (
           <li key={run.id}>
@@ -58,7 +60,7 @@ export function RunList({ filter, limit, heading, onDelete, names }: {
         ))}
       </ul>
       {problem && <ProblemBox problem={problem} />}
-      {more && !limit && <button type="button" disabled={loading} onClick={loadMore}>{loading ? "Loading…" : "Show more"}</button>}
+      {loading ? wait : more && !limit && <button type="button" onClick={loadMore}>Show more</button>}
     </>
   );
 }
@@ -88,17 +90,20 @@ function useRuns(filter: RunFilter, limit = PAGE) {
     control.current?.abort();
     control.current = mine;
     setState({ runs: before, token, loading: true });
-    const list = (questionContains: string, pageToken: string, pageSize: number) =>
-      workflows.listWorkflows({ pageSize, pageToken, connectionId, questionContains, ...(status && { status }) }, { signal: mine.signal });
+    const filter = { connectionId, questionContains: text, ...(status && { status }) };
     try {
-      const page = await list(text, token, limit).catch(async (error: unknown) => {
-        if (!text || problemOf(error).reason !== "NOT_IMPLEMENTED") throw error;
-        return { workflows: await lookThrough((token) => list("", token, 500), text), nextPageToken: "" };
-      });
-      if (!mine.signal.aborted) setState({ runs: [...before, ...page.workflows], token: page.nextPageToken, loading: false });
+      // A search may find little or nothing in one call and still have more to look at.
+      for (let calls = 0, wanted = limit; calls < CALLS_AT_ONCE && wanted > 0 && (calls === 0 || token); calls += 1) {
+        const page = await workflows.listWorkflows({ ...filter, pageSize: wanted, pageToken: token }, { signal: mine.signal });
+        if (mine.signal.aborted) return;
+        wanted -= page.workflows.length;
+        token = page.nextPageToken;
+        setState(({ runs }) => ({ runs: [...runs, ...page.workflows], token, loading: true }));
+      }
+      setState((state) => ({ ...state, loading: false }));
     } catch (error) {
       if (mine.signal.aborted || isCancelled(error)) return;
-      setState({ runs: before, token, problem: problemOf(error), loading: false });
+      setState(({ runs }) => ({ runs, token, problem: problemOf(error), loading: false }));
     }
   }
 
@@ -113,18 +118,4 @@ function useRuns(filter: RunFilter, limit = PAGE) {
     loadMore: () => void load(state.token, state.runs),
     remove: (id: string) => setState((state) => ({ ...state, runs: state.runs.filter((run) => run.id !== id) })),
   };
-}
-
-/** What a server that cannot search has to say: its newest runs, looked through here. */
-async function lookThrough(page: (token: string) => Promise<{ workflows: Workflow[]; nextPageToken: string }>, text: string) {
-  const found: Workflow[] = [];
-  let token = "";
-  for (let seen = 0; seen < MOST_LOOKED_THROUGH; ) {
-    const { workflows, nextPageToken } = await page(token);
-    found.push(...workflows.filter(({ question }) => question.toLowerCase().includes(text.toLowerCase())));
-    seen += workflows.length;
-    token = nextPageToken;
-    if (!token) break;
-  }
-  return found;
 }
