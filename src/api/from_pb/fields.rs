@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn what_is_not_there_yet_is_named() {
         let mut fields = Fields::default();
-        fields.unless_missing(true, "StartWorkflow candidates");
+        fields.unless_missing(true, "ListWorkflows question_contains");
         let failure = fields.finish(Some(())).unwrap_err();
         assert_eq!(failure.reason, Reason::NotImplemented);
-        assert_eq!(failure.metadata["feature"], "StartWorkflow candidates");
+        assert_eq!(failure.metadata["feature"], "ListWorkflows question_contains");
     }
 }
