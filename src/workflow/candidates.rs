@@ -90,3 +90,165 @@ pub(super) fn passed(workflow: &Workflow) -> impl Iterator<Item = &Step> {
 pub(super) fn verdict(workflow: &Workflow, candidate: u32) -> Option<&Step> {
     workflow.steps.iter().rfind(|step| step.name == VALIDATOR && step.candidate == candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outputs::{
+        Check, CheckKind, ComposerOutput, ModelCall, PlannerOutput, Usage, ValidatorOutput, Verdict,
+    };
+    use crate::domain::{
+        ConnectionId, DatabaseKind, Event, EventKind, Failure, Principal, Question, Reason, RunLimits, RunOptions,
+        WorkflowId, WorkflowStarted,
+    };
+
+    fn log(options: RunOptions, engine: EngineName, kinds: Vec<EventKind>) -> Workflow {
+        let source = Source::Connection(ConnectionId::generate());
+        let started = WorkflowStarted {
+            question: Question { text: "how many?".into(), source, options },
+            principal: Principal::local(),
+            engine,
+            model: String::new(),
+            prompt_version: String::new(),
+            connection: None,
+            previous: Vec::new(),
+        };
+        let kinds = std::iter::once(EventKind::WorkflowStarted(Box::new(started))).chain(kinds);
+        let time = jiff::Timestamp::UNIX_EPOCH;
+        let events: Vec<Event> =
+            (1..).zip(kinds).map(|(sequence, kind)| Event { sequence, time, epoch: 1, kind }).collect();
+        Workflow::fold(WorkflowId::generate(), &events).unwrap()
+    }
+
+    fn started(step: &str, candidate: u32) -> EventKind {
+        EventKind::StepStarted { step: step.into(), attempt: 1, candidate }
+    }
+
+    fn done(step: &str, candidate: u32, output: StepOutput, usage: Option<Usage>) -> EventKind {
+        let (output, summary) = (Box::new(output), String::new());
+        EventKind::StepCompleted { step: step.into(), attempt: 1, candidate, output, summary, usage }
+    }
+
+    fn composed(candidate: u32) -> EventKind {
+        let output = ComposerOutput {
+            sql: format!("SELECT {candidate}"),
+            dialect: DatabaseKind::Sqlite,
+            parameters: Vec::new(),
+            explanation: String::new(),
+            assumptions: Vec::new(),
+            confidence: 0.5,
+        };
+        done("composer", candidate, StepOutput::Composer(output), None)
+    }
+
+    fn valid(candidate: u32) -> [EventKind; 2] {
+        let verdict = ValidatorOutput { is_valid: true, ..ValidatorOutput::default() };
+        [started(VALIDATOR, candidate), done(VALIDATOR, candidate, StepOutput::Validator(verdict), None)]
+    }
+
+    /// A verdict that says no after so many checks.
+    fn invalid(candidate: u32, passed: usize) -> [EventKind; 2] {
+        let check = Check { kind: CheckKind::Parse, verdict: Verdict::Passed, detail: String::new() };
+        let verdict = ValidatorOutput { checks: vec![check; passed], ..ValidatorOutput::default() };
+        let failed = EventKind::StepFailed {
+            step: VALIDATOR.into(),
+            attempt: 1,
+            candidate,
+            failure: Failure::new(Reason::SqlFailed, format!("of {candidate}")),
+            output: Some(Box::new(StepOutput::Validator(verdict))),
+            usage: None,
+        };
+        [started(VALIDATOR, candidate), failed]
+    }
+
+    fn three(more: impl IntoIterator<Item = EventKind>) -> Workflow {
+        let begun = (1..=3).map(|candidate| started("composer", candidate));
+        log(RunOptions::default(), EngineName::Openai, begun.chain(more).collect())
+    }
+
+    #[test]
+    fn the_plan_goes_on_when_all_are_checked_and_one_has_passed() {
+        assert_eq!(standing(&three([])), Standing::Check(vec![]));
+        assert_eq!(standing(&three([composed(2)])), Standing::Check(vec![2]));
+        let checked: Vec<EventKind> =
+            [composed(1), composed(2)].into_iter().chain(valid(2)).chain(invalid(1, 4)).collect();
+        assert_eq!(standing(&three(checked.clone())), Standing::Check(vec![]), "the third is not composed yet");
+        let failed = EventKind::StepFailed {
+            step: "composer".into(),
+            attempt: 1,
+            candidate: 3,
+            failure: Failure::new(Reason::ModelRefused, "no"),
+            output: None,
+            usage: None,
+        };
+        let workflow = three(checked.into_iter().chain([failed]));
+        assert_eq!(standing(&workflow), Standing::GoOn);
+        assert_eq!((workflow.lead(), workflow.checked_sql()), (2, Some("SELECT 2")));
+        assert_eq!(passed(&workflow).map(|step| step.candidate).collect::<Vec<_>>(), [2]);
+        assert_eq!(workflow.current_steps(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_one_that_came_furthest_says_why() {
+        let composed = (1..=3).map(composed);
+        let workflow = three(composed.chain(invalid(1, 1)).chain(invalid(3, 3)).chain(invalid(2, 3)));
+        let Standing::FellShort(failed) = standing(&workflow) else { panic!("{:?}", standing(&workflow)) };
+        assert_eq!((failed.candidate, failed.summary.as_str()), (2, "of 2"));
+        assert_eq!(workflow.checked_sql(), Some("SELECT 2"));
+    }
+
+    /// How many are composed of so many asked for, when the server allows so many calls, one of which was made and may go on.
+    fn count(asked: u32, allowed: u32, goes_on: bool, change: impl FnOnce(&mut RunOptions, &mut PlannerOutput)) -> u32 {
+        let mut plan = PlannerOutput::default();
+        let limits = RunLimits { model_calls: Some(allowed), ..RunLimits::default() };
+        let mut options = RunOptions { candidates: asked, limits, ..RunOptions::default() };
+        change(&mut options, &mut plan);
+        let delivery = (!goes_on).then(|| crate::domain::outputs::Delivery {
+            structure: String::new(),
+            attempts: 1,
+            latency: std::time::Duration::ZERO,
+            time_to_first_token: None,
+        });
+        let call = ModelCall {
+            id: "planner-1-1".into(),
+            model: String::new(),
+            prompt_version: String::new(),
+            prompt_tokens: 0,
+            cached_prompt_tokens: 0,
+            completion_tokens: 0,
+            delivery,
+        };
+        let usage = Usage { calls: 1, served_by: vec![call], ..Usage::default() };
+        let kinds = vec![
+            started(PLANNER, 0),
+            done(PLANNER, 0, StepOutput::Planner(plan), None),
+            started(MAPPER, 0),
+            done(MAPPER, 0, StepOutput::Mapper(Default::default()), Some(usage)),
+        ];
+        how_many(&log(options, EngineName::Openai, kinds))
+    }
+
+    #[test]
+    fn calls_bound_how_many_are_composed() {
+        let plain = |asked, allowed, goes_on| count(asked, allowed, goes_on, |_, _| {});
+        assert_eq!((plain(5, 5, true), plain(5, 5, false), plain(3, 5, true)), (5, 4, 3));
+        assert_eq!((plain(5, 2, true), plain(5, 1, true), plain(5, 1, false)), (2, 1, 1));
+        assert_eq!((plain(1, 5, true), plain(0, 5, true)), (1, 1));
+    }
+
+    #[test]
+    fn a_hard_question_gets_three_where_their_rows_can_be_compared() {
+        let hard = |change: fn(&mut RunOptions)| {
+            count(0, 5, true, |options, plan| {
+                plan.difficulty = Some(Difficulty::Hard);
+                change(options);
+            })
+        };
+        assert_eq!(hard(|_| {}), WHEN_HARD);
+        assert_eq!(hard(|options| options.execute = false), 1);
+        assert_eq!(hard(|options| options.require_approval = true), 1);
+        assert_eq!(hard(|options| options.candidates = 2), 2);
+        let builtin = log(RunOptions { candidates: 5, ..RunOptions::default() }, EngineName::Builtin, Vec::new());
+        assert_eq!(how_many(&builtin), 1);
+    }
+}
