@@ -359,10 +359,10 @@ impl Workflow {
     #[must_use]
     pub fn latest(&self, step: &str) -> Option<&Step> {
         let newest = self.steps.iter().rev().find(|entry| entry.name == step)?;
-        match newest.candidate {
-            0 => Some(newest),
-            _ => self.of_candidate(step, self.lead()).or(Some(newest)),
-        }
+        let lead = if newest.candidate == 0 { 0 } else { self.lead() };
+        let of_lead = || self.steps.iter().rev().find(|entry| entry.name == step && entry.candidate == lead);
+        // Candidates of an attempt that the composer has left behind have nobody who stands for them.
+        if lead == 0 { Some(newest) } else { of_lead().or(Some(newest)) }
     }
 
     /// The newest attempt of a step for one of several candidates; [`Self::latest`] for 0.

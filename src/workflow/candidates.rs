@@ -95,7 +95,7 @@ pub(super) fn verdict(workflow: &Workflow, candidate: u32) -> Option<&Step> {
 mod tests {
     use super::*;
     use crate::domain::outputs::{
-        Check, CheckKind, ComposerOutput, ModelCall, PlannerOutput, Usage, ValidatorOutput, Verdict,
+        Check, CheckKind, ComposerOutput, MapperOutput, ModelCall, PlannerOutput, Usage, ValidatorOutput, Verdict,
     };
     use crate::domain::{
         ConnectionId, DatabaseKind, Event, EventKind, Failure, Principal, Question, Reason, RunLimits, RunOptions,
@@ -197,6 +197,18 @@ mod tests {
         assert_eq!(workflow.checked_sql(), Some("SELECT 2"));
     }
 
+    #[test]
+    fn candidates_are_left_behind_by_the_next_attempt() {
+        let composed = (1..=3).map(composed);
+        let mut workflow = three(composed.chain(invalid(1, 1)).chain(invalid(2, 3)).chain(invalid(3, 3)));
+        let mended = EventKind::StepStarted { step: "composer".into(), attempt: 2, candidate: 0 };
+        let sequence = workflow.last_sequence + 1;
+        workflow.apply(&Event { sequence, time: jiff::Timestamp::UNIX_EPOCH, epoch: 1, kind: mended });
+        assert_eq!((workflow.lead(), workflow.candidates().len(), workflow.checked_sql()), (0, 0, None));
+        assert_eq!(workflow.latest(VALIDATOR).unwrap().attempt, 1);
+        assert_eq!(standing(&workflow), Standing::GoOn);
+    }
+
     /// How many are composed of so many asked for, when the server allows so many calls, one of which was made and may go on.
     fn count(asked: u32, allowed: u32, goes_on: bool, change: impl FnOnce(&mut RunOptions, &mut PlannerOutput)) -> u32 {
         let mut plan = PlannerOutput::default();
@@ -223,7 +235,7 @@ mod tests {
             started(PLANNER, 0),
             done(PLANNER, 0, StepOutput::Planner(plan), None),
             started(MAPPER, 0),
-            done(MAPPER, 0, StepOutput::Mapper(Default::default()), Some(usage)),
+            done(MAPPER, 0, StepOutput::Mapper(MapperOutput::default()), Some(usage)),
         ];
         how_many(&log(options, EngineName::Openai, kinds))
     }

@@ -372,7 +372,7 @@ fn conditioned() -> Reply {
     Reply::json(plan)
 }
 
-const NOTHING: &str = "SELECT name FROM customers WHERE id < 0";
+const NOTHING: &str = "SELECT email FROM customers WHERE id < 0";
 
 async fn composing(first: &str, then: Reply) -> (ModelServer, Asked) {
     let model = ModelServer::start().await;
@@ -412,7 +412,7 @@ async fn an_empty_result_stands_where_nothing_better_comes() {
 async fn an_empty_result_on_which_candidates_agree_is_an_answer() {
     let model = ModelServer::start().await;
     model.on("planner", conditioned()).on("mapper", mapping()).on("composer", statement(NOTHING));
-    model.on_told("composer", SECOND, statement("SELECT name FROM customers WHERE id = -1"));
+    model.on_told("composer", SECOND, statement("SELECT email FROM customers WHERE id = -1"));
     let asked = ask(&model, &[], |_| {}).await;
     asked.assert_completed(NOTHING);
     asked.assert_agreed(&[1, 2, 3], 1.0);
