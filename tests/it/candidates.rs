@@ -340,6 +340,36 @@ async fn finished_candidates_are_not_paid_for_again() {
     assert_eq!((end.sql.as_str(), end.usage.unwrap().model_call_count), (ANSWER, 3));
 }
 
+/// kill -9 while the first candidate still arrives as the end of the shared call: it is asked for by a call of its own.
+#[tokio::test]
+async fn the_first_candidate_outlives_its_call() {
+    let folder = Folder::with_demo();
+    let model = ModelServer::start().await;
+    model.on("planner", plan()).on("mapper", mapping()).stall("composer").on("composer", statement(ANSWER));
+    model.on_told("composer", SECOND, statement(SAME));
+    model.on_told("composer", THIRD, statement(OTHER));
+    let flags = script::shared_flags(&model, &["--demo"]);
+    let process = Process::serve(folder.path(), &flags).await;
+    let demo = connection_id(&process.channel().await, "demo").await;
+    let mut client = workflows(&process).await;
+    let request = StartWorkflowRequest { candidates: 3, ..question(&demo, VAGUE) };
+    let id = start(&mut client, request).await;
+    let mut follower = Follower::new(&mut client, &id, 0).await;
+    for _ in 0..2 {
+        follower.until("step_completed validator").await;
+    }
+    process.kill().await;
+
+    let process = Process::serve(folder.path(), &flags).await;
+    let whole = watch(&mut workflows(&process).await, &id, 0).await;
+    assert_whole_log(&whole, 0);
+    assert_same(&follower.seen, &whole[..follower.seen.len()]);
+    let end = workflow(&mut workflows(&process).await, &id).await;
+    assert_eq!((end.status(), end.sql.as_str()), (WorkflowStatus::Completed, ANSWER));
+    let told = |words: &str| model.requests().iter().filter(|request| request.prompt().contains(words)).count();
+    assert_eq!((model.requests().len(), told(SECOND), told(THIRD)), (4, 1, 1));
+}
+
 async fn workflows(process: &Process) -> WorkflowServiceClient<Channel> {
     WorkflowServiceClient::new(process.channel().await)
 }
