@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::domain::outputs::{ComposerOutput, Feedback, MapperOutput, PlannerOutput, StepOutput, Usage};
-use crate::domain::{Facts, Question, Workflow};
+use crate::domain::{Facts, Question, StepStatus, Workflow};
 
 /// Everything one run of an agent is given.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Task {
     pub workflow: Arc<Workflow>,
     /// Which attempt of this step it is, from 1.
     pub attempt: u32,
+    /// Which of several candidates it is about, from 1; 0 when there is one only.
+    pub candidate: u32,
     /// For a composer that tries again: what was wrong with its last statement.
     pub feedback: Option<Feedback>,
     /// What this workflow may still spend on a language model.
@@ -104,11 +106,12 @@ impl Task {
         }
     }
 
-    /// The composer's newest output, when it is done.
+    /// The composer's newest output, when it is done; of several candidates that of the one this is about.
     #[must_use]
     pub fn composer(&self) -> Option<&ComposerOutput> {
-        match self.workflow.output(super::steps::COMPOSER) {
-            Some(StepOutput::Composer(output)) => Some(output),
+        let composed = self.workflow.of_candidate(super::steps::COMPOSER, self.candidate)?;
+        match &composed.output {
+            Some(StepOutput::Composer(output)) if composed.status == StepStatus::Done => Some(output),
             _ => None,
         }
     }

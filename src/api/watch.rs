@@ -256,11 +256,12 @@ mod tests {
 
     #[test]
     fn watchers_of_a_workflow_share_what_is_told() {
-        let step = event(2, EventKind::StepStarted { step: "planner".to_owned(), attempt: 1 });
+        let step = event(2, EventKind::StepStarted { step: "planner".to_owned(), attempt: 1, candidate: 0 });
         let time = "2026-11-23T12:00:05Z".parse().unwrap();
         let kind = EventKind::StepFailed {
             step: "planner".to_owned(),
             attempt: 1,
+            candidate: 0,
             failure: Failure::new(Reason::Internal, "no"),
             output: None,
             usage: None,

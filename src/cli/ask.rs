@@ -31,6 +31,7 @@ pub(super) async fn run(arguments: AskArguments) -> Result<Outcome, Error> {
             EngineArgument::Builtin => Engine::Builtin.into(),
         },
         max_retries: arguments.max_retries,
+        candidates: arguments.candidates,
         execute: Some(!arguments.no_execute),
         require_approval: arguments.approve,
         previous_workflow_id: arguments.follow_up.unwrap_or_default(),

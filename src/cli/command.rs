@@ -126,6 +126,10 @@ pub(super) struct AskArguments {
     /// How often the composer may try again [default: 3]
     #[arg(long, value_name = "COUNT")]
     pub(super) max_retries: Option<i32>,
+    /// Statements to compose beside each other, 1 to 5; the rows that most of them return are the answer
+    /// [default: 1, or 3 when the planner calls the question hard]
+    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    pub(super) candidates: i32,
     /// Print every event as one line of JSON
     #[arg(long)]
     pub(super) json: bool,

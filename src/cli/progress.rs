@@ -14,7 +14,8 @@ use crate::pb::v1::{Step, WorkflowEvent, WorkflowResult};
 /// Shows the events of one workflow. Spinners appear on a terminal only; lines go to standard output.
 pub(super) struct Progress {
     bars: MultiProgress,
-    running: HashMap<String, ProgressBar>,
+    /// By name and candidate.
+    running: HashMap<(String, i32), ProgressBar>,
     spinning: bool,
 }
 
@@ -69,17 +70,17 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("  {spinner} {msg:<12} {elapsed:>8}") {
             bar.set_style(style);
         }
-        bar.set_message(step.name.clone());
+        bar.set_message(label(step));
         bar.enable_steady_tick(Duration::from_millis(80));
-        self.running.insert(step.name.clone(), bar);
+        self.running.insert((step.name.clone(), step.candidate), bar);
     }
 
     fn finish(&mut self, step: &Step, mark: &str) {
-        if let Some(bar) = self.running.remove(&step.name) {
+        if let Some(bar) = self.running.remove(&(step.name.clone(), step.candidate)) {
             bar.finish_and_clear();
         }
         let attempt = if step.attempt > 1 { format!(" (attempt {})", step.attempt) } else { String::new() };
-        self.line(&format!("  {mark} {:<12} {:>9}  {}{attempt}", step.name, elapsed(step), one_line(&step.summary)));
+        self.line(&format!("  {mark} {:<12} {:>9}  {}{attempt}", label(step), elapsed(step), one_line(&step.summary)));
     }
 
     fn result(&mut self, result: &WorkflowResult) {
@@ -111,6 +112,11 @@ fn cancelled_because(reason: &str) -> String {
         "" => "cancelled".to_owned(),
         reason => format!("cancelled: {reason}"),
     }
+}
+
+/// The step's name, and which of several candidates it is about.
+fn label(step: &Step) -> String {
+    if step.candidate > 0 { format!("{} {}", step.name, step.candidate) } else { step.name.clone() }
 }
 
 /// Real time between the step's start and its end.

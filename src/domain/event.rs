@@ -55,6 +55,9 @@ pub enum EventKind {
         step: String,
         /// 1, 2, 3 … per step.
         attempt: u32,
+        /// Which of several composed together, from 1; 0 when there is one only.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        candidate: u32,
     },
     /// A step ended well; its output is final.
     StepCompleted {
@@ -62,6 +65,9 @@ pub enum EventKind {
         step: String,
         /// Which attempt.
         attempt: u32,
+        /// Which of several composed together, from 1; 0 when there is one only.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        candidate: u32,
         /// What it produced.
         output: Box<StepOutput>,
         /// One line for people.
@@ -75,6 +81,9 @@ pub enum EventKind {
         step: String,
         /// Which attempt.
         attempt: u32,
+        /// Which of several composed together, from 1; 0 when there is one only.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        candidate: u32,
         /// Why.
         failure: Failure,
         /// What it produced before it failed, such as the verdict of a validator that says no.
@@ -121,6 +130,11 @@ pub enum EventKind {
     Failed(Failure),
     /// Terminal: cancelled, and why.
     Cancelled(Failure),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What a person is asked for.

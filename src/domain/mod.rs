@@ -6,6 +6,7 @@
 
 pub mod batch;
 pub mod clock;
+pub mod comparable;
 pub mod connection;
 pub mod event;
 pub mod evidence;
@@ -27,6 +28,7 @@ pub mod workflow;
 
 pub use batch::{Batch, Cell, TextKind};
 pub use clock::{Clock, ShiftedClock, SystemClock};
+pub use comparable::{Comparable, Plain};
 pub use connection::{AccessMode, Connection, ConnectionLimits, DatabaseKind, Tls, TlsMode};
 pub use event::{Event, EventKind, Need, PinnedConnection, ResumeInput, WorkflowStarted};
 pub use evidence::Evidence;

@@ -70,6 +70,19 @@ pub struct PlannerOutput {
     /// The question as understood, completed from what went before; empty when nothing did.
     #[serde(default)]
     pub restatement: String,
+    /// How hard it is to put into SQL, where the planner says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difficulty: Option<Difficulty>,
+}
+
+/// How hard a question is to put into SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Difficulty {
+    /// One way to write it.
+    Easy,
+    /// Easily written wrong.
+    Hard,
 }
 
 /// A thing a question names.
@@ -400,6 +413,38 @@ pub struct ExecutionOutput {
     pub execution_micros: u64,
     /// The rows kept with the workflow.
     pub result: WorkflowResult,
+    /// How far candidates agree, where several were executed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
+}
+
+/// What came of candidates that were executed beside each other: the largest group with the same rows is the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Whose statement and rows are the answer.
+    pub candidate: u32,
+    /// All candidates with these rows, in order of their numbers.
+    pub agreeing: Vec<u32>,
+    /// How many were composed.
+    pub composed: u32,
+    /// Whether the built-in engine came to these rows; `None` when it abstained.
+    pub builtin: Option<bool>,
+}
+
+impl Agreement {
+    /// Votes for these rows among all votes, 0 to 1; a candidate that could not be executed counts as one against.
+    #[must_use]
+    pub fn confidence(&self) -> f64 {
+        let (votes, all) = (self.votes(), self.composed + u32::from(self.builtin.is_some()));
+        if all == 0 { 0.0 } else { f64::from(votes) / f64::from(all) }
+    }
+
+    /// Votes for these rows, that of the built-in engine included.
+    #[must_use]
+    pub fn votes(&self) -> u32 {
+        let agreeing = u32::try_from(self.agreeing.len()).unwrap_or(u32::MAX);
+        agreeing.saturating_add(u32::from(self.builtin == Some(true)))
+    }
 }
 
 /// The answer kept with a workflow: at most 200 rows and 256 KiB.

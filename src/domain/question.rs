@@ -71,7 +71,7 @@ pub struct RunOptions {
     pub require_approval: bool,
     /// Whether the planner may stop to ask.
     pub allow_clarification: bool,
-    /// How many statements to compose beside each other.
+    /// How many statements to compose beside each other; 0 leaves it to the planner.
     pub candidates: u32,
     /// Longest the whole workflow may take.
     pub workflow_timeout: Duration,
@@ -97,6 +97,9 @@ pub struct RunLimits {
     pub max_bytes: Option<u32>,
     /// How long a person's answer is waited for.
     pub input_timeout: Option<Duration>,
+    /// Model calls that may be answered, as the server allowed at the start.
+    #[serde(default)]
+    pub model_calls: Option<u32>,
 }
 
 /// What the caller asked for.
@@ -142,7 +145,7 @@ impl Default for RunOptions {
             execute: true,
             require_approval: false,
             allow_clarification: false,
-            candidates: 1,
+            candidates: 0,
             workflow_timeout: Duration::from_mins(5),
             previous_workflow_id: None,
             cancel_on_disconnect: false,

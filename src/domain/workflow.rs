@@ -9,12 +9,17 @@ use uuid::Uuid;
 use super::event::{Event, EventKind, Need, ResumeInput, WorkflowStarted};
 use super::failure::Failure;
 use super::ids::WorkflowId;
-use super::outputs::{Approval, Clarification, Feedback, StepOutput, Usage, WorkflowResult};
+use super::outputs::{Agreement, Approval, Check, Clarification, Feedback, StepOutput, Usage, Verdict, WorkflowResult};
 use super::rating::Rating;
 use super::value::Value;
 
 /// How often a workflow asks back: who has answered that often is not asked again.
 const MOST_QUESTIONS_BACK: usize = 3;
+
+/// The steps whose outputs say where a workflow stands; `agents::steps` names them for everybody else.
+const COMPOSER: &str = "composer";
+const VALIDATOR: &str = "validator";
+const EXECUTION: &str = "execution";
 
 /// Where a workflow stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,6 +109,8 @@ pub struct Step {
     pub name: String,
     /// 1, 2, 3 … per name.
     pub attempt: u32,
+    /// Which of several composed together, from 1; 0 when there is one only.
+    pub candidate: u32,
     /// How it stands.
     pub status: StepStatus,
     /// When it began.
@@ -118,6 +125,21 @@ pub struct Step {
     pub failure: Option<Failure>,
     /// Tokens and calls.
     pub usage: Option<Usage>,
+}
+
+impl Step {
+    /// How many checks of a validator its statement passed; more than there are when it passed as a whole.
+    #[must_use]
+    pub fn passed_checks(&self) -> usize {
+        match (&self.output, self.status) {
+            (Some(StepOutput::Validator(_)), StepStatus::Done) => usize::MAX,
+            (Some(StepOutput::Validator(verdict)), _) => {
+                let passed = |check: &&Check| matches!(check.verdict, Verdict::Passed | Verdict::Warning);
+                verdict.checks.iter().filter(passed).count()
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// What a workflow waits for.
@@ -244,12 +266,12 @@ impl Workflow {
         self.update_time = event.time;
         match &event.kind {
             EventKind::WorkflowStarted(_) => {}
-            EventKind::StepStarted { step, attempt } => {
+            EventKind::StepStarted { step, attempt, candidate } => {
                 self.status = WorkflowStatus::Running;
-                self.start_step(step, *attempt, event.time);
+                self.start_step(step, *attempt, *candidate, event.time);
             }
-            EventKind::StepCompleted { step, attempt, output, summary, usage } => {
-                if let Some(entry) = self.step_mut(step, *attempt) {
+            EventKind::StepCompleted { step, attempt, candidate, output, summary, usage } => {
+                if let Some(entry) = self.step_mut(step, *attempt, *candidate) {
                     entry.status = StepStatus::Done;
                     entry.finish_time = Some(event.time);
                     entry.output = Some((**output).clone());
@@ -257,8 +279,8 @@ impl Workflow {
                     entry.usage.clone_from(usage);
                 }
             }
-            EventKind::StepFailed { step, attempt, failure, output, usage } => {
-                if let Some(entry) = self.step_mut(step, *attempt) {
+            EventKind::StepFailed { step, attempt, candidate, failure, output, usage } => {
+                if let Some(entry) = self.step_mut(step, *attempt, *candidate) {
                     entry.status = StepStatus::Failed;
                     entry.finish_time = Some(event.time);
                     entry.output = output.as_deref().cloned();
@@ -337,10 +359,63 @@ impl Workflow {
         self.started.question.options.allow_clarification && self.clarified.len() < MOST_QUESTIONS_BACK
     }
 
-    /// The newest attempt of a step.
+    /// The newest attempt of a step; of several candidates that of the one which stands for them.
     #[must_use]
     pub fn latest(&self, step: &str) -> Option<&Step> {
-        self.steps.iter().rev().find(|entry| entry.name == step)
+        let newest = self.steps.iter().rev().find(|entry| entry.name == step)?;
+        let lead = if newest.candidate == 0 { 0 } else { self.lead() };
+        let of_lead = || self.steps.iter().rev().find(|entry| entry.name == step && entry.candidate == lead);
+        // Candidates of an attempt that the composer has left behind have nobody who stands for them.
+        if lead == 0 { Some(newest) } else { of_lead().or(Some(newest)) }
+    }
+
+    /// The newest attempt of a step for one of several candidates; [`Self::latest`] for 0.
+    #[must_use]
+    pub fn of_candidate(&self, step: &str, candidate: u32) -> Option<&Step> {
+        match candidate {
+            0 => self.latest(step),
+            _ => self.steps.iter().rev().find(|entry| entry.name == step && entry.candidate == candidate),
+        }
+    }
+
+    /// The composer's newest attempts, where they are several candidates; nothing where it composes one statement.
+    #[must_use]
+    pub fn candidates(&self) -> &[Step] {
+        let Some(last) = self.steps.iter().rposition(|step| step.name == COMPOSER) else { return &[] };
+        let Step { attempt, candidate, .. } = self.steps[last];
+        if candidate == 0 {
+            return &[];
+        }
+        // All begin in one append, so that they stand together.
+        let is_one = |step: &Step| step.name == COMPOSER && step.attempt == attempt;
+        let first = self.steps.iter().position(is_one).unwrap_or(last);
+        &self.steps[first..=last]
+    }
+
+    /// Which of several candidates stands for them: the one that was chosen by its rows; before that, the first that passed
+    /// the checks, or else the one that came furthest. 0 when there is one statement only.
+    #[must_use]
+    pub fn lead(&self) -> u32 {
+        let candidates = self.candidates();
+        let Some(first) = candidates.first() else { return 0 };
+        if let Some(agreement) = self.agreement() {
+            return agreement.candidate;
+        }
+        let came = |step: &&Step| {
+            let verdict = self.steps.iter().rfind(|one| one.name == VALIDATOR && one.candidate == step.candidate);
+            let checks = verdict.map_or(0, Step::passed_checks);
+            (step.status == StepStatus::Done, checks, std::cmp::Reverse(step.candidate))
+        };
+        candidates.iter().max_by_key(came).unwrap_or(first).candidate
+    }
+
+    /// How far its candidates agree, once they were executed.
+    #[must_use]
+    pub fn agreement(&self) -> Option<&Agreement> {
+        match self.output(EXECUTION)? {
+            StepOutput::Execution(output) => output.agreement.as_ref(),
+            _ => None,
+        }
     }
 
     /// The output of the newest attempt of a step, when that attempt is done.
@@ -356,15 +431,15 @@ impl Workflow {
             return Vec::new();
         }
         let running = self.steps.iter().filter(|entry| entry.status == StepStatus::Running);
-        running.map(|entry| entry.name.as_str()).collect()
+        let mut names: Vec<&str> = running.map(|entry| entry.name.as_str()).collect();
+        // Candidates run side by side under one name.
+        names.dedup();
+        names
     }
 
     /// The newest statement: what ran or would run, or what the composer proposed last.
     #[must_use]
     pub fn sql(&self) -> Option<&str> {
-        if let Some(result) = &self.result {
-            return Some(&result.sql);
-        }
         let proposed = || {
             self.steps.iter().rev().find_map(|entry| match &entry.output {
                 Some(StepOutput::Composer(output)) => Some(output.sql.as_str()),
@@ -374,19 +449,22 @@ impl Workflow {
         self.checked_sql().or_else(proposed)
     }
 
-    /// The statement that runs: what a person chose, else the validator's correction where it made one, otherwise the
+    /// The statement that ran or will: what a person chose, else the validator's correction where it made one, otherwise the
     /// composer's proposal.
     #[must_use]
     pub fn checked_sql(&self) -> Option<&str> {
+        if let Some(result) = &self.result {
+            return Some(&result.sql);
+        }
         if let Some(choice) = &self.choice {
             return Some(&choice.sql);
         }
-        if let Some(StepOutput::Validator(verdict)) = self.output("validator")
+        if let Some(StepOutput::Validator(verdict)) = self.output(VALIDATOR)
             && let Some(refined) = &verdict.refined_sql
         {
             return Some(refined);
         }
-        match self.output("composer")? {
+        match self.output(COMPOSER)? {
             StepOutput::Composer(output) => Some(&output.sql),
             _ => None,
         }
@@ -398,7 +476,7 @@ impl Workflow {
         if let Some(choice) = &self.choice {
             return &choice.parameters;
         }
-        match self.output("composer") {
+        match self.output(COMPOSER) {
             Some(StepOutput::Composer(output)) => &output.parameters,
             _ => &[],
         }
@@ -418,10 +496,11 @@ impl Workflow {
     }
 
     /// A repeated start of the same attempt (after a crash) begins it anew instead of adding a second entry.
-    fn start_step(&mut self, name: &str, attempt: u32, time: Timestamp) {
+    fn start_step(&mut self, name: &str, attempt: u32, candidate: u32, time: Timestamp) {
         let fresh = Step {
             name: name.to_owned(),
             attempt,
+            candidate,
             status: StepStatus::Running,
             start_time: time,
             finish_time: None,
@@ -430,14 +509,15 @@ impl Workflow {
             failure: None,
             usage: None,
         };
-        match self.step_mut(name, attempt) {
+        match self.step_mut(name, attempt, candidate) {
             Some(entry) => *entry = fresh,
             None => self.steps.push(fresh),
         }
     }
 
-    fn step_mut(&mut self, name: &str, attempt: u32) -> Option<&mut Step> {
-        self.steps.iter_mut().rev().find(|entry| entry.name == name && entry.attempt == attempt)
+    fn step_mut(&mut self, name: &str, attempt: u32, candidate: u32) -> Option<&mut Step> {
+        let is_it = |entry: &&mut Step| (entry.attempt, entry.candidate) == (attempt, candidate) && entry.name == name;
+        self.steps.iter_mut().rev().find(is_it)
     }
 }
 

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use tokio::runtime::Handle;
 
-use super::rows::{Rows, orders};
+use super::rows::orders;
 use super::run::{Error, Progress};
 use super::spread::spread;
 use super::states::{FileState, ServerState, State};
 use super::suite::{Item, Suite, database};
 use super::workflows::Connected;
+use crate::domain::Comparable;
 use crate::queries;
 
 /// Questions that are scored with one opening of their database.
@@ -191,7 +192,7 @@ fn judge(item: &Item, answer: Option<&str>, states: &[&dyn State]) -> Result<Jud
             (Err(why), _) => bad_gold.push((field, why)),
             (Ok(expected), Some(Ok(given))) => {
                 let ordered = orders(gold);
-                right |= expected.iter().zip(given).all(|(expected, given)| expected.equal(given, ordered));
+                right |= expected.iter().zip(given).all(|(expected, given)| expected.same(given, ordered));
             }
             (Ok(_), None | Some(Err(_))) => {}
         }
@@ -200,7 +201,7 @@ fn judge(item: &Item, answer: Option<&str>, states: &[&dyn State]) -> Result<Jud
 }
 
 /// What a statement gives in each state, or why it gives nothing in one of them.
-fn in_all(states: &[&dyn State], sql: &str) -> Result<Result<Vec<Rows>, String>, Error> {
+fn in_all(states: &[&dyn State], sql: &str) -> Result<Result<Vec<Comparable>, String>, Error> {
     let mut given = Vec::new();
     for (place, state) in states.iter().enumerate() {
         match state.run(sql)? {

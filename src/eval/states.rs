@@ -8,12 +8,11 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tokio::runtime::Handle;
 
-use super::rows::{Cell, Rows, reading};
+use super::rows::reading;
 use super::run::Error;
 use super::suite::database;
 use super::workflows::is_invalid;
-use crate::domain::{Cell as Stored, ConnectionId, Failure, Principal, TextKind};
-
+use crate::domain::{Cell as Stored, Comparable, ConnectionId, Failure, Plain, Principal, TextKind};
 use crate::queries::{self, QueryStream, RequestedLimits, Statement, StreamItem};
 use crate::sql::sqlite;
 
@@ -26,7 +25,7 @@ pub const MAX_ROWS: usize = 200_000;
 const INSTRUCTIONS_BETWEEN_LOOKS: i32 = 20_000;
 
 /// What a statement gives, or why it gives nothing that could be compared.
-pub(super) type Given = Result<Rows, String>;
+pub(super) type Given = Result<Comparable, String>;
 
 /// Something that statements are run on; they come from anywhere, and only read.
 pub(super) trait State {
@@ -84,16 +83,16 @@ fn fetch(connection: &Connection, sql: &str) -> Given {
         let cells = (0..columns).map(|column| Ok(of_file(row.get_ref(column)?)));
         rows.push(cells.collect::<rusqlite::Result<_>>().map_err(words)?);
     }
-    Ok(Rows { columns, rows })
+    Ok(Comparable { columns, rows })
 }
 
-fn of_file(stored: ValueRef<'_>) -> Cell {
+fn of_file(stored: ValueRef<'_>) -> Plain {
     match stored {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(number) => Cell::Number(number as f64),
-        ValueRef::Real(number) => Cell::Number(number),
-        ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Cell::Bytes(bytes.to_vec()),
+        ValueRef::Null => Plain::Null,
+        ValueRef::Integer(number) => Plain::Number(number as f64),
+        ValueRef::Real(number) => Plain::Number(number),
+        ValueRef::Text(text) => Plain::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Plain::Bytes(bytes.to_vec()),
     }
 }
 
@@ -132,21 +131,21 @@ async fn collect(stream: QueryStream) -> Result<Given, Failure> {
             StreamItem::Summary(_) => {}
         }
     }
-    Ok(Ok(Rows { columns: columns.len(), rows }))
+    Ok(Ok(Comparable { columns: columns.len(), rows }))
 }
 
-fn of_server(stored: Stored<'_>) -> Cell {
-    let number = |number: f64| if number.is_nan() { Cell::Null } else { Cell::Number(number) };
+fn of_server(stored: Stored<'_>) -> Plain {
+    let number = |number: f64| if number.is_nan() { Plain::Null } else { Plain::Number(number) };
     match stored {
-        Stored::Null => Cell::Null,
-        Stored::Bool(truth) => Cell::Number(f64::from(u8::from(truth))),
-        Stored::Int64(whole) => Cell::Number(whole as f64),
-        Stored::Uint64(whole) => Cell::Number(whole as f64),
+        Stored::Null => Plain::Null,
+        Stored::Bool(truth) => Plain::Number(f64::from(u8::from(truth))),
+        Stored::Int64(whole) => Plain::Number(whole as f64),
+        Stored::Uint64(whole) => Plain::Number(whole as f64),
         Stored::Double(double) => number(double),
-        Stored::Text(TextKind::Decimal, text) => text.parse().map_or_else(|_| Cell::Text(text.to_owned()), number),
-        Stored::Text(_, text) => Cell::Text(text.to_owned()),
-        Stored::Bytes(bytes) => Cell::Bytes(bytes.to_vec()),
-        Stored::Array(items) => Cell::Text(format!("{items:?}")),
+        Stored::Text(TextKind::Decimal, text) => text.parse().map_or_else(|_| Plain::Text(text.to_owned()), number),
+        Stored::Text(_, text) => Plain::Text(text.to_owned()),
+        Stored::Bytes(bytes) => Plain::Bytes(bytes.to_vec()),
+        Stored::Array(items) => Plain::Text(format!("{items:?}")),
     }
 }
 

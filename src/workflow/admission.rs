@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::engine::Options;
-use crate::domain::{Failure, FieldViolation, Question, Reason};
+use crate::domain::{Failure, FieldViolation, Question};
 
 /// Longest question.
 const MAX_QUESTION_BYTES: usize = 4 << 10;
 
-/// Refuses a question that cannot be asked, all of its bad fields at once, and options that are not there yet.
+/// Refuses a question that cannot be asked, all of its bad fields at once.
 pub(super) fn check(question: &Question, limits: &Options) -> Result<(), Failure> {
     let options = &question.options;
     let mut violations = Vec::new();
@@ -35,10 +35,6 @@ pub(super) fn check(question: &Question, limits: &Options) -> Result<(), Failure
     );
     if !violations.is_empty() {
         return Err(Failure::fields(violations));
-    }
-    if options.candidates > 1 {
-        let message = "`candidates` is not there yet; leave it out";
-        return Err(Failure::new(Reason::NotImplemented, message).with("feature", "candidates"));
     }
     Ok(())
 }

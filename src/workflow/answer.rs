@@ -12,12 +12,12 @@ const MAX_CELL_CHARS: usize = 60;
 /// Rows that are named one by one.
 const MAX_LISTED: usize = 5;
 
-/// The result of a workflow whose steps are all done; `None` when its statement was not to be run.
+/// The newest result of a workflow; `None` when none of its statements has run, or was to.
 pub(super) fn result(workflow: &Workflow) -> Option<WorkflowResult> {
-    match workflow.output(EXECUTION)? {
-        StepOutput::Execution(output) => Some(output.result.clone()),
+    workflow.steps.iter().rev().find_map(|step| match &step.output {
+        Some(StepOutput::Execution(output)) if step.name == EXECUTION => Some(output.result.clone()),
         _ => None,
-    }
+    })
 }
 
 /// The rows in a sentence of at most 300 characters. `row_count` is what the statement returned, up to the cap at

@@ -6,6 +6,7 @@ use super::databases::Databases;
 use super::dispatcher::Pace;
 use super::plan::{self, Plan};
 use super::steps::{Execution, LoadSchema, Validator};
+use crate::agents::steps::COMPOSER;
 use crate::agents::{Agent, Team};
 use crate::domain::{EngineChoice, EngineName, Failure, Question, Reason, Source};
 
@@ -25,8 +26,10 @@ pub(super) struct Crews {
 
 impl Crews {
     pub(super) fn new(teams: Teams, databases: &Arc<dyn Databases>) -> Result<Self, plan::Error> {
-        let openai = teams.openai.map(|team| Crew::new(team, databases)).transpose()?;
-        Ok(Self { builtin: Crew::new(teams.builtin, databases)?, openai })
+        // What costs nothing votes beside what a model composes.
+        let voter = teams.builtin.agents.iter().find(|agent| agent.name() == COMPOSER).cloned();
+        let openai = teams.openai.map(|team| Crew::new(team, databases, voter)).transpose()?;
+        Ok(Self { builtin: Crew::new(teams.builtin, databases, None)?, openai })
     }
 
     /// AUTO is the model when one is configured, otherwise builtin.
@@ -61,12 +64,12 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    fn new(team: Team, databases: &Arc<dyn Databases>) -> Result<Self, plan::Error> {
+    fn new(team: Team, databases: &Arc<dyn Databases>, voter: Option<Arc<dyn Agent>>) -> Result<Self, plan::Error> {
         let Team { engine, model, prompt_version, mut agents, reviewer } = team;
         agents.insert(0, Arc::new(LoadSchema) as Arc<dyn Agent>);
         agents.push(Arc::new(Validator { databases: databases.clone(), reviewer }));
         let without_execution = Arc::new(Plan::new(agents.clone())?);
-        agents.push(Arc::new(Execution { databases: databases.clone() }));
+        agents.push(Arc::new(Execution { databases: databases.clone(), voter }));
         let with_execution = Arc::new(Plan::new(agents)?);
         Ok(Self { engine, model, prompt_version, with_execution, without_execution })
     }

@@ -16,7 +16,7 @@ use super::next::next;
 use super::plan::Plan;
 use crate::agents::steps::COMPOSER;
 use crate::agents::{Carried, ModelBudget, Task};
-use crate::domain::{EventKind, Failure, Question, Reason, Workflow};
+use crate::domain::{EventKind, Failure, Question, Reason, Step, StepStatus, Workflow};
 use crate::store::Error;
 
 /// How often a step is started before its workflow is held to kill its worker.
@@ -149,8 +149,8 @@ impl Dispatcher {
         match origin {
             Origin::Log(interrupted) => again(interrupted),
             Origin::Fresh => {
-                for step in &workflow.steps {
-                    self.start(&step.name, step.attempt);
+                for Step { name, attempt, candidate, .. } in &workflow.steps {
+                    self.start(&Start { step: name.clone(), attempt: *attempt, candidate: *candidate });
                 }
                 Vec::new()
             }
@@ -187,26 +187,27 @@ impl Dispatcher {
 
     fn start_all(&mut self, starts: Vec<Start>) {
         if !self.journal.workflow().status.is_terminal() {
-            for (step, attempt) in starts {
-                self.start(&step, attempt);
+            for start in starts {
+                self.start(&start);
             }
         }
     }
 
-    fn start(&mut self, step: &str, attempt: u32) {
+    fn start(&mut self, start: &Start) {
+        let &Start { ref step, attempt, candidate } = start;
         let workflow = self.journal.workflow().clone();
         let Some(agent) = self.plan.agent(step) else {
             // A log of another version may know steps that this plan does not have.
             self.steps.spawn(std::future::ready(unknown(step)));
             return;
         };
-        let (cost, time) = workflow.model_cost();
         let task = Task {
             question: self.question.clone(),
             facts: None,
             attempt,
+            candidate,
             feedback: workflow.feedback.clone().filter(|_| step == COMPOSER),
-            budget: self.limits.model_budget.after(&cost, time),
+            budget: budget(self.limits.model_budget, &workflow, start),
             carried: self.carried.clone(),
             workflow,
         };
@@ -216,6 +217,21 @@ impl Dispatcher {
         let attempt = Attempt { agent, task, facts, timeout };
         self.steps.spawn(attempt.run());
     }
+}
+
+/// What a step may spend on a model: what is left, without the call that is kept for each candidate beside the first while it
+/// is composed. Those share the tokens too, so that together they keep to the bound.
+fn budget(whole: ModelBudget, workflow: &Workflow, start: &Start) -> ModelBudget {
+    let (cost, time) = workflow.model_cost();
+    let left = whole.after(&cost, time);
+    let is_composed = |step: &&Step| step.name == COMPOSER && step.status == StepStatus::Running;
+    let composed = || workflow.candidates().iter().filter(is_composed);
+    let beside = u32::try_from(composed().filter(|step| step.candidate > 1).count()).unwrap_or(u32::MAX);
+    let calls = match start.candidate {
+        2.. if start.step == COMPOSER => left.calls.min(1),
+        _ => left.calls.saturating_sub(beside),
+    };
+    ModelBudget { calls, tokens: left.tokens / (composed().count().max(1) as u64), ..left }
 }
 
 /// Interrupted steps are started again with the same attempt, unless they were too often.

@@ -75,6 +75,7 @@ impl Options {
             max_rows: least(asked.max_rows, MAX_KEPT_ROWS),
             max_bytes: least(asked.max_bytes, MAX_KEPT_BYTES),
             input_timeout: Some(self.input_timeout),
+            model_calls: Some(self.model_budget.calls),
         }
     }
 }

@@ -28,13 +28,13 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Runs it and says how it ended, as the event to store.
     pub(super) async fn run(self) -> EventKind {
-        let (step, attempt) = (self.agent.name().to_owned(), self.task.attempt);
+        let (step, attempt, candidate) = (self.agent.name().to_owned(), self.task.attempt, self.task.candidate);
         match self.outcome().await {
             Ok(Outcome { output, summary, usage }) => {
-                EventKind::StepCompleted { step, attempt, output: Box::new(output), summary, usage }
+                EventKind::StepCompleted { step, attempt, candidate, output: Box::new(output), summary, usage }
             }
             Err(AgentError { failure, output, usage }) => {
-                EventKind::StepFailed { step, attempt, failure, output: output.map(Box::new), usage }
+                EventKind::StepFailed { step, attempt, candidate, failure, output: output.map(Box::new), usage }
             }
         }
     }

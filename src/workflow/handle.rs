@@ -56,7 +56,7 @@ impl Handle {
     }
 
     /// Stores a workflow and hands it to the engine; returns at once. AUTO is resolved here, once. Refuses a question
-    /// that cannot be asked, an unknown connection, an engine without a model, options that are not there yet, and
+    /// that cannot be asked, an unknown connection, an engine without a model, and
     /// anything beyond the engine's queue with `OVERLOADED`.
     pub async fn start(&self, who: &Principal, question: Question, options: StartOptions) -> Result<Workflow, Failure> {
         let shared = &self.shared;

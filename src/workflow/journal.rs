@@ -131,13 +131,21 @@ impl Journal {
     }
 }
 
-/// A step and its attempt.
-pub(super) type Start = (String, u32);
+/// An attempt of a step that begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) step: String,
+    pub(super) attempt: u32,
+    /// Which of several candidates; 0 when there is one only.
+    pub(super) candidate: u32,
+}
 
 /// The steps that begin with these events.
 pub(super) fn starts(events: &[Event]) -> Vec<Start> {
     let start = |event: &Event| match &event.kind {
-        EventKind::StepStarted { step, attempt } => Some((step.clone(), *attempt)),
+        EventKind::StepStarted { step, attempt, candidate } => {
+            Some(Start { step: step.clone(), attempt: *attempt, candidate: *candidate })
+        }
         _ => None,
     };
     events.iter().filter_map(start).collect()
@@ -235,7 +243,11 @@ pub(super) async fn load(store: &dyn Store, tenant: &TenantId, id: WorkflowId) -
     let workflow = Workflow::fold(id, &events);
     let workflow = workflow.ok_or_else(|| Error::Corrupt(format!("the log of workflow {id} does not begin")))?;
     let running = workflow.steps.iter().filter(|step| step.status == StepStatus::Running);
-    let starts = running.map(|step| EventKind::StepStarted { step: step.name.clone(), attempt: step.attempt });
+    let starts = running.map(|step| EventKind::StepStarted {
+        step: step.name.clone(),
+        attempt: step.attempt,
+        candidate: step.candidate,
+    });
     let interrupted = starts
         .map(|start| {
             let times = events.iter().filter(|event| event.kind == start).count();

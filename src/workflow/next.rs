@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::answer;
+use super::candidates::{self, Standing};
 use super::handle::cancelled;
 use super::plan::Plan;
+use super::steps::MAX_KEPT_ROWS;
 use crate::agents::steps::{COMPOSER, EXECUTION, PLANNER, VALIDATOR};
 use crate::domain::outputs::{Approval, Estimate, Feedback, RefusedEdit, StepOutput};
 use crate::domain::workflow::Choice;
-use crate::domain::{EventKind, Failure, Need, Reason, Step, StepStatus, Workflow, WorkflowStatus};
+use crate::domain::{EngineName, EventKind, Failure, Need, Reason, Step, StepStatus, Workflow, WorkflowStatus};
 
 /// How long a person is waited for, unless the log says otherwise.
 const INPUT_TIMEOUT: Duration = Duration::from_hours(24);
@@ -41,6 +43,13 @@ pub(super) fn next(plan: &Plan, workflow: &Workflow) -> Vec<EventKind> {
     if let Some(clarified) = clarify(workflow) {
         return clarified;
     }
+    match candidates::standing(workflow) {
+        Standing::GoOn => {}
+        Standing::Check(composed) => {
+            return composed.into_iter().map(|candidate| check(workflow, candidate)).collect();
+        }
+        Standing::FellShort(failed) => return repair(workflow, failed),
+    }
     let current: Vec<&Step> = plan.steps().filter_map(|name| current(plan, workflow, name)).collect();
     if let Some(failed) = current.iter().find(|step| step.status == StepStatus::Failed) {
         return repair(workflow, failed);
@@ -57,20 +66,43 @@ pub(super) fn next(plan: &Plan, workflow: &Workflow) -> Vec<EventKind> {
             .into_iter()
             .collect();
     }
-    let starts: Vec<EventKind> = ready.into_iter().map(|name| start(workflow, name)).collect();
-    if starts.is_empty() && running.is_empty() { finish(workflow) } else { starts }
+    let starts: Vec<EventKind> = ready.into_iter().flat_map(|name| begin(workflow, name)).collect();
+    if !starts.is_empty() || !running.is_empty() {
+        return starts;
+    }
+    match look_again(workflow) {
+        Some(feedback) => retry(workflow, feedback),
+        None => finish(workflow),
+    }
 }
 
 /// The newest attempt of a step, unless a step that it depends on has begun again since.
 fn current<'a>(plan: &Plan, workflow: &'a Workflow, name: &str) -> Option<&'a Step> {
-    let newest = workflow.steps.iter().rposition(|step| step.name == name)?;
-    let stale = workflow.steps[newest + 1..].iter().any(|later| plan.depends_on(name, &later.name));
-    (!stale).then(|| &workflow.steps[newest])
+    let newest = workflow.latest(name)?;
+    let place = workflow.steps.iter().rposition(|step| std::ptr::eq(step, newest))?;
+    let stale = workflow.steps[place + 1..].iter().any(|later| plan.depends_on(name, &later.name));
+    (!stale).then_some(newest)
 }
 
 fn start(workflow: &Workflow, name: &str) -> EventKind {
     let attempt = workflow.latest(name).map_or(1, |step| step.attempt + 1);
-    EventKind::StepStarted { step: name.to_owned(), attempt }
+    EventKind::StepStarted { step: name.to_owned(), attempt, candidate: 0 }
+}
+
+/// The first attempt of a step as the plan has it: a composer proposes as many candidates as are wanted.
+fn begin(workflow: &Workflow, name: &str) -> Vec<EventKind> {
+    let candidates = if name == COMPOSER { candidates::how_many(workflow) } else { 1 };
+    if candidates == 1 {
+        return vec![start(workflow, name)];
+    }
+    let attempt = workflow.latest(name).map_or(1, |step| step.attempt + 1);
+    (1..=candidates).map(|candidate| EventKind::StepStarted { step: name.to_owned(), attempt, candidate }).collect()
+}
+
+/// The validator of a candidate. All of one attempt of the composer have the same number.
+fn check(workflow: &Workflow, candidate: u32) -> EventKind {
+    let attempt = workflow.candidates().first().map_or(1, |composed| composed.attempt);
+    EventKind::StepStarted { step: VALIDATOR.to_owned(), attempt, candidate }
 }
 
 /// What follows from a plan that asks back: the question goes to a person once nothing else runs; with their answer the
@@ -155,16 +187,49 @@ fn is_of_statement(failed: &Step, failure: &Failure) -> bool {
         )
 }
 
-/// A statement that falls short goes back to the composer; anything else ends the workflow.
+/// A statement that falls short goes back to the composer; anything else ends the workflow. Where the composer was only asked
+/// to look again at a result, that result stands.
 fn repair(workflow: &Workflow, failed: &Step) -> Vec<EventKind> {
     let Some(failure) = failed.failure.clone() else { return Vec::new() };
+    if answer::result(workflow).is_some() {
+        return finish(workflow);
+    }
     match feedback(workflow, failed, &failure) {
         None => vec![EventKind::Failed(failure)],
-        Some(feedback) if workflow.retries < workflow.started.question.options.max_retries => {
-            vec![EventKind::Retrying { retry: workflow.retries + 1, feedback }, start(workflow, COMPOSER)]
-        }
+        Some(feedback) if workflow.retries < workflow.started.question.options.max_retries => retry(workflow, feedback),
         Some(feedback) => vec![EventKind::Failed(exhausted(workflow, feedback))],
     }
+}
+
+fn retry(workflow: &Workflow, feedback: Feedback) -> Vec<EventKind> {
+    vec![EventKind::Retrying { retry: workflow.retries + 1, feedback }, start(workflow, COMPOSER)]
+}
+
+/// What is odd about a result, so that a model looks at its statement once more: no row where the question has a condition,
+/// or far more rows than it asks for. Only once, and not where others came to the same rows: who proposes the same again
+/// means it.
+fn look_again(workflow: &Workflow) -> Option<Feedback> {
+    let options = &workflow.started.question.options;
+    let may = workflow.started.engine == EngineName::Openai && workflow.retries < options.max_retries.min(1);
+    let left = options.limits.model_calls.is_none_or(|calls| calls > workflow.model_cost().0.calls);
+    let agreed = workflow.agreement().is_some_and(|agreement| agreement.votes() > 1);
+    let (Some(StepOutput::Execution(executed)), Some(StepOutput::Planner(plan))) =
+        (workflow.output(EXECUTION), workflow.output(PLANNER))
+    else {
+        return None;
+    };
+    let finding = match (executed.row_count, plan.limit) {
+        (0, _) if !plan.filters.is_empty() => {
+            "it returned no row: a condition may compare with what is not in the data, or a join may find no partner"
+                .to_owned()
+        }
+        (rows, Some(limit)) if limit <= MAX_KEPT_ROWS.into() && rows > MAX_KEPT_ROWS.into() => {
+            format!("it returned {rows} rows, and the plan asks for {limit}")
+        }
+        _ => return None,
+    };
+    let message = format!("{finding}. If the statement says what is meant all the same, give it again.");
+    (may && left && !agreed).then(|| Feedback { sql: executed.result.sql.clone(), message, sql_error: None })
 }
 
 /// What the composer can learn from this failure; `None` when it is not about the statement.
@@ -176,10 +241,22 @@ fn feedback(workflow: &Workflow, failed: &Step, failure: &Failure) -> Option<Fee
             let message = if told { verdict.feedback.clone() } else { verdict.errors.join(" ") };
             Some(Feedback { sql, message, sql_error: verdict.sql_error.clone() })
         }
-        _ if failed.name == EXECUTION && failure.reason == Reason::SqlFailed => {
+        _ if failed.name == EXECUTION && is_finding(workflow, failure) => {
             Some(Feedback { sql, message: failure.message.clone(), sql_error: failure.sql.clone() })
         }
         _ => None,
+    }
+}
+
+/// Whether the composer can mend what the database says to a statement that runs. That it took too long, or returned too much,
+/// a model can; the built-in engine's next reading would not be cheaper.
+fn is_finding(workflow: &Workflow, failure: &Failure) -> bool {
+    match failure.reason {
+        Reason::SqlFailed => true,
+        Reason::StatementTimeout | Reason::StatementTooExpensive | Reason::ResultTooLarge => {
+            workflow.started.engine == EngineName::Openai
+        }
+        _ => false,
     }
 }
 

@@ -324,13 +324,22 @@ pub(super) fn question(options: RunOptions) -> Question {
     Question { text: "how many orders?".into(), source: Source::Connection(ConnectionId::generate()), options }
 }
 
+/// `planner,1`, and `composer,1#2` for the second candidate.
+fn one(step: &str, attempt: u32, candidate: u32) -> String {
+    if candidate == 0 { format!("{step},{attempt}") } else { format!("{step},{attempt}#{candidate}") }
+}
+
 /// `step_started(planner,1)` and the like.
 pub(super) fn short(event: &Event) -> String {
     match &event.kind {
         EventKind::WorkflowStarted(_) => "workflow_started".into(),
-        EventKind::StepStarted { step, attempt } => format!("started({step},{attempt})"),
-        EventKind::StepCompleted { step, attempt, .. } => format!("completed({step},{attempt})"),
-        EventKind::StepFailed { step, attempt, .. } => format!("failed({step},{attempt})"),
+        EventKind::StepStarted { step, attempt, candidate } => format!("started({})", one(step, *attempt, *candidate)),
+        EventKind::StepCompleted { step, attempt, candidate, .. } => {
+            format!("completed({})", one(step, *attempt, *candidate))
+        }
+        EventKind::StepFailed { step, attempt, candidate, .. } => {
+            format!("failed({})", one(step, *attempt, *candidate))
+        }
         EventKind::Retrying { retry, .. } => format!("retrying({retry})"),
         EventKind::Awaiting { .. } => "awaiting".into(),
         EventKind::CancelRequested { .. } => "cancel_requested".into(),

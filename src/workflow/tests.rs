@@ -482,7 +482,6 @@ async fn what_cannot_be_asked_is_refused_and_not_stored() {
     let defaults = RunOptions::default;
     let cases = [
         (RunOptions { engine: EngineChoice::Openai, ..defaults() }, Reason::ModelNotConfigured),
-        (RunOptions { candidates: 2, ..defaults() }, Reason::NotImplemented),
         (RunOptions { max_retries: 11, ..defaults() }, Reason::FieldInvalid),
         (RunOptions { workflow_timeout: Duration::ZERO, ..defaults() }, Reason::FieldInvalid),
     ];

@@ -118,6 +118,19 @@ async fn attempts_are_told_apart() {
 }
 
 #[tokio::test]
+async fn candidates_are_seen_apart() {
+    let model = ModelServer::start().await;
+    model.on("planner", plan()).on("mapper", mapping()).on("composer", statement("SELECT count(*) FROM orders"));
+    for words in ["settle first what one row", "the plan and the mapping may be wrong"] {
+        model.on_told("composer", words, statement(ANSWER));
+    }
+    let server = script::server(&model, &[]).await;
+    Browser::on(server.address.port(), "candidates", &["Is the shop doing fine, all things considered?"])
+        .passes()
+        .await;
+}
+
+#[tokio::test]
 async fn a_lost_connection_is_said_and_taken_up_again() {
     let model = model(ANSWER, Some("composer")).await;
     let server = script::server(&model, &[]).await;

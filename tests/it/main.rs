@@ -9,6 +9,7 @@ mod arrow;
 mod bad_input;
 mod browser;
 mod cancel;
+mod candidates;
 mod chaos;
 mod cli;
 mod connections;

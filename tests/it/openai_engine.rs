@@ -102,10 +102,11 @@ fn task(facts: Facts, done: Vec<(&str, StepOutput)>) -> Task {
     };
     let mut kinds = vec![EventKind::WorkflowStarted(Box::new(started))];
     for (step, output) in done {
-        kinds.push(EventKind::StepStarted { step: step.to_owned(), attempt: 1 });
+        kinds.push(EventKind::StepStarted { step: step.to_owned(), attempt: 1, candidate: 0 });
         kinds.push(EventKind::StepCompleted {
             step: step.to_owned(),
             attempt: 1,
+            candidate: 0,
             output: Box::new(output),
             summary: String::new(),
             usage: None,
@@ -120,6 +121,7 @@ fn task(facts: Facts, done: Vec<(&str, StepOutput)>) -> Task {
         facts: Some(Arc::new(facts)),
         workflow: Arc::new(Workflow::fold(WorkflowId::generate(), &events).unwrap()),
         attempt: 1,
+        candidate: 0,
         feedback: None,
         budget: ModelBudget { calls: 5, tokens: 100_000, time: Duration::from_mins(1) },
         carried: Carried::default(),

@@ -238,15 +238,6 @@ async fn run_is_start_and_watch_in_one() {
 // --- Options ------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn options_of_later_say_that_they_are_not_there() {
-    let (mut server, demo) = demo().await;
-    let status = refused(&mut server, StartWorkflowRequest { candidates: 3, ..question(&demo, QUESTION) }).await;
-    assert_error(&status, Code::Unimplemented, "NOT_IMPLEMENTED", &[]);
-    assert!(status.message().contains("candidates"), "{}", status.message());
-    assert!(list(&mut server, ListWorkflowsRequest::default()).await.is_empty(), "nothing has started");
-}
-
-#[tokio::test]
 async fn a_workflow_may_be_given_limits_of_its_own() {
     let (mut server, demo) = demo().await;
     let all = "List the last names of all customers.";

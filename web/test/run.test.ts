@@ -6,8 +6,9 @@ import { type WorkflowEvent, WorkflowEventSchema, StepStatus, WorkflowStatus } f
 import { ago, counted, span } from "../src/lib/format.ts";
 import { quoted } from "../src/lib/grpcurl.ts";
 import { placeOf } from "../src/parts/problem.tsx";
-import { apply, isOver, NO_RUN, type Run } from "../src/run/fold.ts";
+import { agreementOf, apply, isOver, NO_RUN, type Run, sqlOf, verdictOf } from "../src/run/fold.ts";
 import { examplesFor } from "../src/run/examples.ts";
+import { agreementInWords } from "../src/run/words.ts";
 
 type What = NonNullable<Parameters<typeof create<typeof WorkflowEventSchema>>[1]>["event"];
 
@@ -36,6 +37,25 @@ describe("a run", () => {
     const run = fold(started, composed(2, 1, "SELECT x"), retrying, composed(4, 2, "SELECT y"));
     expect(run.steps.filter(({ name }) => name === "composer").map(({ attempt }) => attempt)).toEqual([1, 2]);
     expect([run.retries.get(2)?.feedback, run.sql]).toEqual(["no such column", "SELECT y"]);
+  });
+
+  it("keeps candidates apart, and settles on the one that is chosen", () => {
+    const of = (name: string, candidate: number, status = StepStatus.DONE) => ({ ...step(name, status), candidate });
+    const composer = (candidate: number, sql: string) => event(candidate + 1, { case: "stepCompleted", value: {
+      step: { ...of("composer", candidate), output: { case: "composer", value: { sql, explanation: `as ${candidate}` } } } } });
+    const verdict = (candidate: number) => event(candidate + 4, { case: "stepCompleted", value: {
+      step: { ...of("validator", candidate), output: { case: "validator", value: { isValid: true, feedback: `of ${candidate}` } } } } });
+    const open = fold(started, composer(1, "SELECT 1"), composer(2, "SELECT 2"), composer(3, "SELECT 3"), verdict(1), verdict(2), verdict(3));
+    expect(open.steps.filter(({ name }) => name === "composer").map(({ candidate }) => candidate)).toEqual([1, 2, 3]);
+    expect([open.sql, sqlOf(open, open.steps.find((one) => one.name === "validator" && one.candidate === 3)!)]).toEqual(["SELECT 1", "SELECT 3"]);
+    const agreement = { candidate: 2, agreeingCandidates: [2, 3], candidateCount: 3, builtinAgrees: false, confidence: 0.5 };
+    const over = [
+      event(8, { case: "stepCompleted", value: { step: { ...step("execution", StepStatus.DONE), output: { case: "execution", value: { agreement } } } } }),
+      event(9, { case: "result", value: { sql: "SELECT 2" } }),
+      event(10, { case: "completed", value: { sql: "SELECT 2", confidence: 0.5 } }),
+    ].reduce(apply, open);
+    expect([over.sql, over.explanation, over.confidence, verdictOf(over)?.feedback]).toEqual(["SELECT 2", "as 2", 0.5, "of 2"]);
+    expect(agreementInWords(agreementOf(over)!)).toBe("2 of 3 candidates have these rows (2 and 3), the built-in engine has others");
   });
 
   it("counts no event twice", () => {

@@ -7,22 +7,19 @@ use std::time::Duration;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::api::status;
 use crate::domain::{Failure, FieldViolation, RequestKey};
 
-/// Bad fields and missing features of one request, so that one answer names them all.
+/// Bad fields of one request, so that one answer names them all.
 #[derive(Default)]
 pub(in crate::api) struct Fields {
     violations: Vec<FieldViolation>,
-    missing_feature: Option<&'static str>,
 }
 
 impl Fields {
     /// The parsed request, if nothing was wrong with it. A parser that answers `None` has said why before.
     pub(in crate::api) fn finish<T>(self, parsed: Option<T>) -> Result<T, Failure> {
-        match (self.violations.is_empty(), self.missing_feature, parsed) {
-            (true, None, Some(parsed)) => Ok(parsed),
-            (true, Some(feature), _) => Err(status::not_implemented(feature)),
+        match parsed {
+            Some(parsed) if self.violations.is_empty() => Ok(parsed),
             _ => Err(Failure::fields(self.violations)),
         }
     }
@@ -35,13 +32,6 @@ impl Fields {
     /// Something is wrong with a field.
     pub(super) fn bad(&mut self, field: &str, description: impl Into<String>) {
         self.violations.push(FieldViolation { field: field.to_owned(), description: description.into() });
-    }
-
-    /// The request asks for something that this server does not offer yet.
-    pub(super) fn unless_missing(&mut self, asked: bool, feature: &'static str) {
-        if asked {
-            self.missing_feature.get_or_insert(feature);
-        }
     }
 
     /// A required id.
@@ -180,7 +170,7 @@ pub(in crate::api) fn request_key(fields: &mut Fields, id: String, request: &imp
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ConnectionId, Reason};
+    use crate::domain::ConnectionId;
 
     #[test]
     fn all_bad_fields_are_named_at_once() {
@@ -189,7 +179,6 @@ mod tests {
         fields.page_size(-1, 50, 500);
         fields.duration("timeout", Some(prost_types::Duration { seconds: -1, nanos: 0 }));
         fields.words("question", "  ".to_owned(), 10);
-        fields.unless_missing(true, "ARROW");
         let failure = fields.finish(id).unwrap_err();
         let names: Vec<_> = failure.violations.iter().map(|violation| violation.field.as_str()).collect();
         assert_eq!(names, ["id", "page_size", "timeout", "question"]);
@@ -202,14 +191,5 @@ mod tests {
         assert_eq!(fields.page_size(7, 50, 500), 7);
         assert_eq!(fields.page_size(10_000, 50, 500), 500);
         assert_eq!(fields.finish(Some(())), Ok(()));
-    }
-
-    #[test]
-    fn what_is_not_there_yet_is_named() {
-        let mut fields = Fields::default();
-        fields.unless_missing(true, "StartWorkflow candidates");
-        let failure = fields.finish(Some(())).unwrap_err();
-        assert_eq!(failure.reason, Reason::NotImplemented);
-        assert_eq!(failure.metadata["feature"], "StartWorkflow candidates");
     }
 }

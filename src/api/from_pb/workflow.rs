@@ -123,16 +123,17 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         request_id: _,
         validate_only: _,
     } = request;
-    fields.unless_missing(candidates > 1, "StartWorkflow candidates");
     let limits = RunLimits {
         step_timeout: fields.duration("step_timeout", step_timeout),
         statement_timeout: fields.duration("statement_timeout", statement_timeout),
         max_rows: fields.limit("max_rows", max_rows.into()),
         max_bytes: fields.limit("max_bytes", max_bytes.into()),
         input_timeout: None,
+        model_calls: None,
     };
     if !(0..=MAX_CANDIDATES).contains(&candidates) {
-        fields.bad("candidates", format!("must be 1 to {MAX_CANDIDATES}, or 0 for one"));
+        let remedy = "or 0 to let the planner decide";
+        fields.bad("candidates", format!("is {candidates}; it must be 1 to {MAX_CANDIDATES}, {remedy}"));
     }
     if user_id.chars().count() > MAX_USER_ID_CHARS {
         fields.bad("user_id", format!("must have at most {MAX_USER_ID_CHARS} characters"));
@@ -167,7 +168,7 @@ fn question(fields: &mut Fields, request: pb::StartWorkflowRequest, longest: Dur
         execute: execute.unwrap_or(defaults.execute) && !matches!(source, Some(Source::InlineSchema(_))),
         require_approval,
         allow_clarification: allow_clarification.unwrap_or(true),
-        candidates: 1,
+        candidates: u32::try_from(candidates).unwrap_or_default(),
         workflow_timeout: workflow_timeout.map_or(longest, |asked| asked.min(longest)),
         previous_workflow_id,
         cancel_on_disconnect: false,

@@ -14,7 +14,7 @@ use crate::pb::v1::workflow_event::Event as Kind;
 use super::failure::{failure, sql_error};
 use super::outputs;
 use super::value::{count, duration, long_count, timestamp, values};
-use super::workflow::{COMPOSER, awaiting, execution_time, explained, started, step, total_usage};
+use super::workflow::{COMPOSER, awaiting, confidence, execution_time, started, step, total_usage};
 
 /// `workflow` is the fold of a log that holds this event, so that every watcher is told the same.
 pub(in crate::api) fn event(workflow: &Workflow, given: &Event) -> pb::WorkflowEvent {
@@ -54,22 +54,22 @@ pub(in crate::api) fn parse_cursor(text: &str) -> Option<(u64, u64)> {
 fn kind(workflow: &Workflow, given: &Event) -> Kind {
     match &given.kind {
         EventKind::WorkflowStarted(event) => Kind::WorkflowStarted(started(event)),
-        EventKind::StepStarted { step: name, attempt } => {
-            let entry = attempt_of(workflow, given, name, *attempt);
+        EventKind::StepStarted { step: name, attempt, candidate } => {
+            let entry = attempt_of(workflow, given, name, *attempt, *candidate);
             Kind::StepStarted(pb::StepStarted { step: Some(step(&Step { start_time: given.time, ..entry })) })
         }
-        EventKind::StepCompleted { step: name, attempt, output, summary, usage } => {
+        EventKind::StepCompleted { step: name, attempt, candidate, output, summary, usage } => {
             let entry = Step {
                 status: StepStatus::Done,
                 finish_time: Some(given.time),
                 output: Some((**output).clone()),
                 summary: summary.clone(),
                 usage: usage.clone(),
-                ..attempt_of(workflow, given, name, *attempt)
+                ..attempt_of(workflow, given, name, *attempt, *candidate)
             };
             Kind::StepCompleted(pb::StepCompleted { step: Some(step(&entry)) })
         }
-        EventKind::StepFailed { step: name, attempt, failure, output, usage } => {
+        EventKind::StepFailed { step: name, attempt, candidate, failure, output, usage } => {
             let entry = Step {
                 status: StepStatus::Failed,
                 finish_time: Some(given.time),
@@ -77,7 +77,7 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
                 summary: failure.message.clone(),
                 failure: Some(failure.clone()),
                 usage: usage.clone(),
-                ..attempt_of(workflow, given, name, *attempt)
+                ..attempt_of(workflow, given, name, *attempt, *candidate)
             };
             Kind::StepFailed(pb::StepFailed { step: Some(step(&entry)) })
         }
@@ -103,11 +103,13 @@ fn kind(workflow: &Workflow, given: &Event) -> Kind {
 }
 
 /// One attempt as it began.
-fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> Step {
-    let known = workflow.steps.iter().find(|step| step.name == name && step.attempt == attempt);
+fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32, candidate: u32) -> Step {
+    let is_it = |step: &&Step| (step.attempt, step.candidate) == (attempt, candidate) && step.name == name;
+    let known = workflow.steps.iter().find(is_it);
     Step {
         name: name.to_owned(),
         attempt,
+        candidate,
         status: StepStatus::Running,
         start_time: known.map_or(given.time, |step| step.start_time),
         finish_time: None,
@@ -121,10 +123,13 @@ fn attempt_of(workflow: &Workflow, given: &Event, name: &str, attempt: u32) -> S
 fn retrying(workflow: &Workflow, retry: u32, feedback: &Feedback) -> pb::Retrying {
     let Feedback { sql, message, sql_error: error } = feedback;
     let remaining = workflow.started.question.options.max_retries.saturating_sub(retry);
-    // What failed last before the composer's next attempt led to it.
+    // What ended last before the composer's next attempt led to it; of candidates, the one that came furthest.
     let is_next = |step: &Step| step.name == COMPOSER && step.attempt == retry.saturating_add(1);
     let next = workflow.steps.iter().position(is_next).unwrap_or(workflow.steps.len());
-    let found = workflow.steps[..next].iter().rfind(|step| step.status == StepStatus::Failed);
+    let last = workflow.steps[..next].last();
+    let beside = |step: &&Step| last.is_some_and(|last| (&last.name, last.attempt) == (&step.name, step.attempt));
+    let furthest = |step: &&Step| (step.passed_checks(), std::cmp::Reverse(step.candidate));
+    let found = workflow.steps[..next].iter().filter(beside).max_by_key(furthest);
     let checks = match found.and_then(|step| step.output.clone()) {
         Some(StepOutput::Validator(verdict)) => verdict.checks,
         _ => Vec::new(),
@@ -156,7 +161,7 @@ fn completed(workflow: &Workflow, given: &Event) -> pb::WorkflowCompleted {
         sql: workflow.sql().unwrap_or_default().to_owned(),
         parameters: values(workflow.checked_parameters().to_vec()),
         executed: workflow.result.is_some(),
-        confidence: explained(workflow).map(|output| output.confidence).unwrap_or_default(),
+        confidence: confidence(workflow),
         retry_count: count(workflow.retries),
         usage: Some(total_usage(workflow)),
         elapsed_time: elapsed(workflow, given),
@@ -230,12 +235,12 @@ mod tests {
     }
 
     fn step_kinds(step: &str, output: StepOutput) -> [EventKind; 2] {
-        let (step, attempt) = (step.to_owned(), 1);
+        let (step, attempt, candidate) = (step.to_owned(), 1, 0);
         let usage = Some(Usage { calls: 1, prompt_tokens: 10, completion_tokens: 2, ..Usage::default() });
         let (output, summary) = (Box::new(output), "done".to_owned());
         [
-            EventKind::StepStarted { step: step.clone(), attempt },
-            EventKind::StepCompleted { step, attempt, output, summary, usage },
+            EventKind::StepStarted { step: step.clone(), attempt, candidate },
+            EventKind::StepCompleted { step, attempt, candidate, output, summary, usage },
         ]
     }
 
@@ -256,8 +261,13 @@ mod tests {
             truncated: false,
             answer_text: "7".into(),
         };
-        let executed =
-            ExecutionOutput { row_count: 1, truncated: false, execution_micros: 1_500, result: result.clone() };
+        let executed = ExecutionOutput {
+            row_count: 1,
+            truncated: false,
+            execution_micros: 1_500,
+            result: result.clone(),
+            agreement: None,
+        };
         let composer = step_kinds("composer", StepOutput::Composer(proposal));
         let execution = step_kinds("execution", StepOutput::Execution(executed));
         let end = [EventKind::Result(Box::new(result)), EventKind::Completed];
@@ -296,7 +306,7 @@ mod tests {
 
     #[test]
     fn steps_to_come_are_listed_last() {
-        let (workflow, _) = log(vec![EventKind::StepStarted { step: "load_schema".into(), attempt: 1 }]);
+        let (workflow, _) = log(vec![EventKind::StepStarted { step: "load_schema".into(), attempt: 1, candidate: 0 }]);
         let told = to_pb::steps(&workflow);
         assert_eq!((told.len(), told[0].status()), (6, pb::StepStatus::Running));
         assert!(told[1..].iter().all(|step| step.status() == pb::StepStatus::Pending));

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::outputs::{
-    AggregateFunction, Approval, Check, CheckKind, Clarification, ComposerOutput, Delivery, Entity, Estimate,
-    ExecutionOutput, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput, MatchedValue,
-    ModelCall, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput, StepOutput,
-    Usage, ValidatorOutput, Verdict, WorkflowResult,
+    AggregateFunction, Agreement, Approval, Check, CheckKind, Clarification, ComposerOutput, Delivery, Difficulty,
+    Entity, Estimate, ExecutionOutput, Join, MappedAggregation, MappedEntity, MappedFilter, MappedOrder, MapperOutput,
+    MatchedValue, ModelCall, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput, SchemaOutput,
+    StepOutput, Usage, ValidatorOutput, Verdict, WorkflowResult,
 };
 use crate::domain::{ColumnPath, TablePath, Value};
 use crate::pb::v1 as pb;
@@ -52,6 +52,7 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         confidence,
         clarification: asked,
         restatement,
+        difficulty,
     } = given;
     pb::PlannerOutput {
         intent,
@@ -66,6 +67,12 @@ fn planner(given: PlannerOutput) -> pb::PlannerOutput {
         restatement,
         unknown_words: Vec::new(),
         distinct: false,
+        difficulty: match difficulty {
+            None => pb::Difficulty::Unspecified,
+            Some(Difficulty::Easy) => pb::Difficulty::Easy,
+            Some(Difficulty::Hard) => pb::Difficulty::Hard,
+        }
+        .into(),
     }
 }
 
@@ -340,12 +347,24 @@ fn check_verdict(verdict: Verdict) -> pb::CheckVerdict {
 }
 
 fn execution(given: &ExecutionOutput) -> pb::ExecutionOutput {
-    let ExecutionOutput { row_count, truncated, execution_micros, result } = given;
+    let ExecutionOutput { row_count, truncated, execution_micros, result, agreement: agreed } = given;
     pb::ExecutionOutput {
         row_count: long_count(*row_count),
         truncated: *truncated,
         execution_time: Some(duration(Duration::from_micros(*execution_micros))),
         column_count: count(result.columns.len()),
+        agreement: agreed.as_ref().map(agreement),
+    }
+}
+
+fn agreement(given: &Agreement) -> pb::Agreement {
+    let Agreement { candidate, agreeing, composed, builtin } = given;
+    pb::Agreement {
+        candidate: count(*candidate),
+        agreeing_candidates: agreeing.iter().map(|candidate| count(*candidate)).collect(),
+        candidate_count: count(*composed),
+        builtin_agrees: *builtin,
+        confidence: given.confidence(),
     }
 }
 

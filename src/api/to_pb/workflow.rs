@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::outputs::{ComposerOutput, StepOutput};
+use crate::domain::outputs::{Agreement, ComposerOutput, StepOutput};
 use crate::domain::{
     DatabaseKind, EngineName, Need, Question, Rating, RunOptions, Source, Step, StepStatus, Verdict, Workflow,
     WorkflowStarted, WorkflowStatus,
@@ -39,7 +39,7 @@ pub(in crate::api) fn workflow(given: &Workflow, saved: bool) -> pb::Workflow {
         dialect: dialect(given).map_or(pb::DatabaseKind::Unspecified, database_kind).into(),
         explanation: explained.map(|output| output.explanation.clone()).unwrap_or_default(),
         assumptions: explained.map(|output| output.assumptions.clone()).unwrap_or_default(),
-        confidence: explained.map(|output| output.confidence).unwrap_or_default(),
+        confidence: confidence(given),
         result: given.result.clone().map(|result| outputs::result(result, execution_time(given))),
         awaiting: given.awaiting.as_ref().map(|waits| awaiting(&waits.need, waits.expire_time)),
         failure: given.failure.clone().filter(|_| status == WorkflowStatus::Failed).map(failure),
@@ -105,7 +105,8 @@ pub(super) fn started(given: &WorkflowStarted) -> pb::WorkflowStarted {
 }
 
 pub(super) fn step(given: &Step) -> pb::Step {
-    let Step { name, attempt, status, start_time, finish_time, output, summary, failure: why, usage } = given;
+    let Step { name, attempt, candidate, status, start_time, finish_time, output, summary, failure: why, usage } =
+        given;
     let status = match status {
         StepStatus::Running => pb::StepStatus::Running,
         StepStatus::Done => pb::StepStatus::Done,
@@ -114,7 +115,7 @@ pub(super) fn step(given: &Step) -> pb::Step {
     pb::Step {
         name: name.clone(),
         attempt: count(*attempt),
-        candidate: 0,
+        candidate: count(*candidate),
         status: status.into(),
         start_time: Some(timestamp(*start_time)),
         finish_time: finish_time.map(timestamp),
@@ -170,17 +171,25 @@ fn connection_id(source: &Source) -> String {
     }
 }
 
-/// What the composer proposed last.
+/// What the composer proposed: the statement that counts, or else the last.
 pub(super) fn composed(given: &Workflow) -> Option<&ComposerOutput> {
-    given.steps.iter().rev().find_map(|step| match &step.output {
+    let mut proposed = given.steps.iter().rev().filter_map(|step| match &step.output {
         Some(StepOutput::Composer(output)) => Some(output),
         _ => None,
-    })
+    });
+    let last = proposed.clone().next();
+    proposed.find(|output| given.sql() == Some(&output.sql)).or(last)
 }
 
 /// The same, where it is what counts: of a statement that a person wrote, the engine can say nothing.
 pub(super) fn explained(given: &Workflow) -> Option<&ComposerOutput> {
     composed(given).filter(|_| given.choice.as_ref().is_none_or(|choice| !choice.edited))
+}
+
+/// How sure it is: as its candidates agree, or else as the composer says.
+pub(super) fn confidence(given: &Workflow) -> f64 {
+    let Some(output) = explained(given) else { return 0.0 };
+    given.agreement().map_or(output.confidence, Agreement::confidence)
 }
 
 /// The dialect, once it is known.

@@ -95,6 +95,7 @@ pub(crate) fn planner(reading: &Reading, lexicon: &Lexicon) -> PlannerOutput {
         confidence: reading.confidence,
         clarification: None,
         restatement: String::new(),
+        difficulty: None,
     }
 }
 

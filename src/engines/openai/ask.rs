@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::approaches;
 use super::call::{Call, Miss};
 use super::card::{Card, Focus, MAX_VALUE};
 use super::composer;
@@ -64,6 +65,7 @@ impl Asker {
             messages.push(Message::user(correction(&fence, finding)));
         }
         let (model, temperature) = self.options.voice(role);
+        let temperature = if task.candidate > 1 { temperature.max(approaches::TEMPERATURE) } else { temperature };
         let request = ChatRequest {
             model: model.cloned(),
             messages,
@@ -74,7 +76,8 @@ impl Asker {
             time_left: Some(left.time),
         };
         let nth = spent.usage.served_by.len() + 1;
-        let id = format!("{}-{}-{nth}", role.name(), task.attempt);
+        let candidate = if task.candidate > 0 { format!(".{}", task.candidate) } else { String::new() };
+        let id = format!("{}-{}{candidate}-{nth}", role.name(), task.attempt);
         Ok(Call::new(id, self.prompt_version.clone(), self.chat.clone(), request, roles))
     }
 
@@ -116,6 +119,7 @@ impl Asker {
         if roles.contains(&Role::Composer) {
             data.push(composer::dialect(facts.schema.dialect).to_owned());
             data.extend(composer::feedback(task, facts, fence, self.options.share_values));
+            data.extend(approaches::of(task.candidate).map(str::to_owned));
         }
         data.join("\n\n")
     }

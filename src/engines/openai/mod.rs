@@ -5,6 +5,7 @@
 //! asked for. What the model is told of the database is the `card`, as data inside a `fence`; its rules are the files in
 //! `prompts/`. Names are given to the model as they are, not as aliases, so its SQL goes through the guard like anybody's.
 
+mod approaches;
 mod ask;
 mod call;
 mod card;

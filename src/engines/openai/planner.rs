@@ -10,8 +10,8 @@ use super::wire::{
 };
 use crate::agents::Task;
 use crate::domain::outputs::{
-    AggregateFunction, Clarification, Entity, Operator, PlannedAggregation, PlannedFilter, PlannedOrder, PlannerOutput,
-    StepOutput,
+    AggregateFunction, Clarification, Difficulty, Entity, Operator, PlannedAggregation, PlannedFilter, PlannedOrder,
+    PlannerOutput, StepOutput,
 };
 use crate::domain::workflow::Clarified;
 use crate::domain::{EngineName, Facts, Turn};
@@ -116,6 +116,7 @@ pub fn schema() -> Json {
         ("limit", json!({ "type": ["integer", "null"] })),
         ("clarification", json!({ "anyOf": [question_back, { "type": "null" }] })),
         ("confidence", share()),
+        ("difficulty", json!({ "type": "string", "enum": ["easy", "hard"] })),
     ])
 }
 
@@ -131,6 +132,8 @@ pub struct WirePlan {
     limit: Option<u64>,
     clarification: Option<WireClarification>,
     confidence: f64,
+    #[serde(default)]
+    difficulty: Option<Difficulty>,
 }
 
 #[derive(Deserialize)]
@@ -166,8 +169,18 @@ struct WireClarification {
 
 impl WirePlan {
     fn into_output(self) -> Result<PlannerOutput, String> {
-        let Self { intent, entities, filters, aggregations, group_by, order_by, limit, clarification, confidence } =
-            self;
+        let Self {
+            intent,
+            entities,
+            filters,
+            aggregations,
+            group_by,
+            order_by,
+            limit,
+            clarification,
+            confidence,
+            difficulty,
+        } = self;
         if intent.trim().is_empty() {
             return Err("intent is empty".to_owned());
         }
@@ -190,6 +203,7 @@ impl WirePlan {
             confidence: unit(confidence),
             clarification: clarification.map(WireClarification::into_output).transpose()?,
             restatement: String::new(),
+            difficulty,
         })
     }
 }

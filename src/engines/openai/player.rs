@@ -40,7 +40,9 @@ impl Agent for Player {
         let known = Known { task, facts, index: &index };
         let mut spent = Spent { since: Instant::now(), usage: Usage::default() };
         let mut repaired = false;
-        let carried = task.carried.take::<Call>().filter(|call| call.serves(self.role));
+        // The call that an earlier step began goes on for the first of several candidates.
+        let carried = if task.candidate > 1 { None } else { task.carried.take::<Call>() };
+        let carried = carried.filter(|call| call.serves(self.role));
         let mut call = match carried {
             Some(call) => call,
             None => self.asker.begin(&known, self.role, &spent, None)?,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use super::approaches::APPROACHES;
 use super::ask::{self, Asker};
 use super::composer;
 use super::player::Player;
@@ -107,8 +108,12 @@ pub fn team(chat: Arc<dyn ChatModel>, options: Options) -> Team {
 pub fn prompt_version() -> String {
     let mut hash = Sha256::new();
     let dialects = [composer::SQLITE, composer::POSTGRESQL, composer::MYSQL];
-    for prompt in
-        Role::ALL.map(Role::rules).into_iter().chain([ask::SHARED, ask::DATA, reviewer::PROMPT]).chain(dialects)
+    for prompt in Role::ALL
+        .map(Role::rules)
+        .into_iter()
+        .chain([ask::SHARED, ask::DATA, reviewer::PROMPT])
+        .chain(dialects)
+        .chain(APPROACHES)
     {
         hash.update(prompt);
     }

@@ -63,7 +63,7 @@ pub(crate) fn log(length: u64) -> Vec<Event> {
 
 /// An event that changes nothing but the status.
 pub(crate) fn step(sequence: u64) -> Event {
-    event(sequence, EventKind::StepStarted { step: "planner".to_owned(), attempt: 1 })
+    event(sequence, EventKind::StepStarted { step: "planner".to_owned(), attempt: 1, candidate: 0 })
 }
 
 /// How long the logs here wait for a person.
@@ -98,9 +98,16 @@ pub(crate) fn one_of_each_kind() -> Vec<Event> {
     let usage = None;
     let kinds = [
         started(Some(ConnectionId::generate()), "ann"),
-        EventKind::StepStarted { step: name(), attempt: 1 },
-        EventKind::StepCompleted { step: name(), attempt: 1, output: output(), summary: String::new(), usage },
-        EventKind::StepFailed { step: name(), attempt: 2, failure: failure(), output: None, usage: None },
+        EventKind::StepStarted { step: name(), attempt: 1, candidate: 0 },
+        EventKind::StepCompleted {
+            step: name(),
+            attempt: 1,
+            candidate: 2,
+            output: output(),
+            summary: String::new(),
+            usage,
+        },
+        EventKind::StepFailed { step: name(), attempt: 2, candidate: 0, failure: failure(), output: None, usage: None },
         EventKind::Retrying { retry: 1, feedback },
         EventKind::Awaiting { need: Need::Clarification(question), patience: PATIENCE },
         resumed(),

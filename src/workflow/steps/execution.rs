@@ -1,23 +1,37 @@
-//! `execution`: runs the checked statement and keeps its first rows.
+//! `execution`: runs the checked statement and keeps its first rows. Of several candidates all that passed are run, and the
+//! rows that most of them return are kept.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 
-use super::{counted, missing};
-use crate::agents::steps::{EXECUTION, VALIDATOR};
+use super::{counted, facts, missing};
+use crate::agents::steps::{EXECUTION, PLANNER, VALIDATOR};
 use crate::agents::{Agent, AgentError, Outcome, Task};
-use crate::domain::outputs::{ExecutionOutput, StepOutput, WorkflowResult};
-use crate::domain::{Row, RunLimits, Source, Value};
-use crate::workflow::{Databases, Rows, answer};
+use crate::domain::outputs::{Agreement, ComposerOutput, ExecutionOutput, StepOutput, WorkflowResult};
+use crate::domain::{ConnectionId, EngineName, Failure, Reason, Row, RunLimits, Source, Step, Value, Workflow};
+use crate::workflow::vote::{Vote, elect};
+use crate::workflow::{Databases, Rows, answer, candidates};
 
 /// Most rows kept with a workflow.
 pub(in crate::workflow) const MAX_KEPT_ROWS: u32 = 200;
 /// Most bytes of rows kept with a workflow.
 pub(in crate::workflow) const MAX_KEPT_BYTES: u32 = 256 << 10;
+/// Statements of one workflow that run at the same time.
+const BESIDE: usize = 2;
 
 pub(in crate::workflow) struct Execution {
     pub(in crate::workflow) databases: Arc<dyn Databases>,
+    /// Composes without a model, so that its reading of the question is a vote that costs nothing.
+    pub(in crate::workflow) voter: Option<Arc<dyn Agent>>,
+}
+
+/// A statement that is run.
+#[derive(Debug, PartialEq)]
+struct Ballot {
+    sql: String,
+    parameters: Vec<Value>,
 }
 
 #[async_trait]
@@ -32,17 +46,131 @@ impl Agent for Execution {
 
     async fn run(&self, task: &Task) -> Result<Outcome, AgentError> {
         let Source::Connection(connection) = task.question.source else { return Err(missing("a connection").into()) };
-        let sql = task.workflow.checked_sql().ok_or_else(|| missing("a checked statement"))?.to_owned();
-        let parameters = task.workflow.checked_parameters();
-        let who = &task.workflow.started.principal;
         let limits = task.question.options.limits;
-        let answered = self.databases.execute(who, connection, &sql, parameters, limits.statement_timeout).await?;
-        let output = keep(sql, answered, limits);
-        let milliseconds = output.execution_micros as f64 / 1e3;
-        let least = if output.truncated { "at least " } else { "" };
-        let more = if output.result.truncated { ", more than are kept" } else { "" };
-        let summary = format!("{least}{} in {milliseconds:.1} ms{more}.", counted(output.row_count, "row"));
+        let passed = passed(&task.workflow);
+        let (sql, answered, agreement) = if passed.is_empty() {
+            let sql = task.workflow.checked_sql().ok_or_else(|| missing("a checked statement"))?.to_owned();
+            let ballot = Ballot { sql, parameters: task.workflow.checked_parameters().to_vec() };
+            let answered = self.execute(task, connection, &ballot).await?;
+            (ballot.sql, answered, None)
+        } else {
+            self.elect(task, connection, passed).await?
+        };
+        let output = ExecutionOutput { agreement, ..keep(sql, answered, limits) };
+        let summary = summary(&output, &task.workflow);
         Ok(Outcome { output: StepOutput::Execution(output), summary, usage: None })
+    }
+}
+
+impl Execution {
+    async fn execute(&self, task: &Task, connection: ConnectionId, ballot: &Ballot) -> Result<Rows, Failure> {
+        let (who, limits) = (&task.workflow.started.principal, task.question.options.limits);
+        self.databases.execute(who, connection, &ballot.sql, &ballot.parameters, limits.statement_timeout).await
+    }
+
+    /// Runs every candidate, equal statements once, and chooses by their rows. A candidate whose statement fails has no vote;
+    /// where all fail, the first one's failure counts.
+    async fn elect(
+        &self,
+        task: &Task,
+        connection: ConnectionId,
+        passed: Vec<(u32, Ballot)>,
+    ) -> Result<(String, Rows, Option<Agreement>), Failure> {
+        let reading = self.reading(task).await;
+        let mut statements: Vec<&Ballot> = Vec::new();
+        for ballot in passed.iter().map(|(_, ballot)| ballot).chain(&reading) {
+            if !statements.contains(&ballot) {
+                statements.push(ballot);
+            }
+        }
+        let running: Vec<_> = statements.iter().map(|ballot| self.execute(task, connection, ballot)).collect();
+        let mut answers: Vec<Result<Rows, Failure>> = futures::stream::iter(running).buffered(BESIDE).collect().await;
+        let place = |ballot: &Ballot| statements.iter().position(|one| *one == ballot);
+        // A database that has no room now has it later: the whole step is run again.
+        if let Some(busy) = answers.iter().filter_map(|answer| answer.as_ref().err()).find(|failure| is_busy(failure)) {
+            return Err(busy.clone());
+        }
+        let votes: Vec<Option<Vote>> = answers.iter().map(|answer| answer.as_ref().ok().map(Vote::from)).collect();
+        let vote_of = |ballot: &Ballot| place(ballot).and_then(|place| votes[place].as_ref());
+        let cast: Vec<(u32, &Vote)> =
+            passed.iter().filter_map(|(candidate, ballot)| Some((*candidate, vote_of(ballot)?))).collect();
+        let composed = u32::try_from(task.workflow.candidates().len()).unwrap_or(u32::MAX);
+        let agreement = elect(&cast, reading.as_ref().and_then(vote_of), is_ordered(&task.workflow), composed);
+        let chosen = agreement
+            .as_ref()
+            .map_or(passed.first(), |agreement| passed.iter().find(|(candidate, _)| *candidate == agreement.candidate));
+        let (_, ballot) = chosen.ok_or_else(|| missing("a candidate"))?;
+        let place = place(ballot).ok_or_else(|| missing("an answer"))?;
+        let rows = answers.swap_remove(place)?;
+        Ok((ballot.sql.clone(), rows, agreement))
+    }
+
+    /// What the built-in engine makes of the question, unless it abstains or its statement does not pass.
+    async fn reading(&self, task: &Task) -> Option<Ballot> {
+        let read = self.voter.as_ref()?.run(task).await.ok()?.output;
+        let StepOutput::Composer(proposal) = read else { return None };
+        let (who, source) = (&task.workflow.started.principal, &task.question.source);
+        let verdict = self.databases.judge(who, source, facts(task).ok()?, &proposal, None).await.ok()?;
+        let ComposerOutput { sql, parameters, .. } = proposal;
+        verdict.is_valid.then(|| Ballot { sql: verdict.refined_sql.unwrap_or(sql), parameters })
+    }
+}
+
+/// The candidates that passed the checks; none where there is one statement, or where a person chose one.
+fn passed(workflow: &Workflow) -> Vec<(u32, Ballot)> {
+    if workflow.choice.is_some() {
+        return Vec::new();
+    }
+    let ballot = |step: &Step| {
+        let Some(StepOutput::Composer(ComposerOutput { sql, parameters, .. })) = &step.output else { return None };
+        let refined = match candidates::verdict(workflow, step.candidate).and_then(|step| step.output.as_ref()) {
+            Some(StepOutput::Validator(verdict)) => verdict.refined_sql.as_ref(),
+            _ => None,
+        };
+        let sql = refined.unwrap_or(sql).clone();
+        Some((step.candidate, Ballot { sql, parameters: parameters.clone() }))
+    };
+    candidates::passed(workflow).filter_map(ballot).collect()
+}
+
+fn is_busy(failure: &Failure) -> bool {
+    failure.reason == Reason::TargetBusy
+}
+
+/// Whether the question asks for an order.
+fn is_ordered(workflow: &Workflow) -> bool {
+    matches!(workflow.output(PLANNER), Some(StepOutput::Planner(plan)) if !plan.order_by.is_empty())
+}
+
+fn summary(output: &ExecutionOutput, workflow: &Workflow) -> String {
+    let milliseconds = output.execution_micros as f64 / 1e3;
+    let least = if output.truncated { "at least " } else { "" };
+    let more = if output.result.truncated { ", more than are kept" } else { "" };
+    let mut said = format!("{least}{} in {milliseconds:.1} ms{more}", counted(output.row_count, "row"));
+    if let Some(agreement) = &output.agreement {
+        said = format!("{}: {said}", agreed(agreement));
+    }
+    let (wanted, composed) = (candidates::wanted(workflow), workflow.candidates().len().max(1));
+    // Only the first attempt has candidates.
+    if workflow.retries == 0 && composed < wanted as usize && workflow.started.engine == EngineName::Openai {
+        let composed = counted(composed as u64, "candidate");
+        said = format!("{said}; {composed} of {wanted}, as PULSE_LLM_MAX_CALLS allows no more");
+    }
+    format!("{said}.")
+}
+
+/// `Candidates 1 and 3 of 3 agree`, and what the built-in engine says to it.
+fn agreed(agreement: &Agreement) -> String {
+    let Agreement { agreeing, composed, builtin, .. } = agreement;
+    let numbers = agreeing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let candidates = match agreeing.len() {
+        1 => format!("Candidate {numbers} of {composed} stands alone"),
+        _ => format!("Candidates {numbers} of {composed} agree"),
+    };
+    match builtin {
+        Some(true) => format!("{candidates}, with the built-in engine"),
+        Some(false) => format!("{candidates}, against the built-in engine"),
+        None => candidates,
     }
 }
 
@@ -53,7 +181,7 @@ fn keep(sql: String, answered: Rows, limits: RunLimits) -> ExecutionOutput {
     let answer_text = answer::text(&columns, &rows, row_count, capped);
     let result = WorkflowResult { sql, columns, rows, row_count, truncated, answer_text };
     let execution_micros = u64::try_from(execution_time.as_micros()).unwrap_or(u64::MAX);
-    ExecutionOutput { row_count, truncated: capped, execution_micros, result }
+    ExecutionOutput { row_count, truncated: capped, execution_micros, result, agreement: None }
 }
 
 /// How many of the first rows are kept.

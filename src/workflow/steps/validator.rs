@@ -51,7 +51,9 @@ impl Validator {
     /// Makes findings of doubts; where there are none, of what the model says against the statement, if it is asked.
     async fn insist(&self, verdict: ValidatorOutput, task: &Task) -> (ValidatorOutput, Option<Usage>) {
         let mut verdict = insist(verdict);
-        let Some(reviewer) = self.reviewer.as_ref().filter(|_| verdict.is_valid) else { return (verdict, None) };
+        // Candidates judge each other by their rows.
+        let reviewer = self.reviewer.as_ref().filter(|_| verdict.is_valid && task.candidate == 0);
+        let Some(reviewer) = reviewer else { return (verdict, None) };
         let (said, usage) = match reviewer.run(task).await {
             Ok(Outcome { output: StepOutput::Validator(opinion), usage, .. }) => (Ok(opinion.doubts), usage),
             Ok(Outcome { usage, .. }) => (Ok(Vec::new()), usage),

@@ -123,6 +123,8 @@ struct State {
     released: watch::Sender<Vec<String>>,
     /// Calls that their caller gave up before an answer.
     abandoned: watch::Sender<usize>,
+    /// Agents that have a script of their own where they are told these words, as the key of that script.
+    told: Mutex<Vec<(String, String)>>,
     /// How long every answer takes, and each further part of one.
     delay: Mutex<Duration>,
     /// What the endpoint does not take: a place in the body, and what it says to a request that has something there.
@@ -157,6 +159,7 @@ impl ModelServer {
             requests: watch::Sender::default(),
             released: watch::Sender::default(),
             abandoned: watch::Sender::default(),
+            told: Mutex::default(),
             delay: Mutex::default(),
             refused: Mutex::default(),
             habits: Mutex::default(),
@@ -174,6 +177,19 @@ impl ModelServer {
     pub fn on(&self, agent: &str, reply: Reply) -> &Self {
         self.state.script.lock().unwrap().entry(agent.to_owned()).or_default().push_back(reply);
         self
+    }
+
+    /// Adds a reply for an agent that is asked alone and told these words; returns the name of that script, for
+    /// [`Self::release`].
+    pub fn on_told(&self, agent: &str, words: &str, reply: Reply) -> String {
+        let script = scripted(agent, words);
+        let told = (agent.to_owned(), words.to_owned());
+        let mut known = self.state.told.lock().unwrap();
+        if !known.contains(&told) {
+            known.push(told);
+        }
+        self.on(&script, reply);
+        script
     }
 
     /// Leaves an agent without an answer until [`Self::release`].
@@ -272,9 +288,16 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     }
     let agent = agent_of(&body);
     let habits = *state.habits.lock().unwrap();
+    let messages = body["messages"].to_string();
+    let told = state.told.lock().unwrap().clone();
+    let told = told.into_iter().find(|(one, words)| *one == agent && messages.contains(words.as_str()));
+    let agents = match told {
+        Some((one, words)) => vec![scripted(&one, &words)],
+        None => agent.split('-').map(str::to_owned).collect(),
+    };
     let form = Form {
         name: agent.clone(),
-        agents: agent.split('-').map(str::to_owned).collect(),
+        agents,
         streamed: habits.streams && body["stream"] == true,
         counted: habits.counts && (body["stream"] != true || body["stream_options"]["include_usage"] == true),
         tool: habits.calls_tools && body.get("tools").is_some(),
@@ -324,6 +347,11 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
         }
         other => respond(&form, other).await,
     }
+}
+
+/// The name of the script of an agent that is told these words.
+fn scripted(agent: &str, words: &str) -> String {
+    format!("{agent} told {words}")
 }
 
 /// What an answer has to look like.

@@ -7,9 +7,11 @@ export interface AskOptions {
   engine: Engine;
   requireApproval: boolean;
   execute: boolean;
+  /** How many statements are composed beside each other; 0 leaves it to the planner. */
+  candidates: number;
 }
 
-export const DEFAULT_OPTIONS: AskOptions = { engine: Engine.AUTO, requireApproval: false, execute: true };
+export const DEFAULT_OPTIONS: AskOptions = { engine: Engine.AUTO, requireApproval: false, execute: true, candidates: 0 };
 
 /** Asks, and goes to the page of the run. */
 export async function ask(question: string, connectionId: string, options: AskOptions, previousWorkflowId = "") {
@@ -19,6 +21,7 @@ export async function ask(question: string, connectionId: string, options: AskOp
     engine: options.engine,
     requireApproval: options.requireApproval,
     execute: options.execute,
+    candidates: options.candidates,
     previousWorkflowId,
     // A click that is sent twice by the network starts one run.
     requestId: crypto.randomUUID(),

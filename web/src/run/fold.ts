@@ -2,7 +2,7 @@ import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { DatabaseKind } from "../../gen/pulse/v1/connection_pb.ts";
 import type { Value } from "../../gen/pulse/v1/query_pb.ts";
 import {
-  type Awaiting, type Failure, type MapperOutput, type PlannerOutput, type Retrying, type Step, StepStatus, type TokenUsage,
+  type Agreement, type Awaiting, type ComposerOutput, type Failure, type MapperOutput, type PlannerOutput, type Retrying, type Step, StepStatus, type TokenUsage,
   type ValidatorOutput, type WorkflowEvent, type WorkflowOptions, type WorkflowResult, WorkflowStatus,
 } from "../../gen/pulse/v1/workflow_pb.ts";
 import { tableName } from "./words.ts";
@@ -66,8 +66,9 @@ export function apply(run: Run, event: WorkflowEvent): Run {
       return { ...next, retries, status: WorkflowStatus.RETRYING };
     }
     case "awaiting": {
-      const status = what.value.need.case === "approval" ? WorkflowStatus.AWAITING_APPROVAL : WorkflowStatus.AWAITING_INPUT;
-      return { ...next, awaiting: what.value, status };
+      const { need } = what.value;
+      if (need.case !== "approval") return { ...next, awaiting: what.value, status: WorkflowStatus.AWAITING_INPUT };
+      return { ...settledOn(next, need.value.sql), awaiting: what.value, status: WorkflowStatus.AWAITING_APPROVAL };
     }
     case "resumed": {
       const { awaiting: _, ...rest } = next;
@@ -76,11 +77,11 @@ export function apply(run: Run, event: WorkflowEvent): Run {
     case "cancelRequested":
       return { ...next, cancelAsked: true };
     case "result":
-      return { ...next, result: what.value, sql: what.value.sql || run.sql };
+      return { ...settledOn(next, what.value.sql), result: what.value };
     case "completed": {
       const { sql, parameters, confidence, usage } = what.value;
-      const end = ended(next, WorkflowStatus.COMPLETED, event.createTime, usage);
-      return { ...end, sql: sql || run.sql, parameters, confidence };
+      const end = ended(settledOn(next, sql), WorkflowStatus.COMPLETED, event.createTime, usage);
+      return { ...end, parameters, confidence };
     }
     case "failed": {
       const { failure, stepName, usage } = what.value;
@@ -110,9 +111,16 @@ export function mappingOf(run: Run): MapperOutput | undefined {
   return latest(run, (step) => (step.output.case === "mapper" ? step.output.value : undefined));
 }
 
-/** The latest verdict of the validator. */
+/** The latest verdict of the validator; of several candidates that on the one whose statement counts. */
 export function verdictOf(run: Run): ValidatorOutput | undefined {
-  return latest(run, (step) => (step.output.case === "validator" ? step.output.value : undefined));
+  const chosen = run.steps.findLast(({ output }) => output.case === "composer" && output.value.sql === run.sql)?.candidate;
+  return latest(run, ({ output, candidate }) =>
+    output.case === "validator" && (candidate === 0 || candidate === chosen) ? output.value : undefined);
+}
+
+/** How far its candidates agree, once they were executed. */
+export function agreementOf(run: Run): Agreement | undefined {
+  return latest(run, (step) => (step.output.case === "execution" ? step.output.value.agreement : undefined));
 }
 
 /** Names of the tables that the SQL reads: as the validator found them, else as the mapper meant them. */
@@ -127,8 +135,9 @@ export function tablesOf(run: Run): string[] {
 }
 
 /** The SQL that an attempt was about: what the composer proposed in the same attempt, else the latest. */
-export function sqlOf(run: Run, { attempt }: Step): string {
-  const composer = run.steps.findLast(({ name, attempt: other }) => name === "composer" && other === attempt);
+export function sqlOf(run: Run, { attempt, candidate }: Step): string {
+  const composer = run.steps.findLast((step) =>
+    step.name === "composer" && step.attempt === attempt && step.candidate === candidate);
   return composer?.output.case === "composer" ? composer.output.value.sql : run.sql;
 }
 
@@ -152,13 +161,21 @@ function withStep(run: Run, step: Step): Run {
   const next = { ...run, steps };
   if (!isOver(run)) next.status = WorkflowStatus.RUNNING;
   const { output } = step;
-  if (output.case === "composer") {
-    const { sql, parameters, dialect, explanation, assumptions, confidence } = output.value;
-    return { ...next, sql, parameters, dialect, explanation, assumptions, confidence };
-  }
+  // Of several candidates the first is shown until one is chosen.
+  if (output.case === "composer" && (step.candidate <= 1 || run.sql === "")) return { ...next, ...proposal(output.value) };
   if (output.case === "validator" && output.value.refinedSql) return { ...next, sql: output.value.refinedSql };
   if (output.case === "schema") return { ...next, dialect: output.value.dialect };
   return next;
+}
+
+/** The run with the statement that counts, and with what its composer said of it. */
+function settledOn(run: Run, sql: string): Run {
+  const composed = latest(run, ({ output }) => (output.case === "composer" && output.value.sql === sql ? output.value : undefined));
+  return { ...run, ...(composed ? proposal(composed) : sql && { sql }) };
+}
+
+function proposal({ sql, parameters, dialect, explanation, assumptions, confidence }: ComposerOutput) {
+  return { sql, parameters, dialect, explanation, assumptions, confidence };
 }
 
 /** The place behind every step that has started. */

@@ -7,7 +7,7 @@ import {
 import { count, counted, duration, percent, word } from "../lib/format.ts";
 import { literalOf } from "../result/cell.ts";
 import {
-  columnName, condition, figureInWords, filterInWords, joinInWords, joinSource, mappedFigureInWords, orderInWords, tableName,
+  columnName, condition, figureInWords, agreementInWords, filterInWords, joinInWords, joinSource, mappedFigureInWords, orderInWords, tableName,
 } from "./words.ts";
 
 /** What an attempt produced, in words; the message itself below. */
@@ -41,11 +41,14 @@ function Words({ step: { output } }: { step: Step }) {
     case "composer": return <Composed composed={output.value} />;
     case "validator": return <Verdict verdict={output.value} />;
     case "execution": {
-      const { rowCount, truncated, executionTime, columnCount } = output.value;
+      const { rowCount, truncated, executionTime, columnCount, agreement } = output.value;
       return (
-        <p>
-          {truncated ? "At least " : ""}{counted(rowCount, "row")} of {counted(columnCount, "column")} in {duration(executionTime)}.
-        </p>
+        <>
+          <p>
+            {truncated ? "At least " : ""}{counted(rowCount, "row")} of {counted(columnCount, "column")} in {duration(executionTime)}.
+          </p>
+          {agreement && <p>{agreementInWords(agreement)}.</p>}
+        </>
       );
     }
     case "custom": return <pre tabIndex={0}>{JSON.stringify(output.value, null, 2)}</pre>;

@@ -83,6 +83,16 @@ function OptionsMenu({ options, onOptions }: { options: AskOptions; onOptions: (
           </select>
         </label>
         <label>
+          Candidates{" "}
+          <select value={options.candidates} title="Statements that are composed beside each other; the rows that most of them return are the answer"
+            onChange={(event) => onOptions({ ...options, candidates: Number(event.target.value) })}>
+            <option value={0}>as the question needs</option>
+            <option value={1}>one</option>
+            <option value={3}>three</option>
+            <option value={5}>five</option>
+          </select>
+        </label>
+        <label>
           <input type="checkbox" checked={options.requireApproval}
             onChange={(event) => onOptions({ ...options, requireApproval: event.target.checked })} />
           Ask me before the SQL runs
@@ -104,6 +114,7 @@ function grpcurlOf(question: string, connectionId: string, options: AskOptions, 
     ...(options.engine !== Engine.AUTO && { engine: `ENGINE_${Engine[options.engine]}` }),
     ...(options.requireApproval && { require_approval: true }),
     ...(!options.execute && { execute: false }),
+    ...(options.candidates > 0 && { candidates: options.candidates }),
     ...(previousId && { previous_workflow_id: previousId }),
   });
 }

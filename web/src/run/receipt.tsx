@@ -3,9 +3,9 @@ import { CheckVerdict } from "../../gen/pulse/v1/query_pb.ts";
 import { Engine } from "../../gen/pulse/v1/workflow_pb.ts";
 import { count, counted, span } from "../lib/format.ts";
 import { literalOf } from "../result/cell.ts";
-import { elapsedOf, mappingOf, planOf, type Run, tablesOf, verdictOf } from "./fold.ts";
+import { agreementOf, elapsedOf, mappingOf, planOf, type Run, tablesOf, verdictOf } from "./fold.ts";
 import { Checks, Facts } from "./outputs.tsx";
-import { columnName, condition, filterInWords, joinInWords, joinSource, titleOf } from "./words.ts";
+import { agreementInWords, columnName, condition, filterInWords, joinInWords, joinSource, titleOf } from "./words.ts";
 
 /** How a question was answered: what was read, joined and left out and where each came from, checks, times, tokens. */
 export function Receipt({ run }: { run: Run }) {
@@ -15,6 +15,7 @@ export function Receipt({ run }: { run: Run }) {
   const checks = verdict?.checks ?? [];
   const passed = checks.filter((check) => check.verdict === CheckVerdict.PASSED).length;
   const total = elapsedOf(run);
+  const agreement = agreementOf(run);
   const { usage } = run;
   const matched = (column: string) => mapping?.valueMatches.find((match) => match.column && columnName(match.column) === column);
   return (
@@ -52,9 +53,10 @@ export function Receipt({ run }: { run: Run }) {
         ["Tokens", usage && usage.modelCallCount > 0
           ? `${count(usage.promptTokens)} in (${count(usage.cachedPromptTokens)} cached), ${count(usage.completionTokens)} out, in ${counted(usage.modelCallCount, "call")}`
           : ""],
+        ["Candidates", agreement ? agreementInWords(agreement) : ""],
         ["Composed", run.retries.size > 0 ? counted(run.retries.size + 1, "time") : ""],
         ["Times", run.steps.flatMap((step) => step.startTime && step.finishTime
-          ? [`${titleOf(step.name)}${step.attempt > 1 ? ` (attempt ${step.attempt})` : ""}: ${span(timestampMs(step.finishTime) - timestampMs(step.startTime))}`]
+          ? [`${titleOf(step.name)}${step.attempt > 1 ? ` (attempt ${step.attempt})` : ""}${step.candidate > 0 ? ` (candidate ${step.candidate})` : ""}: ${span(timestampMs(step.finishTime) - timestampMs(step.startTime))}`]
           : [])],
       ]} />
       <Checks checks={checks} />

@@ -37,7 +37,7 @@ function Card({ step, run }: { step: Step; run: Run }) {
   const expandable = step.output.case !== undefined || step.failure !== undefined;
   const id = `step-${keyOf(step)}`;
   return (
-    <li className={`step ${rejected ? "rejected" : style}`} data-step={step.name} data-attempt={step.attempt}>
+    <li className={`step ${rejected ? "rejected" : style}`} data-step={step.name} data-attempt={step.attempt} data-candidate={step.candidate}>
       {retry && (
         <p className="step-retry">
           Tried again: {retry.feedback || retry.failure?.message || "the statement fell short"}

@@ -1,5 +1,5 @@
 import {
-  AggregateFunction, type Aggregation, type ColumnRef, type Filter, FilterOperator, type Join, JoinSource,
+  AggregateFunction, type Aggregation, type Agreement, type ColumnRef, type Filter, FilterOperator, type Join, JoinSource,
   type MappedAggregation, OrderDirection, type TableRef,
 } from "../../gen/pulse/v1/workflow_pb.ts";
 import type { Value } from "../../gen/pulse/v1/query_pb.ts";
@@ -17,6 +17,13 @@ const TITLES: Record<string, string> = {
 
 export function titleOf(step: string): string {
   return TITLES[step] ?? step.replaceAll("_", " ");
+}
+
+/** `2 of 3 candidates have these rows (1 and 3), the built-in engine too`. */
+export function agreementInWords({ agreeingCandidates: agreeing, candidateCount, builtinAgrees }: Agreement): string {
+  const numbers = agreeing.join(" and ");
+  const voter = builtinAgrees === undefined ? "" : builtinAgrees ? ", the built-in engine too" : ", the built-in engine has others";
+  return `${agreeing.length} of ${candidateCount} candidates ${agreeing.length === 1 ? "has" : "have"} these rows (${numbers})${voter}`;
 }
 
 /** `price > 100`, `city is one of 'Paris', 'Lyon'`. */
