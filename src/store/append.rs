@@ -11,6 +11,8 @@ pub(super) struct Append {
     pub(super) workflow: WorkflowId,
     pub(super) expected_last: u64,
     pub(super) rows: Vec<(u64, String)>,
+    /// What a reader of the events must know at least.
+    pub(super) min_reader: i64,
     /// What the events make of the status; `None` leaves it.
     pub(super) status: Option<WorkflowStatus>,
     /// Set when the log begins here: the connection and the user's label.
@@ -46,6 +48,7 @@ impl Append {
             workflow,
             expected_last,
             rows: events.iter().map(row).collect::<Result<_, Error>>()?,
+            min_reader: events.iter().map(record::event_version).max().unwrap_or_default(),
             status: events.iter().rev().find_map(|event| status_set_by(&event.kind)),
             begins,
             turn: Turn::after(events),

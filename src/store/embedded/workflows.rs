@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 use super::handle::one_more;
 use crate::domain::{Event, Page, PageRequest, Rating, TenantId, WorkflowId, WorkflowStatus};
 use crate::store::append::Append;
-use crate::store::record::{self, EVENT_VERSION};
+use crate::store::record;
 use crate::store::{Error, ListFilter, StoredWorkflow};
 
 /// Events that one statement adds.
@@ -21,7 +21,7 @@ pub(super) async fn append(database: &mut SqliteConnection, append: Append) -> R
     for (nth, rows) in append.rows.chunks(AT_ONCE).enumerate().skip(1) {
         let before = append.expected_last.cast_signed() + i64::try_from(nth * AT_ONCE).unwrap_or(i64::MAX);
         let insert = sqlx::query(AssertSqlSafe(insertion(rows.len(), "true")));
-        let insert = insert.bind(&id).bind(before).bind(EVENT_VERSION);
+        let insert = insert.bind(&id).bind(before).bind(append.min_reader);
         rows.iter().fold(insert, |insert, (_, text)| insert.bind(text)).execute(&mut *database).await?;
     }
     Ok(())
@@ -57,7 +57,7 @@ async fn move_on(database: &mut SqliteConnection, append: &Append, id: &str) -> 
         ),
     };
     let change = sqlx::query(AssertSqlSafe(format!("{row}; {events}")));
-    let change = change.bind(id).bind(append.expected_last.cast_signed()).bind(EVENT_VERSION);
+    let change = change.bind(id).bind(append.expected_last.cast_signed()).bind(append.min_reader);
     let change = rows.iter().fold(change, |change, (_, text)| change.bind(text));
     let mut change = change
         .bind(append.tenant.as_str())

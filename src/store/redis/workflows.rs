@@ -13,7 +13,7 @@ use super::queue::milliseconds;
 use super::scripts::{APPEND, DELETE, ENDED_OF, EXPIRED, GET_RATING, LAST, LIST, PUT_RATING, READ};
 use crate::domain::{Event, Page, PageRequest, Rating, TenantId, WorkflowId, WorkflowStatus};
 use crate::store::append::{Append, Turn};
-use crate::store::record::{self, EVENT_VERSION};
+use crate::store::record;
 use crate::store::{Error, Lease, ListFilter, StoredWorkflow};
 
 /// Partitions asked at the same time.
@@ -51,7 +51,7 @@ pub(super) async fn append(
         turn.into(),
         until.into(),
         append.last_time.as_microsecond().into(),
-        EVENT_VERSION.into(),
+        append.min_reader.into(),
         begins.into(),
         connection.into(),
         user.into(),

@@ -266,6 +266,8 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
+        // Pieces of an answer leave at once, as those of a real endpoint do.
+        let _ = stream.set_nodelay(true);
         let state = state.clone();
         connections.spawn(async move {
             let service = hyper::service::service_fn(move |request| answer(request, state.clone()));
