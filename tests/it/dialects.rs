@@ -96,6 +96,7 @@ const ABOUT_MEMBERS: &[(&str, &[&[&str]])] = &[
     ("How many members checked out in 2025?", &[&["2"]]),
     ("How many members checked out in March 2025?", &[&["1"]]),
     ("How many members checked out after 2025?", &[&["1"]]),
+    ("Show the names of members who checked out after 2025.", &[&["Ben"]]),
 ];
 
 /// More than any answer has.

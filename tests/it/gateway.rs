@@ -177,6 +177,9 @@ async fn workflows_over_rest(rest: &mut Rest, id: &str) {
     assert_eq!(finished, (400, 9, "WORKFLOW_FINISHED".to_owned()));
     let resumed = rest.error("post /api/v1/workflows/{id}/resume", first, "", json!({ "answer": "yes" })).await;
     assert_eq!(resumed, (400, 9, "WORKFLOW_NOT_AWAITING".to_owned()));
+    let rated = json!({ "verdict": "RATING_VERDICT_DOWN", "comment": "of last year" });
+    let rated = rest.ok("post /api/v1/workflows/{id}/rate", first, "", rated).await;
+    assert_eq!(said(&rated, "/workflow/rating/comment"), "of last year");
     rest.ok("delete /api/v1/workflows/{id}", first, "", Value::Null).await;
     let gone = rest.error("get /api/v1/workflows/{id}", first, "", Value::Null).await;
     assert_eq!(gone, (404, 5, "WORKFLOW_NOT_FOUND".to_owned()));

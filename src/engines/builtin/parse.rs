@@ -892,7 +892,7 @@ impl Parser<'_> {
         })
     }
 
-    /// Whether a name is that of a date and a period follows it: "signed up in 2025".
+    /// Whether a name is that of a date and a period follows it: "signed up in 2025", "checked out after 2025".
     fn tells_when(&self, ahead: usize) -> bool {
         let is_date = self.peek(ahead).is_some_and(|chunk| {
             chunk.names.iter().any(|link| match link.target {
@@ -900,7 +900,8 @@ impl Parser<'_> {
                 Target::Table(_) => false,
             })
         });
-        let behind = ahead + 1 + usize::from(self.cue(ahead + 1) == Some(Cue::Of));
+        let leads = matches!(self.cue(ahead + 1), Some(Cue::Of | Cue::Compare(..) | Cue::Since | Cue::Between));
+        let behind = ahead + 1 + usize::from(leads);
         is_date && self.peek(behind).is_some_and(|chunk| chunk.period.is_some())
     }
 
