@@ -40,9 +40,15 @@ impl<'a> Cells<'a> {
         self.batch.row_count()
     }
 
-    /// About how many bytes the cells take as text, if those of all columns take about the same.
+    /// How many bytes the cells take, but for numbers among texts. Room for more would be fetched from the system and given
+    /// back with every batch.
     fn text_bytes(self) -> usize {
-        self.batch.content_bytes() / 2
+        let bytes = |cell| match cell {
+            Cell::Text(_, text) => text.len(),
+            Cell::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        };
+        self.iter().map(bytes).sum()
     }
 }
 
