@@ -324,12 +324,22 @@ fn replace(sql: &str, exchanged: &[(Literal, Literal)]) -> Option<String> {
             },
         }
     }
-    // A text that stands twice is the same value both times; a number may be a year here and a limit there.
-    let told = exchanged.iter().zip(used).all(|((old, _), used)| match old {
-        Literal::Text(_) => used > 0,
-        Literal::Number(_) => used == 1,
+    // A text that stands twice is the same value both times; a number may be a year here and a limit there, and what is
+    // counted back from today does not become a time to come.
+    let told = exchanged.iter().zip(used).all(|((old, new), used)| match (old, new) {
+        (Literal::Number(old), Literal::Number(new)) => {
+            used == 1 && numbers_like(sql, old) == 1 && old.starts_with('-') == new.starts_with('-')
+        }
+        _ => used > 0,
     });
     told.then_some(written)
+}
+
+/// How many numbers of a statement are worth the same, however they are written.
+fn numbers_like(sql: &str, number: &str) -> usize {
+    let worth = number.parse::<f64>();
+    let pieces = pieces(sql).unwrap_or_default();
+    pieces.iter().filter(|piece| matches!(piece, Sql::Number(other) if other.parse::<f64>() == worth)).count()
 }
 
 fn quoted(text: &str) -> String {
@@ -590,11 +600,13 @@ mod tests {
         assert_eq!(adapted(("Top 5", "SELECT 5 -- 5"), "Top 6"), None);
         let levels = ("Items above 5", "SELECT 1 FROM t WHERE stock > 5");
         assert_eq!(adapted(levels, "Items above 6").as_deref(), Some("SELECT 1 FROM t WHERE stock > 6"));
-        assert_eq!(adapted(levels, "Items above -6").as_deref(), Some("SELECT 1 FROM t WHERE stock > -6"));
+        assert_eq!(adapted(levels, "Items above -6"), None, "another sign may be another question");
         let below = ("Items above -5", "SELECT 1 FROM t WHERE stock > -5");
         assert_eq!(adapted(below, "Items above 6"), None, "the sign stands apart from the number");
         let twice = ("Top 5", "SELECT 1 FROM t WHERE stock > 5 LIMIT 5");
         assert_eq!(adapted(twice, "Top 6"), None, "which of the two is meant?");
+        let shares = ("Baskets of 5 in 5 weeks", "SELECT count(*) / 5.0 FROM t WHERE n >= 5");
+        assert_eq!(adapted(shares, "Baskets of 4 in 4 weeks"), None, "half of it would be exchanged");
     }
 
     #[test]

@@ -90,6 +90,27 @@ impl<'a> Builder<'a> {
         tables
     }
 
+    /// Tables that rows of a measure belong to and that have a default filter: an item of a cancelled order is no revenue,
+    /// whether or not the question speaks of orders.
+    fn filtered_parents(&self) -> Vec<usize> {
+        let measures = self.draft.slots.iter().enumerate().filter_map(|(slot, _)| self.measure(slot));
+        let measured: Vec<usize> = measures.map(|col| col.table).collect();
+        let tables = &self.names.schema().tables;
+        let filtered = self
+            .names
+            .meaning()
+            .filters
+            .iter()
+            .filter_map(|filter| tables.iter().position(|known| filter.table.is(known)));
+        let belongs = |parent: &usize| {
+            measured.iter().any(|child| {
+                let way = self.joins.tree(&[*child, *parent], self.prefers);
+                child != parent && way.is_some_and(|tree| tree.edges.len() == 1 && !multiplies(&tree, &[*child]))
+            })
+        };
+        filtered.filter(belongs).collect()
+    }
+
     /// Tables of the query without what is looked up apart, and whether a join can repeat the asked-for rows.
     fn tables(&mut self, entity: usize) -> Result<(Tree, bool), String> {
         let mut tables = vec![entity];
@@ -99,6 +120,7 @@ impl<'a> Builder<'a> {
                 tables.push(self.target(slot_of(&condition.kind)).table());
             }
         }
+        tables.extend(self.filtered_parents());
         let denied = |slot: &SlotId| self.draft.slots[*slot].denied;
         tables.extend(self.draft.mentions.iter().filter(|slot| !denied(slot)).map(|slot| self.target(*slot).table()));
         tables.extend(self.draft.groups.iter().map(|(slot, _)| self.target(*slot).table()));
@@ -792,6 +814,16 @@ impl<'a> Builder<'a> {
                         // The best single review, or the best average? Nobody said.
                         self.certainty *= 0.6;
                     }
+                    if draft.limit.is_some_and(|limit| limit > 1)
+                        && col.table != entity
+                        && !self.has_one_partner(entity, col.table)
+                    {
+                        // "The top 5 products by quantity": their largest single one, or all together? Nobody said.
+                        self.certainty *= 0.6;
+                    }
+                    if draft.limit.is_some() && is_date(self.names, col) && self.tells_of_something_else(col) {
+                        self.certainty *= 0.6;
+                    }
                     if draft.limit.is_some() && (self.names.is_key(col) || self.names.is_reference(col)) {
                         self.certainty *= 0.6;
                     }
@@ -880,8 +912,13 @@ impl<'a> Builder<'a> {
         if query.select.is_empty() {
             return Err("nothing is asked for".to_owned());
         }
-        let _ = entity;
         let aggregated = query.select.iter().any(is_aggregate);
+        if aggregated && query.group.is_empty() && query.limit.is_some() {
+            return Err("a figure of the first few only is not understood".to_owned());
+        }
+        if self.says_nothing_new(query, entity) || self.leaves_out(query) {
+            self.certainty *= 0.4;
+        }
         if multiplied && aggregated && query.group.is_empty() && query.order.is_empty() && query.compound.is_none() {
             self.once_per_row(query)?;
         }
@@ -910,6 +947,55 @@ impl<'a> Builder<'a> {
             self.assumptions.push(format!("What has no row in `{}` is not counted.", tables[*least].name));
         }
         Ok(())
+    }
+
+    /// Whether the answer is what the question names: "who reports to Ann Lee?" read as "who is Ann Lee?".
+    fn says_nothing_new(&self, query: &Query, entity: usize) -> bool {
+        let pinned = |col: &Col| {
+            query.filters.iter().any(
+                |filter| matches!(filter, Filter::Compare(Expr::Column(known), Operator::Equal, _) if known == col),
+            )
+        };
+        let label = self.names.label(entity);
+        let shown = query.select.iter().all(|expr| matches!(expr, Expr::Column(col) if pinned(col)));
+        let counted = query.select == [Expr::CountAll]
+            && !label.is_empty()
+            && label.iter().all(|col| pinned(col) && !self.names.is_key(*col));
+        shown || counted
+    }
+
+    /// Whether words of the question left no trace: the first or last of something, who or what is asked for, that it was
+    /// sold.
+    fn leaves_out(&self, query: &Query) -> bool {
+        const SOLD: [&str; 3] = ["buy", "purchased", "sell"];
+        let extreme = |expr: &Expr| matches!(expr, Expr::Aggregate(Aggregate::Minimum | Aggregate::Maximum, _));
+        let unranked = self.draft.ranks
+            && query.order.is_empty()
+            && query.compound.is_none()
+            && !query.select.iter().any(extreme)
+            && query.filters.iter().all(|filter| matches!(filter, Filter::Compare(..) | Filter::Search { .. }));
+        let shows = |table: usize| {
+            query.select.iter().any(|expr| match expr {
+                Expr::Column(col) | Expr::Aggregate(_, col) => col.table == table,
+                Expr::TableStar(known) => *known == table,
+                _ => true,
+            })
+        };
+        let tables = &self.names.schema().tables;
+        let asked = match self.words {
+            ["which", thing, ..] => (0..tables.len()).find(|table| self.names.table_words(*table) == [*thing]),
+            _ => None,
+        };
+        let nobody = self.words.first() == Some(&"who")
+            && query.select.iter().all(|expr| matches!(expr, Expr::Column(col) if self.names.is_key(*col)));
+        let akin_to_table = |word: &&&str| {
+            let columns = query.tables.iter().flat_map(|table| self.names.columns(*table).collect::<Vec<_>>());
+            query.tables.iter().any(|table| self.names.table_words(*table).iter().any(|own| akin(word, own)))
+                || columns.into_iter().any(|col| self.names.words(col).iter().any(|own| akin(word, own)))
+        };
+        let sold = query.tables.len() == 1
+            && self.words.iter().filter(|word| SOLD.contains(word)).any(|word| !akin_to_table(&word));
+        unranked || nobody || sold || asked.is_some_and(|table| !shows(table))
     }
 
     /// What to sort by at last, so that no two rows are equal in the order.

@@ -107,6 +107,7 @@ fn groups(chunks: &[Chunk], at: usize) -> bool {
     let before = &chunks[at - 1];
     let thing = before.table_first()
         || before.period.is_some()
+        || before.number.is_some()
         || !before.values.is_empty()
         || before.text.eq_ignore_ascii_case("there")
         || (before.has_column() && !before.text.to_lowercase().ends_with("ed"));
@@ -193,6 +194,11 @@ fn chunk(tokens: &[Token], at: usize, names: &Names, values: &Values, today: Dat
     if token.kind == TokenKind::Quoted {
         let found = values.find(&token.text);
         return (Chunk { text: token.text.clone(), values: found, literal: true, ..Chunk::default() }, 1);
+    }
+    if let [first, or, second, ..] = &tokens[at..]
+        && [first, or, second].map(|token| token.folded.as_str()) == ["with", "or", "without"]
+    {
+        return (Chunk { text: text(tokens, at, 3), unknown: true, ..Chunk::default() }, 3);
     }
     let (links, name_length) = longest_name(tokens, at, names, today);
     let (found, value_length) = longest_value(tokens, at, values, &links, name_length);

@@ -119,6 +119,8 @@ pub(crate) struct Draft {
     pub along: bool,
     /// Both of two values must occur.
     pub both: bool,
+    /// The first, the last, the most was asked for.
+    pub ranks: bool,
     /// Words that nothing explains.
     pub unknown: Vec<String>,
     /// What lowers the confidence, multiplied.

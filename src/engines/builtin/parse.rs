@@ -370,13 +370,13 @@ impl Parser<'_> {
         self.rank(function.map_or(Key::Column(slot), |function| Key::Aggregate(function, slot)), true);
     }
 
-    /// "orders by customer", where nothing is counted and nothing more is said of the customer.
+    /// "orders by customer", "items sold by product", where nothing more is said of the customer or the product.
     fn divides(&self) -> bool {
+        let computed = self.draft.items.iter().any(|item| item.aggregate.is_some()) || !self.aggregates.is_empty();
+        let names = |next: &Chunk| next.table_first() || (computed && next.has_column());
         self.chunks[self.at].text.eq_ignore_ascii_case("by")
-            && self.selecting
-            && !self.draft.items.is_empty()
-            && self.draft.items.iter().all(|item| item.aggregate.is_none())
-            && self.peek(1).is_some_and(|next| next.table_first() && next.values.is_empty())
+            && (computed || (self.selecting && !self.draft.items.is_empty()))
+            && self.peek(1).is_some_and(|next| names(next) && next.values.is_empty() && next.cue.is_none())
             && match self.peek(2) {
                 None => true,
                 Some(after) => {
@@ -428,6 +428,18 @@ impl Parser<'_> {
             self.aggregates.clear();
         }
         self.aggregates.push(function);
+    }
+
+    /// Whether a thing stands beside one that was counted, and nothing more is said of it.
+    fn counts_on(&self) -> bool {
+        let last = self.draft.items.last();
+        let counted = last.is_some_and(|item| item.aggregate == Some(Aggregate::Count) && item.slot.is_some());
+        let beside = self.at.checked_sub(2).is_some_and(|before| self.chunks[before].is(Cue::And));
+        let ends = match self.peek(0) {
+            None => true,
+            Some(next) => next.is(Cue::Stop) || next.is(Cue::Of) || next.is(Cue::Is) || next.period.is_some(),
+        };
+        counted && beside && ends
     }
 
     /// Whether rows of what is spoken of are worth something, so that their total may be a sum.
@@ -606,6 +618,10 @@ impl Parser<'_> {
                 self.item(Some(Aggregate::Count), Some(slot));
                 self.aggregates.clear();
             } else if self.aggregates.is_empty() {
+                if self.counts_on() {
+                    // "How many customers and orders": two figures are no answer yet, and the one is none of the other.
+                    self.draft.unknown.push(format!("and {text}"));
+                }
                 self.item(None, Some(slot));
             } else {
                 // "total orders": an aggregate of a thing is a count; of anything else it stays open.
@@ -1467,7 +1483,9 @@ impl Parser<'_> {
                 }
             }
         }
-        let qualifier = self.last_table;
+        // "Orders by employee in 2024": the day of the order.
+        let counted = self.draft.items.first().and_then(|item| item.slot).filter(|_| !self.draft.groups.is_empty());
+        let qualifier = counted.or(self.last_table);
         if qualifier.is_some() && self.measures_something() {
             // "Revenue by product in 2024": the day of what is added up, or of what it is told for? Nobody said.
             self.draft.doubt *= 0.5;
@@ -1737,6 +1755,7 @@ impl Parser<'_> {
     /// "the oldest student", "the highest price", "the most pets".
     fn superlative(&mut self, largest: bool, hint: &str) {
         self.at += 1;
+        self.draft.ranks = true;
         // "first 5", "last 3": a number behind the adjective.
         if let Some((value, _)) = self.peek(0).and_then(|next| next.number.clone())
             && counts(value)

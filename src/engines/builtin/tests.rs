@@ -337,6 +337,58 @@ fn what_is_counted_by_something_is_counted_for_each() {
 }
 
 #[test]
+fn signs_compare_as_they_are_written() {
+    for (sign, printed) in [(">=", ">="), ("=>", ""), ("≥", ">="), ("<=", "<="), ("≤", "<="), (">", ">"), ("<", "<")]
+    {
+        let question = format!("List the products with price {sign} 20");
+        match printed {
+            "" => assert!(interpret(&question, &shop(DatabaseKind::Sqlite)).is_err(), "{question}"),
+            printed => check(&question, &format!("SELECT name FROM products WHERE price {printed} 20")),
+        }
+    }
+    check("How many products have stock != 0?", "SELECT COUNT(*) FROM products WHERE stock <> 0");
+    check(
+        "How many orders have an order date >= 2024-03-01?",
+        "SELECT COUNT(*) FROM orders WHERE order_date >= '2024-03-01'",
+    );
+}
+
+/// Each of these was answered, and wrongly.
+#[test]
+fn what_would_be_left_out_is_not_answered() {
+    for question in [
+        "What is the average price of the 10 cheapest products?",
+        "Total stock of the top 5 products by price",
+        "How many of the top 10 products by price are in Lighting?",
+        "Number of orders placed by customer",
+        "Highest price by category",
+        "How many products have been sold?",
+        "Which products were sold?",
+        "How many customers and orders are there?",
+        "What is the total number of orders and customers?",
+        "How many customers and orders in 2024?",
+        "Who placed the last order?",
+        "Which customer placed the first order?",
+        "Which customers were referred by Zoë Miller?",
+        "Show the customers with or without phone",
+    ] {
+        let read = interpret(question, &shop(DatabaseKind::Sqlite)).map(|readings| readings[0].sql.clone());
+        assert!(read.is_err(), "{question}: {read:?}");
+    }
+    check(
+        "How many orders by customer in 2024?",
+        "SELECT COUNT(*), customers.first_name, customers.last_name FROM orders \
+         JOIN customers ON orders.customer_id = customers.id \
+         WHERE (orders.order_date >= '2024-01-01' AND orders.order_date < '2025-01-01') \
+         GROUP BY customers.id, customers.first_name, customers.last_name",
+    );
+    check(
+        "Which customer is the newest?",
+        "SELECT first_name, last_name FROM customers ORDER BY signup_date DESC, id LIMIT 1",
+    );
+}
+
+#[test]
 fn rows_are_counted_for_what_is_shown() {
     check(
         "Which country has the most orders?",
