@@ -338,13 +338,9 @@ fn what_is_counted_by_something_is_counted_for_each() {
 
 #[test]
 fn signs_compare_as_they_are_written() {
-    for (sign, printed) in [(">=", ">="), ("=>", ""), ("≥", ">="), ("<=", "<="), ("≤", "<="), (">", ">"), ("<", "<")]
-    {
+    for (sign, printed) in [(">=", ">="), ("≥", ">="), ("<=", "<="), ("≤", "<="), (">", ">"), ("<", "<")] {
         let question = format!("List the products with price {sign} 20");
-        match printed {
-            "" => assert!(interpret(&question, &shop(DatabaseKind::Sqlite)).is_err(), "{question}"),
-            printed => check(&question, &format!("SELECT name FROM products WHERE price {printed} 20")),
-        }
+        check(&question, &format!("SELECT name FROM products WHERE price {printed} 20"));
     }
     check("How many products have stock != 0?", "SELECT COUNT(*) FROM products WHERE stock <> 0");
     check(
