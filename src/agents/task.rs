@@ -23,6 +23,8 @@ pub struct Task {
     pub candidate: u32,
     /// For a composer that tries again: what was wrong with its last statement.
     pub feedback: Option<Feedback>,
+    /// How long this run may take.
+    pub timeout: Duration,
     /// What this workflow may still spend on a language model.
     pub budget: ModelBudget,
     /// What the step before left for this one.

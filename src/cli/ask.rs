@@ -1,6 +1,6 @@
 //! `pulse ask`: one question to a running server. `pulse resume`: an answer to a workflow that waits for one.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use futures::{Stream, StreamExt};
 use tonic::{Status, Streaming};
@@ -9,11 +9,13 @@ use super::answer;
 use super::client::{Client, explain};
 use super::command::{AskArguments, EngineArgument, Error, Outcome, ResumeArguments};
 use super::json::EventPrinter;
+use super::output::say;
 use super::progress::Progress;
 use crate::pb::v1::run_workflow_request::Source;
 use crate::pb::v1::workflow_event::Event;
 use crate::pb::v1::{
-    Engine, ResumeWorkflowRequest, RunWorkflowRequest, RunWorkflowResponse, WatchWorkflowRequest, WorkflowEvent,
+    Engine, GetWorkflowRequest, ResumeWorkflowRequest, RunWorkflowRequest, RunWorkflowResponse, WatchWorkflowRequest,
+    WorkflowEvent,
 };
 
 /// Asks and shows every event until the last. Ctrl+C ends the call and with it the workflow. What the workflow asks back
@@ -44,8 +46,7 @@ pub(super) async fn run(arguments: AskArguments) -> Result<Outcome, Error> {
     if arguments.json {
         let printer = EventPrinter::new()?;
         return follow(&mut events, |event| {
-            // A reader that is gone, such as `head`, wants no more lines.
-            let _ = writeln!(std::io::stdout(), "{}", printer.line(event)?);
+            say(&printer.line(event)?);
             Ok(outcome(event))
         })
         .await;
@@ -79,6 +80,9 @@ where
         let Some(event) = response.map_err(|status| explain(&status))? else { continue };
         if let Some(outcome) = progress.show(&event) {
             if outcome == Outcome::Done {
+                if !progress.has_result() {
+                    progress.statement(&statement(client, &event.workflow_id).await?);
+                }
                 progress.say(&format!("  To follow it up: --follow-up {}", event.workflow_id));
             }
             return Ok(outcome);
@@ -94,6 +98,13 @@ where
         client.workflows.resume_workflow(request).await.map_err(|status| explain(&status))?;
     }
     Err(broken_off())
+}
+
+/// What a workflow came to that was not to run it: no event tells the statement that passed the checks.
+async fn statement(client: &mut Client, id: &str) -> Result<String, Error> {
+    let request = GetWorkflowRequest { id: id.to_owned() };
+    let answered = client.workflows.get_workflow(request).await.map_err(|status| explain(&status))?.into_inner();
+    Ok(answered.workflow.unwrap_or_default().sql)
 }
 
 /// Hands each event to `show` until it says how the workflow ended.

@@ -1,5 +1,6 @@
 //! `pulse eval`: question sets, in this process.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::command::{EngineArgument, Error, EvalArguments, Outcome};
 use super::figures::{Measured, print};
+use super::output::say;
 use crate::app::{Recording, Workbench, WorkbenchOptions};
 use crate::config::{ModelConfig, ModelSettings};
 use crate::domain::{Clock, EngineChoice, SystemClock};
@@ -18,12 +20,13 @@ use crate::lifecycle::Lifecycle;
 
 /// Asks, scores and prints; or measures what a model would be told, or what the validator says.
 pub(super) async fn run(arguments: EvalArguments) -> Result<Outcome, Error> {
+    check_suites(&arguments)?;
     if arguments.context {
-        println!("{}", blocking(move || context(arguments)).await?);
+        say(&blocking(move || context(arguments)).await?);
         return Ok(Outcome::Done);
     }
     if arguments.check_gold {
-        println!("{}", blocking(move || gold(arguments)).await?);
+        say(&blocking(move || gold(arguments)).await?);
         return Ok(Outcome::Done);
     }
     let by = arguments.by.clone();
@@ -33,10 +36,6 @@ pub(super) async fn run(arguments: EvalArguments) -> Result<Outcome, Error> {
 
 async fn measure(arguments: EvalArguments) -> Result<Vec<Measured>, Error> {
     let EvalArguments { suite: suites, engine, evidence, predictions, score, jobs, .. } = arguments;
-    if suites.len() > 1 && (predictions.is_some() || score.is_some()) {
-        let problem = "--predictions and --score are for one --suite at a time: ids are unique in a suite only";
-        return Err(Error::Usage(problem.to_owned()));
-    }
     let place = Place::of(arguments.databases, arguments.alt, arguments.database_url)?;
     let options = eval::Options { jobs: jobs.into(), today: today(arguments.today), evidence };
     let model = match &score {
@@ -58,6 +57,19 @@ async fn measure(arguments: EvalArguments) -> Result<Vec<Measured>, Error> {
     lifecycle.soft.cancel();
     lifecycle.ended().await;
     Ok(measured)
+}
+
+fn check_suites(arguments: &EvalArguments) -> Result<(), Error> {
+    let EvalArguments { suite: suites, predictions, score, .. } = arguments;
+    if suites.len() > 1 && (predictions.is_some() || score.is_some()) {
+        return Err(usage("--predictions and --score are for one --suite at a time: ids are unique in a suite only"));
+    }
+    let mut seen = HashSet::new();
+    // A file that is not there is named when it is read.
+    let twice = suites.iter().find(|path| !seen.insert(path.canonicalize().unwrap_or_else(|_| (*path).clone())));
+    twice.map_or(Ok(()), |path| {
+        Err(usage(format!("--suite: {} is given twice and would count twice; leave one out", shown(path))))
+    })
 }
 
 /// Where the databases are.
@@ -298,7 +310,7 @@ fn context(arguments: EvalArguments) -> Result<String, Error> {
     };
     let report = with_bar("with all tables", |on_progress| eval::measure_context(&options, on_progress))?;
     for (id, table) in &report.missing {
-        println!("{id} lacks {table}");
+        say(&format!("{id} lacks {table}"));
     }
     let eval::ContextReport { total, tables_told, columns_told, .. } = report;
     let share = |count: usize| 100.0 * count as f64 / total.max(1) as f64;
@@ -320,7 +332,7 @@ fn gold(arguments: EvalArguments) -> Result<String, Error> {
     let check = |on_progress: &mut dyn FnMut(_)| eval::check_gold(&suites, &databases, today, on_progress);
     let report = with_bar("without doubt", check)?;
     for (id, doubt) in &report.doubted {
-        println!("{id}: {doubt}");
+        say(&format!("{id}: {doubt}"));
     }
     let eval::GoldReport { total, refused, doubted, warned } = report;
     let passed = total - refused - doubted.len();

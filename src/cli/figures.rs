@@ -6,6 +6,7 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::command::By;
+use super::output::say;
 use crate::domain::Reason;
 use crate::eval::{Answer, BadGold, Figures, Item, Scored, Suite, Verdict, is_invalid};
 
@@ -42,30 +43,30 @@ impl Measured {
 pub(super) fn print(measured: &[Measured], by: &[By]) -> bool {
     let groups = groups(measured, by);
     if measured.iter().any(|one| one.scored.is_some()) {
-        println!("{}", scores(&groups));
+        say(&scores(&groups));
     } else {
-        println!("No line of the suites has `gold_sql`, so nothing is said of what is right.");
+        say("No line of the suites has `gold_sql`, so nothing is said of what is right.");
     }
     let answers = || measured.iter().flat_map(|one| &one.answers);
     let (total, answered) = (answers().count(), answers().filter(|answer| answer.sql.is_some()).count());
-    println!("{total} questions: {answered} answered, {} not", total - answered);
+    say(&format!("{total} questions: {answered} answered, {} not", total - answered));
     if answers().any(|answer| !answer.time.is_zero()) {
-        println!("{}", costs(&groups));
+        say(&costs(&groups));
     }
     let failed = answers().filter_map(|answer| answer.failure.as_ref());
     let (invalid, abstained): (Vec<_>, Vec<_>) = failed.partition(|failure| is_invalid(failure));
     let reasons = abstained.iter().map(|failure| word(failure.reason));
     for (reason, count) in counted(reasons) {
-        println!("not answered {count} times: {reason}");
+        say(&format!("not answered {count} times: {reason}"));
     }
     for (message, count) in
         counted(invalid.iter().map(|failure| format!("{}: {}", word(failure.reason), failure.message)))
     {
-        println!("not asked {count} times: {message}");
+        say(&format!("not asked {count} times: {message}"));
     }
     let bad_gold: Vec<String> = measured.iter().flat_map(bad_gold).collect();
     for told in &bad_gold {
-        println!("{told}");
+        say(told);
     }
     invalid.is_empty() && bad_gold.is_empty()
 }

@@ -6,6 +6,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::client::{Client, explain};
 use super::command::{Error, Outcome, ServerArguments};
+use super::output::say;
 
 const SERVICES: [&str; 4] =
     ["pulse.v1.ConnectionService", "pulse.v1.KnowledgeService", "pulse.v1.QueryService", "pulse.v1.WorkflowService"];
@@ -19,7 +20,7 @@ pub(super) async fn run(arguments: ServerArguments) -> Result<Outcome, Error> {
         let request = HealthCheckRequest { service: service.to_owned() };
         let status = health.check(request).await.map_err(|status| explain(&status))?.into_inner().status();
         ready &= status == ServingStatus::Serving;
-        println!("{service}: {}", status.as_str_name());
+        say(&format!("{service}: {}", status.as_str_name()));
     }
     Ok(if ready { Outcome::Done } else { Outcome::NotAnswered })
 }

@@ -13,6 +13,7 @@ mod health;
 mod json;
 mod knowledge;
 mod model;
+mod output;
 mod progress;
 mod serve;
 mod table;

@@ -1,12 +1,13 @@
 //! Steps as they arrive: a line for each finished one, a spinner for each that runs.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::command::Outcome;
+use super::output::say;
 use super::table;
 use crate::pb::v1::workflow_event::Event;
 use crate::pb::v1::{Step, WorkflowEvent, WorkflowResult};
@@ -17,6 +18,7 @@ pub(super) struct Progress {
     /// By name and candidate.
     running: HashMap<(String, i32), ProgressBar>,
     spinning: bool,
+    has_result: bool,
 }
 
 impl Progress {
@@ -26,6 +28,7 @@ impl Progress {
             bars: MultiProgress::new(),
             running: HashMap::new(),
             spinning: std::io::stdout().is_terminal() && std::io::stderr().is_terminal(),
+            has_result: false,
         }
     }
 
@@ -62,6 +65,17 @@ impl Progress {
         self.line(text);
     }
 
+    /// Whether rows were shown, and with them the statement that returned them.
+    pub(super) fn has_result(&self) -> bool {
+        self.has_result
+    }
+
+    /// Shows the statement that was come to.
+    pub(super) fn statement(&mut self, sql: &str) {
+        self.clear();
+        self.line(&format!("\n  {}\n", sql.trim().replace('\n', "\n  ")));
+    }
+
     fn start(&mut self, step: &Step) {
         if !self.spinning {
             return;
@@ -84,8 +98,8 @@ impl Progress {
     }
 
     fn result(&mut self, result: &WorkflowResult) {
-        self.clear();
-        self.line(&format!("\n  {}\n", result.sql.trim().replace('\n', "\n  ")));
+        self.has_result = true;
+        self.statement(&result.sql);
         if !result.columns.is_empty() {
             self.line(&indent(&table::render(result)));
         }
@@ -98,11 +112,9 @@ impl Progress {
         }
     }
 
-    /// Prints above the spinners. A reader that is gone, such as `head`, wants no more lines.
+    /// Prints above the spinners.
     fn line(&self, text: &str) {
-        self.bars.suspend(|| {
-            let _ = writeln!(std::io::stdout(), "{text}");
-        });
+        self.bars.suspend(|| say(text));
     }
 }
 

@@ -215,7 +215,7 @@ pub fn without_second_state(suite: &Suite, alt: &Path) -> (usize, usize) {
     (names.iter().filter(|db| !database(alt, db).exists()).count(), names.len())
 }
 
-/// Reads a suite's lines; ids must be unique.
+/// Reads a suite's lines, of which there must be one at least; ids must be unique.
 pub(super) fn read(path: &Path) -> Result<Read, Error> {
     let (mut items, mut without_gold, mut lines) = (Vec::<Item>::new(), Vec::new(), HashMap::new());
     for (line, given) in json_lines(path)? {
@@ -236,13 +236,18 @@ pub(super) fn read(path: &Path) -> Result<Read, Error> {
         }
         items.push(item);
     }
+    if items.is_empty() {
+        let message = "the suite has no question; write one a line: {\"id\": …, \"db\": …, \"question\": …}".to_owned();
+        return Err(Error::Line { path: path.to_owned(), line: 1, message });
+    }
     Ok(Read { items, without_gold })
 }
 
-/// The lines of a file with their numbers, counted from 1; blank ones do not count.
+/// The lines of a file with their numbers, counted from 1; blank ones do not count, nor does a byte order mark.
 fn json_lines(path: &Path) -> Result<Vec<(usize, Value)>, Error> {
     let text = fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-    let numbered = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let numbered =
+        text.strip_prefix('\u{feff}').unwrap_or(&text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let parse = |(index, line)| {
         let problem = |source: serde_json::Error| Error::Line {
             path: path.to_owned(),
@@ -306,6 +311,24 @@ mod tests {
         let out = files.at("out.jsonl", "");
         suite.write(&out, [None]).unwrap();
         assert_eq!(fs::read_to_string(&out).unwrap(), "{\"id\":\"a/1\",\"sql\":null}\n");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let files = Files::new();
+        let suite = Suite::load(&files.at("shop.jsonl", &format!("\u{feff}{}", line("a")))).unwrap();
+        assert_eq!((suite.items[0].id.as_str(), suite.items[0].line), ("a", 1));
+        let answers = files.at("answers.jsonl", "\u{feff}{\"id\":\"a\",\"sql\":\"SELECT 1\"}\n");
+        assert_eq!(suite.predictions(&answers).unwrap().answers, [Some("SELECT 1".to_owned())]);
+    }
+
+    #[test]
+    fn a_suite_without_questions_is_none() {
+        let files = Files::new();
+        for text in ["", "\n \n", "\u{feff}"] {
+            let error = Suite::load(&files.at("shop.jsonl", text)).unwrap_err().to_string();
+            assert!(error.contains("shop.jsonl") && error.contains("has no question"), "{text:?}: {error}");
+        }
     }
 
     #[test]

@@ -201,20 +201,20 @@ impl Dispatcher {
             self.steps.spawn(std::future::ready(unknown(step)));
             return;
         };
+        let most = self.limits.step_timeout;
         let task = Task {
             question: self.question.clone(),
             facts: None,
             attempt,
             candidate,
             feedback: workflow.feedback.clone().filter(|_| step == COMPOSER),
+            timeout: self.question.options.limits.step_timeout.map_or(most, |asked| asked.min(most)),
             budget: budget(self.limits.model_budget, &workflow, start),
             carried: self.carried.clone(),
             workflow,
         };
         let facts = FactsCell::concerns(&self.plan, step).then(|| self.facts.clone());
-        let most = self.limits.step_timeout;
-        let timeout = self.question.options.limits.step_timeout.map_or(most, |asked| asked.min(most));
-        let attempt = Attempt { agent, task, facts, timeout };
+        let attempt = Attempt { agent, task, facts };
         self.steps.spawn(attempt.run());
     }
 }

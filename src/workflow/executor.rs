@@ -22,7 +22,6 @@ pub(super) struct Attempt {
     pub(super) task: Task,
     /// Where the step's facts come from, for `load_schema` and the steps behind it.
     pub(super) facts: Option<Arc<FactsCell>>,
-    pub(super) timeout: Duration,
 }
 
 impl Attempt {
@@ -47,7 +46,7 @@ impl Attempt {
     }
 
     async fn outcome(mut self) -> Result<Outcome, AgentError> {
-        let (step, timeout) = (self.agent.name(), self.timeout);
+        let (step, timeout) = (self.agent.name(), self.task.timeout);
         let work = async {
             loop {
                 match self.once().await {

@@ -187,7 +187,7 @@ fn is_of_statement(failed: &Step, failure: &Failure) -> bool {
         )
 }
 
-/// A statement that falls short goes back to the composer; anything else ends the workflow. Where the composer was only asked
+/// A statement that falls short goes back to the composer as long as it may try again; anything else ends the workflow. Where the composer was only asked
 /// to look again at a result, that result stands.
 fn repair(workflow: &Workflow, failed: &Step) -> Vec<EventKind> {
     let Some(failure) = failed.failure.clone() else { return Vec::new() };
@@ -196,9 +196,19 @@ fn repair(workflow: &Workflow, failed: &Step) -> Vec<EventKind> {
     }
     match feedback(workflow, failed, &failure) {
         None => vec![EventKind::Failed(failure)],
-        Some(feedback) if workflow.retries < workflow.started.question.options.max_retries => retry(workflow, feedback),
-        Some(feedback) => vec![EventKind::Failed(exhausted(workflow, feedback))],
+        Some(feedback) if workflow.retries >= workflow.started.question.options.max_retries => {
+            vec![EventKind::Failed(exhausted(workflow, feedback))]
+        }
+        // A composer that cannot ask would only say so, and nobody would learn what was wrong with the statement.
+        Some(feedback) if !may_ask(workflow) => vec![EventKind::Failed(unaffordable(feedback))],
+        Some(feedback) => retry(workflow, feedback),
     }
+}
+
+/// Whether a composer may still ask a model, where it has to.
+fn may_ask(workflow: &Workflow) -> bool {
+    let allowed = workflow.started.question.options.limits.model_calls;
+    workflow.started.engine != EngineName::Openai || allowed.is_none_or(|calls| calls > workflow.model_cost().0.calls)
 }
 
 fn retry(workflow: &Workflow, feedback: Feedback) -> Vec<EventKind> {
@@ -211,7 +221,6 @@ fn retry(workflow: &Workflow, feedback: Feedback) -> Vec<EventKind> {
 fn look_again(workflow: &Workflow) -> Option<Feedback> {
     let options = &workflow.started.question.options;
     let may = workflow.started.engine == EngineName::Openai && workflow.retries < options.max_retries.min(1);
-    let left = options.limits.model_calls.is_none_or(|calls| calls > workflow.model_cost().0.calls);
     let agreed = workflow.agreement().is_some_and(|agreement| agreement.votes() > 1);
     let (Some(StepOutput::Execution(executed)), Some(StepOutput::Planner(plan))) =
         (workflow.output(EXECUTION), workflow.output(PLANNER))
@@ -229,7 +238,11 @@ fn look_again(workflow: &Workflow) -> Option<Feedback> {
         _ => return None,
     };
     let message = format!("{finding}. If the statement says what is meant all the same, give it again.");
-    (may && left && !agreed).then(|| Feedback { sql: executed.result.sql.clone(), message, sql_error: None })
+    (may && may_ask(workflow) && !agreed).then(|| Feedback {
+        sql: executed.result.sql.clone(),
+        message,
+        sql_error: None,
+    })
 }
 
 /// What the composer can learn from this failure; `None` when it is not about the statement.
@@ -262,10 +275,26 @@ fn is_finding(workflow: &Workflow, failure: &Failure) -> bool {
 
 fn exhausted(workflow: &Workflow, last: Feedback) -> Failure {
     let attempts = workflow.retries + 1;
-    let findings: String = last.message.chars().take(MAX_FINDINGS_CHARS).collect();
     let noun = if attempts == 1 { "attempt" } else { "attempts" };
-    let message = format!("no statement passed the checks after {attempts} {noun}; the last findings: {findings}");
-    let failure = Failure::new(Reason::RetriesExhausted, message).with("attempts", attempts).with("findings", findings);
+    let why = format!("no statement passed the checks after {attempts} {noun}");
+    with_findings(Reason::RetriesExhausted, &why, last).with("attempts", attempts)
+}
+
+/// A statement fell short, and there is no call left to have it mended.
+fn unaffordable(last: Feedback) -> Failure {
+    const SETTING: &str = "PULSE_LLM_MAX_CALLS";
+    let why = format!(
+        "no statement passed the checks, and the language model has been called as often as one question may; raise \
+         {SETTING} to allow more"
+    );
+    with_findings(Reason::ModelBudgetExhausted, &why, last).with("setting", SETTING)
+}
+
+/// A failure that says what was wrong with the last statement.
+fn with_findings(reason: Reason, why: &str, last: Feedback) -> Failure {
+    let findings: String = last.message.chars().take(MAX_FINDINGS_CHARS).collect();
+    let message = format!("{why}; the last findings: {findings}");
+    let failure = Failure::new(reason, message).with("findings", findings).with("sql", last.sql);
     match last.sql_error {
         Some(error) => failure.with_sql(error),
         None => failure,

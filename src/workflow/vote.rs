@@ -19,8 +19,10 @@ impl From<&Rows> for Vote {
 }
 
 impl Vote {
+    /// Of a result that was cut only its beginning is known, and any other may begin with the same rows: it agrees with none
+    /// but itself. Equal statements are run once, so that their candidates share one vote.
     fn agrees(&self, other: &Self, ordered: bool) -> bool {
-        self.capped == other.capped && self.rows.same(&other.rows, ordered)
+        std::ptr::eq(self, other) || (!self.capped && !other.capped && self.rows.same(&other.rows, ordered))
     }
 }
 
@@ -115,7 +117,10 @@ mod tests {
         let (rows, turned) = (vote("ab"), vote("ba"));
         let agreeing = |ordered| elect(&[(1, &rows), (2, &turned)], None, ordered, 2).unwrap().agreeing;
         assert_eq!((agreeing(false), agreeing(true)), (vec![1, 2], vec![1]));
-        let cut = Vote { capped: true, ..vote("ab") };
+        let cut = || Vote { capped: true, ..vote("ab") };
+        let (cut, another) = (cut(), cut());
         assert_eq!(elect(&[(1, &rows), (2, &cut)], None, false, 2).unwrap().agreeing, [1]);
+        assert_eq!(elect(&[(1, &cut), (2, &another)], Some(&another), false, 2).unwrap().agreeing, [2]);
+        assert_eq!(elect(&[(1, &another), (2, &cut), (3, &cut)], None, false, 3).unwrap().agreeing, [2, 3]);
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tonic::transport::Channel;
 
 use crate::support::calls::{assert_whole_log, connection_id, kind, question, run, start, step, watch};
-use crate::support::follow::{Follower, assert_same, names, workflow};
+use crate::support::follow::{Follower, assert_same, failed, names, reason, workflow};
 use crate::support::model_server::{ModelServer, Reply};
 use crate::support::process::{Process, pulse};
 use crate::support::script::{self, ANSWER, QUESTION, mapping, plan, statement};
@@ -28,9 +28,11 @@ const OTHER: &str = "SELECT count(*) FROM orders";
 /// What no check lets pass.
 const BAD: &str = "SELECT nickname FROM customers";
 
-/// Words that only the second candidate is told, and only the third.
+/// Words that only the second candidate is told, only the third, and so on.
 const SECOND: &str = "settle first what one row";
 const THIRD: &str = "the plan and the mapping may be wrong";
+const FOURTH: &str = "begin with the conditions";
+const FIFTH: &str = "think of the smallest example of data";
 
 /// A model that proposes these statements as its first three candidates.
 async fn proposing(statements: [&str; 3]) -> ModelServer {
@@ -187,6 +189,55 @@ async fn a_candidate_that_the_database_cannot_compute_has_no_vote() {
     let asked = ask(&model, &[], |_| {}).await;
     asked.assert_completed(ANSWER);
     asked.assert_agreed(&[2, 3], 2.0 / 3.0);
+}
+
+/// More rows than one execution returns, and others that begin in the same way.
+const MANY: &str = "SELECT 'x' AS x FROM order_items";
+const MANY_OTHERS: &str = "SELECT 'x' AS x FROM orders";
+
+#[tokio::test]
+async fn results_that_were_cut_agree_with_no_other_statement() {
+    let model = proposing([MANY_OTHERS, MANY, MANY]).await;
+    let asked = ask(&model, &[], |_| {}).await;
+    asked.assert_completed(MANY);
+    asked.assert_agreed(&[2, 3], 2.0 / 3.0);
+}
+
+#[tokio::test]
+async fn endless_statements_take_no_vote_from_a_fast_one() {
+    // The statements' own time ends first, then that of the step.
+    for timeout in [["--statement-timeout", "1s"], ["--step-timeout", "6s"]] {
+        let model = ModelServer::start().await;
+        model.on("planner", plan()).on("mapper", mapping()).on("composer", statement(script::ENDLESS));
+        let endless = |more: u32| statement(&script::ENDLESS.replace("count(*)", &format!("count(*) + {more}")));
+        for (words, reply) in
+            [(SECOND, endless(1)), (THIRD, endless(2)), (FOURTH, endless(3)), (FIFTH, statement(ANSWER))]
+        {
+            model.on_told("composer", words, reply);
+        }
+        let asked = ask(&model, &timeout, |request| request.candidates = 5).await;
+        asked.assert_completed(ANSWER);
+        asked.assert_agreed(&[5], 0.2);
+    }
+}
+
+#[tokio::test]
+async fn where_no_call_is_left_the_end_says_what_was_wrong() {
+    for (candidates, calls) in [(1, "1"), (3, "3")] {
+        let model = proposing([BAD, BAD, BAD]).await;
+        let asked = ask(&model, &["--llm-max-calls", calls], |request| request.candidates = candidates).await;
+        let failure = failed(&asked.events);
+        assert_eq!(reason(failure), "MODEL_BUDGET_EXHAUSTED");
+        for words in ["PULSE_LLM_MAX_CALLS", "nickname"] {
+            assert!(failure.message.contains(words), "{words}: {failure:?}");
+        }
+        let told = |key: &str| failure.metadata.get(key).map(String::as_str);
+        assert_eq!((told("sql"), told("setting")), (Some(BAD), Some("PULSE_LLM_MAX_CALLS")));
+        assert!(told("findings").is_some_and(|findings| findings.contains("nickname")), "{failure:?}");
+        assert!(failure.sql_error.as_ref().is_some_and(|error| error.message.contains("nickname")), "{failure:?}");
+        assert_eq!(model.requests().len().to_string(), calls);
+        assert!(!names(&asked.events).contains(&"retrying".to_owned()), "nothing is tried that cannot be asked for");
+    }
 }
 
 #[tokio::test]

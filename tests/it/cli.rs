@@ -113,6 +113,8 @@ async fn ask_without_execution_stops_at_the_sql() {
     let (code, said, errors) = ask(server.address, &flags).await;
     assert_eq!(code, 0, "{said}{errors}");
     assert!(!said.contains("│"), "nothing was executed: {said}");
+    let statement = said.lines().find(|line| line.trim_start().starts_with("SELECT "));
+    assert!(statement.is_some_and(|sql| sql.contains("customers")), "the statement is the answer: {said}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -257,9 +258,11 @@ async fn a_model_that_is_not_there_is_no_abstention() {
 async fn what_cannot_be_asked_for_is_said() {
     let bench = Bench::new(&[question("a", None)]);
     let suite = bench.suite.to_str().unwrap();
-    let (nowhere, file) = (bench.at("nowhere"), bench.at("shop.jsonl"));
+    let (nowhere, file, around) = (bench.at("nowhere"), bench.at("shop.jsonl"), bench.at("./shop.jsonl"));
     for (flags, said) in [
         (vec!["--suite", suite, "--predictions", "out.jsonl"], "--predictions and --score are for one --suite"),
+        (vec!["--engine", "builtin", "--suite", suite], "shop.jsonl is given twice"),
+        (vec!["--context", "--suite", &around], "shop.jsonl is given twice"),
         (vec!["--engine", "openai"], "OPENAI_API_KEY"),
         (vec!["--record", &nowhere], "OPENAI_API_KEY"),
         (vec!["--replay", &nowhere], "--replay: "),
@@ -271,6 +274,21 @@ async fn what_cannot_be_asked_for_is_said() {
     ] {
         let (code, _, errors) = bench.eval(&flags).await;
         assert!(code == 2 && errors.contains(said) && !errors.contains("panicked"), "{flags:?}: {code} {errors}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let bench = Bench::new(&[question("a", Some(ANSWER))]);
+    for mode in ["--engine=builtin", "--context", "--check-gold"] {
+        let mut command = pulse();
+        command.args(["eval", mode, "--suite"]).arg(&bench.suite).arg("--databases").arg(bench.folder.databases());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = tokio::time::timeout(Duration::from_mins(4), child.wait_with_output());
+        let output = output.await.expect("the program ends").unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !errors.contains("panicked"), "{mode}: {}: {errors}", output.status);
     }
 }
 
@@ -351,6 +369,7 @@ async fn what_counts_otherwise_than_it_seems_is_warned_of() {
     }
     for (suite, said) in [
         (vec![question("a", None), question("a", None)], "line 2: `id` is `a`, which line 1 has already"),
+        (Vec::new(), "the suite has no question"),
         (vec![question("", None)], "line 1: `id` is empty"),
         (vec![question("a", Some(""))], "line 1: `gold_sql` is empty"),
     ] {

@@ -123,6 +123,7 @@ fn task(facts: Facts, done: Vec<(&str, StepOutput)>) -> Task {
         attempt: 1,
         candidate: 0,
         feedback: None,
+        timeout: Duration::from_mins(1),
         budget: ModelBudget { calls: 5, tokens: 100_000, time: Duration::from_mins(1) },
         carried: Carried::default(),
     }

@@ -2,9 +2,11 @@
 //! rows that most of them return are kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
+use tokio::time::Instant;
 
 use super::{counted, facts, missing};
 use crate::agents::steps::{EXECUTION, PLANNER, VALIDATOR};
@@ -18,8 +20,10 @@ use crate::workflow::{Databases, Rows, answer, candidates};
 pub(in crate::workflow) const MAX_KEPT_ROWS: u32 = 200;
 /// Most bytes of rows kept with a workflow.
 pub(in crate::workflow) const MAX_KEPT_BYTES: u32 = 256 << 10;
-/// Statements of one workflow that run at the same time.
-const BESIDE: usize = 2;
+/// Statements of one workflow that run at the same time: all there can be, so that a slow one keeps none waiting.
+const BESIDE: usize = 6;
+/// Between two tries of a statement whose database did not say how long to wait.
+const SHORT_WAIT: Duration = Duration::from_millis(200);
 
 pub(in crate::workflow) struct Execution {
     pub(in crate::workflow) databases: Arc<dyn Databases>,
@@ -32,6 +36,29 @@ pub(in crate::workflow) struct Execution {
 struct Ballot {
     sql: String,
     parameters: Vec<Value>,
+}
+
+/// Until when candidates may run, so that what is left of the step's time is enough to choose among their rows.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    since: Duration,
+}
+
+impl Deadline {
+    fn of(task: &Task) -> Self {
+        let since = task.timeout * 3 / 4;
+        Self { at: Instant::now() + since, since }
+    }
+
+    fn failure(self) -> Failure {
+        let seconds = self.since.as_secs_f64();
+        let message = format!(
+            "The statement was stopped after {seconds} s, three quarters of its step's time. Narrow it down, or raise \
+             PULSE_STEP_TIMEOUT."
+        );
+        Failure::new(Reason::StatementTimeout, message).with("timeout_seconds", seconds)
+    }
 }
 
 #[async_trait]
@@ -51,7 +78,7 @@ impl Agent for Execution {
         let (sql, answered, agreement) = if passed.is_empty() {
             let sql = task.workflow.checked_sql().ok_or_else(|| missing("a checked statement"))?.to_owned();
             let ballot = Ballot { sql, parameters: task.workflow.checked_parameters().to_vec() };
-            let answered = self.execute(task, connection, &ballot).await?;
+            let answered = self.execute(task, connection, &ballot, limits.statement_timeout).await?;
             (ballot.sql, answered, None)
         } else {
             self.elect(task, connection, passed).await?
@@ -63,19 +90,55 @@ impl Agent for Execution {
 }
 
 impl Execution {
-    async fn execute(&self, task: &Task, connection: ConnectionId, ballot: &Ballot) -> Result<Rows, Failure> {
-        let (who, limits) = (&task.workflow.started.principal, task.question.options.limits);
-        self.databases.execute(who, connection, &ballot.sql, &ballot.parameters, limits.statement_timeout).await
+    async fn execute(
+        &self,
+        task: &Task,
+        connection: ConnectionId,
+        ballot: &Ballot,
+        timeout: Option<Duration>,
+    ) -> Result<Rows, Failure> {
+        let who = &task.workflow.started.principal;
+        self.databases.execute(who, connection, &ballot.sql, &ballot.parameters, timeout).await
     }
 
-    /// Runs every candidate, equal statements once, and chooses by their rows. A candidate whose statement fails has no vote;
-    /// where all fail, the first one's failure counts.
+    /// The same as one of several, until the deadline: the rows of the others are worth a vote whatever becomes of it. A
+    /// database that has no room now may have it once another of them ends.
+    async fn execute_by(
+        &self,
+        task: &Task,
+        connection: ConnectionId,
+        ballot: &Ballot,
+        deadline: Deadline,
+    ) -> Result<Rows, Failure> {
+        let patience = task.question.options.limits.statement_timeout;
+        let mut busy = None;
+        let run = async {
+            loop {
+                let left = deadline.at.saturating_duration_since(Instant::now());
+                let timeout = patience.map_or(left, |patience| patience.min(left));
+                match self.execute(task, connection, ballot, Some(timeout)).await {
+                    Err(failure) if failure.reason == Reason::TargetBusy => {
+                        let wait = failure.retry_after.unwrap_or(SHORT_WAIT);
+                        busy = Some(failure);
+                        tokio::time::sleep(wait).await;
+                    }
+                    ended => return ended,
+                }
+            }
+        };
+        let ended = tokio::time::timeout_at(deadline.at, run).await;
+        ended.unwrap_or_else(|_| Err(busy.unwrap_or_else(|| deadline.failure())))
+    }
+
+    /// Runs every candidate, equal statements once, and chooses by their rows. A candidate whose statement fails, or takes too
+    /// long, has no vote; where all do, the first one's failure counts.
     async fn elect(
         &self,
         task: &Task,
         connection: ConnectionId,
         passed: Vec<(u32, Ballot)>,
     ) -> Result<(String, Rows, Option<Agreement>), Failure> {
+        let deadline = Deadline::of(task);
         let reading = self.reading(task).await;
         let mut statements: Vec<&Ballot> = Vec::new();
         for ballot in passed.iter().map(|(_, ballot)| ballot).chain(&reading) {
@@ -83,13 +146,10 @@ impl Execution {
                 statements.push(ballot);
             }
         }
-        let running: Vec<_> = statements.iter().map(|ballot| self.execute(task, connection, ballot)).collect();
+        let running: Vec<_> =
+            statements.iter().map(|ballot| self.execute_by(task, connection, ballot, deadline)).collect();
         let mut answers: Vec<Result<Rows, Failure>> = futures::stream::iter(running).buffered(BESIDE).collect().await;
         let place = |ballot: &Ballot| statements.iter().position(|one| *one == ballot);
-        // A database that has no room now has it later: the whole step is run again.
-        if let Some(busy) = answers.iter().filter_map(|answer| answer.as_ref().err()).find(|failure| is_busy(failure)) {
-            return Err(busy.clone());
-        }
         let votes: Vec<Option<Vote>> = answers.iter().map(|answer| answer.as_ref().ok().map(Vote::from)).collect();
         let vote_of = |ballot: &Ballot| place(ballot).and_then(|place| votes[place].as_ref());
         let cast: Vec<(u32, &Vote)> =
@@ -131,10 +191,6 @@ fn passed(workflow: &Workflow) -> Vec<(u32, Ballot)> {
         Some((step.candidate, Ballot { sql, parameters: parameters.clone() }))
     };
     candidates::passed(workflow).filter_map(ballot).collect()
-}
-
-fn is_busy(failure: &Failure) -> bool {
-    failure.reason == Reason::TargetBusy
 }
 
 /// Whether the question asks for an order.
