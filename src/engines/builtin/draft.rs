@@ -93,6 +93,7 @@ pub(crate) enum Bucket {
 }
 
 /// The whole question.
+#[expect(clippy::struct_excessive_bools, reason = "each is something else that the question may say")]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Draft {
     /// Phrases with candidates.
