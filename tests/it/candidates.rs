@@ -205,8 +205,12 @@ async fn results_that_were_cut_agree_with_no_other_statement() {
 
 #[tokio::test]
 async fn endless_statements_take_no_vote_from_a_fast_one() {
-    // The statements' own time ends first, then that of the step.
-    for timeout in [["--statement-timeout", "1s"], ["--step-timeout", "6s"]] {
+    // The statements' own time ends first; the same where they wait for one another; that of the step does.
+    for flags in [
+        &["--statement-timeout", "1s"][..],
+        &["--statement-timeout", "1s", "--pool-size", "1"],
+        &["--step-timeout", "6s"],
+    ] {
         let model = ModelServer::start().await;
         model.on("planner", plan()).on("mapper", mapping()).on("composer", statement(script::ENDLESS));
         let endless = |more: u32| statement(&script::ENDLESS.replace("count(*)", &format!("count(*) + {more}")));
@@ -215,7 +219,7 @@ async fn endless_statements_take_no_vote_from_a_fast_one() {
         {
             model.on_told("composer", words, reply);
         }
-        let asked = ask(&model, &timeout, |request| request.candidates = 5).await;
+        let asked = ask(&model, flags, |request| request.candidates = 5).await;
         asked.assert_completed(ANSWER);
         asked.assert_agreed(&[5], 0.2);
     }
