@@ -93,8 +93,8 @@ impl<'a> Builder<'a> {
     /// Tables that rows of a measure belong to and that have a default filter: an item of a cancelled order is no revenue,
     /// whether or not the question speaks of orders.
     fn filtered_parents(&self) -> Vec<usize> {
-        let measures = self.draft.slots.iter().enumerate().filter_map(|(slot, _)| self.measure(slot));
-        let measured: Vec<usize> = measures.map(|col| col.table).collect();
+        let children: Vec<usize> =
+            (0..self.draft.slots.len()).filter_map(|slot| self.measure(slot)).map(|col| col.table).collect();
         let tables = &self.names.schema().tables;
         let filtered = self
             .names
@@ -103,7 +103,7 @@ impl<'a> Builder<'a> {
             .iter()
             .filter_map(|filter| tables.iter().position(|known| filter.table.is(known)));
         let belongs = |parent: &usize| {
-            measured.iter().any(|child| {
+            children.iter().any(|child| {
                 let way = self.joins.tree(&[*child, *parent], self.prefers);
                 child != parent && way.is_some_and(|tree| tree.edges.len() == 1 && !multiplies(&tree, &[*child]))
             })
