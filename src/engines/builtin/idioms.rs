@@ -91,7 +91,8 @@ fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
             let who = if somebody { format!("the {} ", moment.table) } else { String::new() };
             Some((format!("{who}with the {rank} {}", moment.column), length + 1))
         }
-        (Some(rank), None) if ends(at + length + 1) => Some((rank.to_owned(), length + 1)),
+        // What was done stays: the date that is found must be of that.
+        (Some(rank), None) if ends(at + length + 1) => Some((format!("{} {rank}", tokens[at].text), length + 1)),
         (None, Some((moment, _)))
             if moment.among_others
                 && is(at + length, &["in", "after", "before", "since", "between", "during", "on"]) =>

@@ -423,6 +423,8 @@ fn what_is_counted_summed_and_dated_is_what_is_said() {
         ("What are the total payments?", "how many, or how much?"),
         ("Total payments by method", "how many, or how much?"),
         ("How many products were sold in 2024?", "they were launched, which is something else"),
+        ("Which product was reviewed last?", "launched last"),
+        ("Which product was reviewed first?", "launched first"),
         ("What is the total shipping cost?", "no table says what shipping costs"),
     ] {
         let read = interpret(question, &lexicon).map(|readings| readings[0].sql.clone());
