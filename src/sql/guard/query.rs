@@ -15,6 +15,10 @@ use super::tree::{Checked, refuse, refuse_words};
 use super::{expression, relations};
 use crate::domain::DatabaseKind;
 
+/// Tables that one FROM may join. More than MySQL and SQLite take (61 and 64), and a column without a table is looked for in
+/// each of them.
+const MOST_TABLES: usize = 128;
+
 pub(super) fn check(query: &Query, policy: &Policy) -> Checked {
     let Query {
         with,
@@ -158,6 +162,12 @@ pub(super) fn select(select: &Select, policy: &Policy) -> Checked {
         return refuse_words(place, clauses, "this clause of SELECT is not allowed");
     }
     items(projection, policy)?;
+    let tables: usize = from.iter().map(|table| 1 + table.joins.len()).sum();
+    if tables > MOST_TABLES {
+        let span = from[0].relation.span();
+        let message = format!("{tables} tables are joined here, more than {MOST_TABLES}");
+        return Err(Finding::new(Rule::TooLarge, span, message));
+    }
     from.iter().try_for_each(joins)
 }
 

@@ -110,6 +110,19 @@ fn a_connection_may_allow_functions_of_its_own() {
     assert!(check("SELECT score(1)", &policy).is_err());
 }
 
+#[test]
+fn so_many_tables_are_joined_and_no_more() {
+    for kind in [Postgresql, Mysql, Sqlite] {
+        let joined = |others: usize| {
+            check(&format!("SELECT 1 FROM t{}", " JOIN t ON a = b".repeat(others)), &Policy::reads(kind))
+        };
+        let listed = |others: usize| check(&format!("SELECT 1 FROM t{}", ", t".repeat(others)), &Policy::reads(kind));
+        assert!(joined(127).is_ok() && listed(127).is_ok());
+        assert_eq!(joined(128).unwrap_err().rule(), "too_large");
+        assert_eq!(listed(128).unwrap_err().rule(), "too_large");
+    }
+}
+
 /// One statement a line, behind what the guard says: the least policy that admits it, or the rule that refuses it always.
 const CORPORA: [(DatabaseKind, &str); 3] = [
     (Postgresql, include_str!("../../../tests/guard/postgres.tsv")),
