@@ -281,8 +281,9 @@ struct Clock {
 }
 
 impl Clock {
+    /// An endpoint that is slow is not asked again: it may be at work on the first call still, and that may be paid for.
     async fn bound<T>(&self, work: impl Future<Output = T>) -> Result<T, Fault> {
-        let late = |_| Fault { transient: true, ..Fault::lasting(self.kind.clone()) };
+        let late = |_| Fault::lasting(self.kind.clone());
         tokio::time::timeout_at(self.until, work).await.map_err(late)
     }
 
