@@ -988,13 +988,12 @@ impl<'a> Builder<'a> {
         };
         let nobody = self.words.first() == Some(&"who")
             && query.select.iter().all(|expr| matches!(expr, Expr::Column(col) if self.names.is_key(*col)));
-        let akin_to_table = |word: &&&str| {
-            let columns = query.tables.iter().flat_map(|table| self.names.columns(*table).collect::<Vec<_>>());
-            query.tables.iter().any(|table| self.names.table_words(*table).iter().any(|own| akin(word, own)))
-                || columns.into_iter().any(|col| self.names.words(col).iter().any(|own| akin(word, own)))
+        let knows = |table: usize, word: &str| {
+            let of_columns = self.names.columns(table).flat_map(|col| self.names.words(col));
+            self.names.table_words(table).iter().chain(of_columns).any(|own| akin(word, own))
         };
-        let sold = query.tables.len() == 1
-            && self.words.iter().filter(|word| SOLD.contains(word)).any(|word| !akin_to_table(&word));
+        let sold = matches!(query.tables[..], [table]
+            if self.words.iter().any(|word| SOLD.contains(word) && !knows(table, word)));
         unranked || nobody || sold || asked.is_some_and(|table| !shows(table))
     }
 

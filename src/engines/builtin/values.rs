@@ -29,7 +29,6 @@ pub(crate) struct Values {
     index: Arc<ValueIndex>,
     /// Where the values of each column stand in the index, in the schema's order.
     columns: Vec<(Col, usize)>,
-    positions: HashMap<Col, usize>,
     /// By all of their words.
     exact: ByHash,
     /// By their first and by their last half, to find misspellings.
@@ -78,7 +77,6 @@ impl Values {
                     ColumnPath { schema: table.schema.clone(), table: table.name.clone(), column: column.name.clone() };
                 if let Some(position) = index.position(&path) {
                     let col = Col { table: table_index, column: column_index };
-                    values.positions.insert(col, position);
                     values.columns.push((col, position));
                 }
             }
@@ -209,7 +207,8 @@ impl Values {
     }
 
     fn known(&self, col: Col) -> Option<&[String]> {
-        self.positions.get(&col).map(|position| self.index.at(*position).distinct.as_slice())
+        let at = self.columns.binary_search_by_key(&col, |(known, _)| *known).ok()?;
+        Some(self.index.at(self.columns[at].1).distinct.as_slice())
     }
 }
 
