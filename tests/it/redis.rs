@@ -172,6 +172,8 @@ async fn what_a_killed_process_left_is_taken_up() {
     let id = start(&mut client, question(&demo, QUESTION)).await;
     let mut follower = Follower::new(&mut client, &id, 0).await;
     follower.until("step_started composer").await;
+    // The step stands in the log before its call is sent: it is the first call that gets no answer.
+    model.arrived(3).await;
     process.kill().await;
 
     let process = Process::serve(folder.path(), &flags).await;

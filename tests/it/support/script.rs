@@ -72,9 +72,11 @@ pub fn flags<'a>(model: &'a ModelServer, more: &[&'a str]) -> Vec<&'a str> {
     [&shared_flags(model, &["--llm-calls", "per_agent"]), more].concat()
 }
 
-/// Flags of a server that asks this model once for all agents, as is the default.
+/// Flags of a server that asks this model once for all agents, as is the default. A model that is held back on purpose
+/// is given all the time that an exchange has.
 pub fn shared_flags<'a>(model: &'a ModelServer, more: &[&'a str]) -> Vec<&'a str> {
-    [&["--openai-base-url", model.url(), "--openai-api-key", KEY], more].concat()
+    let own = ["--openai-base-url", model.url(), "--openai-api-key", KEY, "--llm-first-token-timeout", "60s"];
+    [&own, more].concat()
 }
 
 /// A server on the demo database that asks this model.
