@@ -39,8 +39,7 @@ CMD ["--listen", "0.0.0.0:8080", "pulse:50051"]
 FROM gcr.io/distroless/cc-debian12:nonroot AS pulse
 COPY --from=build /out/pulse /usr/local/bin/pulse
 COPY --from=build --chown=nonroot:nonroot /out/data /data
-# Of the memory that threads have freed, glibc keeps less in two arenas than in one for each thread.
-ENV PULSE_LISTEN=0.0.0.0:50051 PULSE_DATA_DIR=/data MALLOC_ARENA_MAX=2
+ENV PULSE_LISTEN=0.0.0.0:50051 PULSE_DATA_DIR=/data
 VOLUME /data
 EXPOSE 50051
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["/usr/local/bin/pulse", "health"]

@@ -565,6 +565,16 @@ impl ModelSettings {
     }
 }
 
+/// How many arenas the allocator of glibc may have: as many as there are processors, at least two, instead of eight times
+/// as many. Each thread that waits for a SQLite file would fill one of its own, and what a million rows left in it would
+/// stay there. `None` when `MALLOC_ARENA_MAX` says it, as it may for every program (mallopt(3)).
+#[must_use]
+pub fn memory_arenas() -> Option<i32> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let most = i32::try_from(processors.max(2)).unwrap_or(i32::MAX);
+    std::env::var_os("MALLOC_ARENA_MAX").is_none().then_some(most)
+}
+
 /// Reads `.env` from the working directory, if there is one.
 pub fn load_env_file() -> Result<(), Error> {
     match dotenvy::dotenv() {

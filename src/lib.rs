@@ -1,5 +1,7 @@
 //! Pulse: chat with SQL databases over gRPC. `ARCHITECTURE.md` is the map; the modules in reading order:
 
+#![forbid(unsafe_code)]
+
 pub mod agents;
 pub mod api;
 pub mod app;

@@ -176,14 +176,16 @@ impl Batch {
         batch.open_row().next().map_or(Value::Null, Value::from)
     }
 
-    /// Takes the ended rows out; what is written next has as much room as they had.
+    /// Takes the ended rows out; what is written next has a little more room than they had, because a batch of about
+    /// their size that outgrew it would be copied once more.
     #[must_use]
     pub fn take(&mut self) -> Self {
+        let roomy = |count: usize| count + count / 8;
         let Mark { slots, text, bytes } = self.ended;
         let empty = Self {
-            slots: Vec::with_capacity(slots),
-            text: String::with_capacity(text),
-            bytes: Vec::with_capacity(bytes),
+            slots: Vec::with_capacity(roomy(slots)),
+            text: String::with_capacity(roomy(text)),
+            bytes: Vec::with_capacity(roomy(bytes)),
             ..Self::default()
         };
         std::mem::replace(self, empty)
@@ -261,6 +263,7 @@ impl Batch {
         self.open_bytes += size_bytes;
     }
 
+    #[inline]
     fn cell_of<'a>(&'a self, slot: &'a Slot) -> Cell<'a> {
         match slot {
             Slot::Null => Cell::Null,

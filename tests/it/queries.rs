@@ -1,6 +1,8 @@
 //! SQL on a saved connection: typed cells, limits, parameters, streams, and what the guard says.
 
+use futures::future::join_all;
 use prost::bytes::Bytes;
+use pulse::pb::v1::query_service_client::QueryServiceClient;
 use pulse::pb::v1::start_workflow_request::Source as StartSource;
 use pulse::pb::v1::value::Kind;
 use pulse::pb::v1::{
@@ -15,8 +17,9 @@ use tonic_types::StatusExt;
 use crate::support::calls::{assert_error, connection_id, question, run, start, watch};
 use crate::support::databases::{cells, statement, stream_of, value};
 use crate::support::follow::{Follower, workflow};
+use crate::support::process::Process;
 use crate::support::script;
-use crate::support::server::Server;
+use crate::support::server::{Folder, Server};
 use crate::support::servers::{self, READ_ONLY};
 
 const NUMBERS: &str = "
@@ -496,6 +499,29 @@ async fn a_connection_may_lower_the_limits() {
     let request = ExecuteQueryRequest { max_rows: 100, ..statement(&id, "SELECT n FROM numbers") };
     let result = server.queries.execute_query(request).await.unwrap().into_inner();
     assert_eq!((result.row_count, result.truncation_reason()), (5, TruncationReason::MaxRows));
+}
+
+/// A call used to get one more thread of the program's own when it came while the last one on the same connection was about
+/// to end: a hundred of them for sixteen connections.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn many_calls_at_once_take_no_more_threads_than_connections() {
+    let folder = Folder::with_demo();
+    let process = Process::serve(folder.path(), &["--demo", "--pool-size", "4"]).await;
+    let demo = connection_id(&process.channel().await, "demo").await;
+    let client = QueryServiceClient::new(process.channel().await);
+    join_all((0..64).map(|_| async {
+        for _ in 0..20 {
+            let (mut client, request) = (client.clone(), statement(&demo, "SELECT count(*) FROM customers"));
+            assert_eq!(client.execute_query(request).await.unwrap().into_inner().row_count, 1);
+        }
+    }))
+    .await;
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    // One that ends meanwhile has no name any more.
+    let names = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+    let for_files = names.filter(|name| name.trim() == "sqlite").count();
+    assert!((1..=4).contains(&for_files), "{for_files} threads wait for files");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Results of statements.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 use crate::domain::{Batch, ResultColumn, SqlError};
 use crate::pb::v1 as pb;
@@ -49,9 +50,9 @@ pub(in crate::api) fn batch(given: &Batch) -> (pb::StreamQueryResponse, usize) {
 }
 
 /// The next bytes of an Arrow stream, and how many they are.
-pub(in crate::api) fn arrow(piece: Vec<u8>) -> (pb::StreamQueryResponse, usize) {
+pub(in crate::api) fn arrow(piece: Bytes) -> (pb::StreamQueryResponse, usize) {
     let bytes = piece.len();
-    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::ArrowIpc(piece.into())) };
+    let batch = pb::StreamBatch { data: Some(pb::stream_batch::Data::ArrowIpc(piece)) };
     (pb::StreamQueryResponse { part: Some(Part::Batch(batch)) }, bytes)
 }
 

@@ -81,8 +81,8 @@ impl Shape {
                 _ => None,
             }),
             Self::Uuid => uuids(cells),
-            Self::Json => texts(cells, json),
-            Self::Text => texts(cells, text),
+            Self::Json => texts(cells, |kind| kind == TextKind::Json, json),
+            Self::Text => texts(cells, |_| true, text),
             Self::Binary => binaries(cells),
         }
     }
@@ -131,11 +131,17 @@ fn uuids(cells: Cells<'_>) -> Result<ArrayRef, usize> {
     Ok(Arc::new(builder.finish()))
 }
 
-fn texts<'a>(cells: Cells<'a>, convert: impl Fn(Cell<'a>) -> Option<Cow<'a, str>>) -> Result<ArrayRef, usize> {
+/// Cells whose text is of a kind that `is_ready` go as they are; the others are converted.
+fn texts<'a>(
+    cells: Cells<'a>,
+    is_ready: impl Fn(TextKind) -> bool,
+    convert: impl Fn(Cell<'a>) -> Option<Cow<'a, str>>,
+) -> Result<ArrayRef, usize> {
     let mut builder = StringBuilder::with_capacity(cells.count(), cells.text_bytes());
     for (row, cell) in cells.iter().enumerate() {
         match cell {
             Cell::Null => builder.append_null(),
+            Cell::Text(kind, text) if is_ready(kind) => builder.append_value(text),
             cell => builder.append_value(convert(cell).ok_or(row)?),
         }
     }

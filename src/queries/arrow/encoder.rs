@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_buffer::Buffer;
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
+use prost::bytes::{Bytes, BytesMut};
 
 use super::array::Cells;
 use super::shape::Shape;
@@ -16,12 +17,15 @@ const MAX_PIECE_BYTES: usize = 1 << 20;
 
 /// Turns the batches of one result into the bytes of one Arrow IPC stream, uncompressed. All pieces, joined, are the
 /// stream; it holds no rows between calls.
+///
+/// The pieces of one call lie in one buffer. Once they are dropped, those of the next call take its place.
 pub struct Encoder {
     database: DatabaseKind,
     columns: Vec<ResultColumn>,
     /// Known from the first batch on.
     stream: Option<Stream>,
     row_count: u64,
+    buffer: BytesMut,
 }
 
 struct Stream {
@@ -34,12 +38,12 @@ impl Encoder {
     /// An encoder for a result of a database of this kind with these columns.
     #[must_use]
     pub fn new(database: DatabaseKind, columns: Vec<ResultColumn>) -> Self {
-        Self { database, columns, stream: None, row_count: 0 }
+        Self { database, columns, stream: None, row_count: 0, buffer: BytesMut::new() }
     }
 
     /// The next bytes: one record batch, before the first one the schema. `FIELD_INVALID` of `format` when a cell does
     /// not fit the type that its column got from the first batch.
-    pub fn encode(&mut self, batch: &Batch) -> Result<Vec<Vec<u8>>, Failure> {
+    pub fn encode(&mut self, batch: &Batch) -> Result<Vec<Bytes>, Failure> {
         let (stream, arrays) = if let Some(stream) = &mut self.stream {
             let arrays = arrays(&stream.shapes, &self.columns, batch, self.row_count)?;
             (stream, arrays)
@@ -50,18 +54,18 @@ impl Encoder {
         self.row_count += batch.row_count() as u64;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.row_count()));
         let record = RecordBatch::try_new_with_options(stream.schema.clone(), arrays, &options).map_err(internal)?;
-        Ok(pieces(&stream.encoder.encode(&record).map_err(internal)?))
+        Ok(pieces(&stream.encoder.encode(&record).map_err(internal)?, &mut self.buffer))
     }
 
     /// The last bytes: the end of the stream, and its schema when there were no rows.
-    pub fn finish(&mut self) -> Result<Vec<Vec<u8>>, Failure> {
+    pub fn finish(&mut self) -> Result<Vec<Bytes>, Failure> {
         let stream = if let Some(stream) = self.stream.take() {
             stream
         } else {
             let (shapes, _) = choose(self.database, &self.columns, &Batch::default())?;
             Stream::open(&self.columns, shapes)?
         };
-        Ok(pieces(&stream.encoder.finish().map_err(internal)?))
+        Ok(pieces(&stream.encoder.finish().map_err(internal)?, &mut self.buffer))
     }
 }
 
@@ -138,25 +142,15 @@ fn noun(cell: Cell<'_>) -> &'static str {
     }
 }
 
-/// The buffers one after the other, cut where a piece is full.
-fn pieces(buffers: &[Buffer]) -> Vec<Vec<u8>> {
-    let mut left: usize = buffers.iter().map(Buffer::len).sum();
-    let mut pieces = Vec::with_capacity(left.div_ceil(MAX_PIECE_BYTES));
-    let mut piece = Vec::with_capacity(left.min(MAX_PIECE_BYTES));
-    for buffer in buffers {
-        let mut rest = buffer.as_slice();
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(MAX_PIECE_BYTES - piece.len()));
-            piece.extend_from_slice(now);
-            left -= now.len();
-            rest = later;
-            if piece.len() == MAX_PIECE_BYTES {
-                pieces.push(std::mem::replace(&mut piece, Vec::with_capacity(left.min(MAX_PIECE_BYTES))));
-            }
-        }
+/// The parts one after the other, cut where a piece is full.
+fn pieces(parts: &[Buffer], buffer: &mut BytesMut) -> Vec<Bytes> {
+    buffer.reserve(parts.iter().map(Buffer::len).sum());
+    for part in parts {
+        buffer.extend_from_slice(part);
     }
-    if !piece.is_empty() {
-        pieces.push(piece);
+    let mut pieces = Vec::with_capacity(buffer.len().div_ceil(MAX_PIECE_BYTES));
+    while !buffer.is_empty() {
+        pieces.push(buffer.split_to(buffer.len().min(MAX_PIECE_BYTES)).freeze());
     }
     pieces
 }

@@ -7,6 +7,7 @@ use arrow_array::types::{
 use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::{DataType, SchemaRef, TimeUnit};
+use prost::bytes::Bytes;
 
 use super::Encoder;
 use crate::domain::{ColumnType, DatabaseKind, Failure, Reason, ResultColumn, Row, Value};
@@ -260,7 +261,7 @@ fn a_long_batch_is_cut_into_pieces() {
     let mut encoder = Encoder::new(DatabaseKind::Sqlite, vec![column(ColumnType::Text)]);
     let rows: Vec<Row> = (0..5).map(|_| vec![Value::String("x".repeat(700_000))]).collect();
     let mut pieces = encoder.encode(&rows.into()).unwrap();
-    let sizes: Vec<usize> = pieces.iter().map(Vec::len).collect();
+    let sizes: Vec<usize> = pieces.iter().map(Bytes::len).collect();
     assert!(sizes.len() == 4 && sizes[..3].iter().all(|&size| size == 1 << 20), "{sizes:?}");
     pieces.extend(encoder.finish().unwrap());
     let reader = StreamReader::try_new(std::io::Cursor::new(pieces.concat()), None).unwrap();

@@ -13,6 +13,7 @@ mod run;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod watch;
 
 pub use catalog::schema;

@@ -17,7 +17,7 @@ use crate::sql::Error;
 const HEADER: &[u8; 16] = b"SQLite format 3\0";
 
 /// Pages that a connection keeps. The operating system keeps the file's pages as well, once for all connections.
-const CACHE_KIBIBYTES: i32 = 512;
+const CACHE_KIBIBYTES: i32 = 128;
 
 /// PRAGMAs that only describe. `table_list` and `index_xinfo` serve the catalog.
 const DESCRIBING_PRAGMAS: [&str; 8] = [

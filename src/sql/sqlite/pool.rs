@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::open::open_for;
 use super::run;
+use super::threads::Threads;
 use super::watch::Watch;
 use super::{SampleBounds, catalog, sample};
 use crate::domain::{AccessMode, DatabaseKind, Schema, Value, ValueIndex};
@@ -41,6 +41,7 @@ struct Shared {
     access: AccessMode,
     /// One permit a connection; closed when the pool is.
     permits: Arc<Semaphore>,
+    threads: Threads,
     idle: Mutex<Vec<Session>>,
 }
 
@@ -54,8 +55,8 @@ struct Session {
 impl Pool {
     pub fn new(path: &Path, options: Options) -> Self {
         let shared = |access, connections| {
-            let permits = Arc::new(Semaphore::new(connections));
-            Arc::new(Shared { path: path.to_owned(), options, access, permits, idle: Mutex::default() })
+            let (permits, threads) = (Arc::new(Semaphore::new(connections)), Threads::new(connections));
+            Arc::new(Shared { path: path.to_owned(), options, access, permits, threads, idle: Mutex::default() })
         };
         // SQLite has one writer at a time; a second connection would only wait.
         let writing = (options.access != AccessMode::ReadOnly).then(|| shared(options.access, 1));
@@ -117,7 +118,7 @@ impl Backend for Pool {
         let (outcome_sender, outcome) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
         let runtime = Handle::current();
-        spawn_blocking(move || {
+        self.shared.threads.spawn(move || {
             let mut output = Output::streamed(limits, header_sender, batch_sender);
             let hand_over = |output: &mut Output| hand_over(output, &watch, &runtime);
             let result = shared.session(|connection| {
@@ -186,7 +187,7 @@ impl Shared {
         };
         let (watch, stop_on_drop) = Watch::start(longest);
         let shared = Arc::clone(self);
-        let mut task = spawn_blocking(move || {
+        let mut task = self.threads.spawn(move || {
             let result = shared.session(|connection| watch.over(connection, work));
             drop(permit);
             result
@@ -209,7 +210,7 @@ impl Shared {
         drop(permits);
         let shared = Arc::clone(self);
         // Closing a file may block; that it panics instead is nothing anyone could act on.
-        let _ = spawn_blocking(move || shared.idle().clear()).await;
+        let _ = self.threads.spawn(move || shared.idle().clear()).await;
     }
 
     /// Work on an idle connection, or on a new one; called on a blocking thread with a permit in hand.
