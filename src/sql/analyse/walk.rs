@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     AccessExpr, AlterTable, BinaryOperator, CreateIndex, Delete, Expr, FromTable, Ident, Insert, Merge, ObjectName,
-    ObjectType, Query, Select, Spanned, Statement, TableAlias, TableFactor, TableObject, TableWithJoins, Truncate,
-    Update, UpdateTableFromKind, Value, Visit, Visitor,
+    ObjectType, Query, Select, Statement, TableAlias, TableFactor, TableObject, TableWithJoins, Truncate, Update,
+    UpdateTableFromKind, Value, Visit, Visitor,
 };
 
 use super::scope::{Scope, Shape, Source, aliases, factors, idents, output_count, outputs, renamed, selects};
@@ -265,7 +265,7 @@ impl Walker {
         Some(ColumnUse {
             qualifier,
             quoted: name.quote_style == Some('"'),
-            position: self.lines.position(expression.span().start),
+            position: self.lines.position(names[0].span.start),
             name: name.value.clone(),
             scopes,
             may_be_other,
@@ -355,20 +355,23 @@ impl Walker {
     }
 
     fn text(&mut self, column: &Expr, literal: &Expr) {
-        if let (Some(column), Some(text)) = (self.column(column), self.text_literal(literal)) {
+        if let Some(text) = self.text_literal(literal)
+            && let Some(column) = self.column(column)
+        {
             self.analysis.texts.push((column, text));
         }
     }
 
     fn comparison(&mut self, column: &Expr, literal: &Expr) {
+        let Some(text) = self.text_literal(literal) else { return };
         let collations = [column, literal].map(collation);
         let named = |ending: &str| collations.iter().flatten().any(|collation| collation.ends_with(ending));
         let ignores_case = match self.dialect {
             DatabaseKind::Mysql => !(named("_bin") || named("_cs")),
             DatabaseKind::Sqlite | DatabaseKind::Postgresql => named("nocase"),
         };
-        if let (Some(column), Some(literal)) = (self.column(column), self.text_literal(literal)) {
-            self.analysis.comparisons.push(Comparison { column, literal, ignores_case });
+        if let Some(column) = self.column(column) {
+            self.analysis.comparisons.push(Comparison { column, literal: text, ignores_case });
         }
     }
 
