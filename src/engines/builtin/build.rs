@@ -382,7 +382,9 @@ impl<'a> Builder<'a> {
                 query.group.push(Expr::Column(col));
             }
             dedup(&mut query.group);
-        } else if !draft.groups.is_empty() || !draft.buckets.is_empty() {
+        } else if !draft.buckets.is_empty() {
+            return Err("the rows of each month or year are not understood".to_owned());
+        } else if !draft.groups.is_empty() {
             if !draft.order.is_empty() && draft.limit.is_some() {
                 return Err("one row per group is not understood".to_owned());
             }
@@ -994,7 +996,27 @@ impl<'a> Builder<'a> {
         };
         let sold = matches!(query.tables[..], [table]
             if self.words.iter().any(|word| SOLD.contains(word) && !knows(table, word)));
-        unranked || nobody || sold || asked.is_some_and(|table| !shows(table))
+        let denied = self.draft.slots.iter().filter(|slot| slot.denied).filter_map(|slot| slot.candidates.first());
+        let unread =
+            denied.into_iter().any(|link| matches!(link.target, Target::Table(table) if !self.tells(query, table)));
+        unranked || nobody || sold || unread || asked.is_some_and(|table| !shows(table))
+    }
+
+    /// Whether a query reads a table, or one whose keys lead there: who teaches no course is in no row of what is taught. "With
+    /// no orders in Germany", read as with no address there, does not tell of orders.
+    fn tells(&self, query: &Query, table: usize) -> bool {
+        let (mut leading, mut at) = (vec![table], 0);
+        while let Some(parent) = leading.get(at).copied() {
+            let children =
+                self.joins.edges().iter().filter(|edge| edge.parent_table() == parent).map(Edge::child_table);
+            for child in children {
+                if !leading.contains(&child) {
+                    leading.push(child);
+                }
+            }
+            at += 1;
+        }
+        leading.into_iter().any(|table| reads(query, table))
     }
 
     /// What to sort by at last, so that no two rows are equal in the order.
@@ -1020,6 +1042,22 @@ impl<'a> Builder<'a> {
         };
         ties.into_iter().filter(|expr| !ordered(expr)).collect()
     }
+}
+
+/// Whether a query reads a table anywhere.
+fn reads(query: &Query, table: usize) -> bool {
+    fn filter(one: &Filter, table: usize) -> bool {
+        match one {
+            Filter::CompareQuery(_, _, query) | Filter::Member(_, _, query) => reads(query, table),
+            Filter::Any(parts) | Filter::All(parts) => parts.iter().any(|part| filter(part, table)),
+            // What people defined may read anything.
+            Filter::Defined(_) => true,
+            Filter::Compare(..) | Filter::Search { .. } => false,
+        }
+    }
+    query.tables.contains(&table)
+        || query.filters.iter().chain(&query.having).any(|one| filter(one, table))
+        || query.compound.as_ref().is_some_and(|(_, other)| reads(other, table))
 }
 
 /// Whether groups with few rows are looked for, of which those without any have none.

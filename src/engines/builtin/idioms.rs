@@ -45,12 +45,17 @@ const IDIOMS: &[(&str, &str, &str)] = &[
 
 /// The question with its turns of phrase replaced.
 pub(crate) fn plain(tokens: &[Token], names: &Names) -> Vec<Token> {
+    let turned = last_time(tokens, names);
+    let tokens = turned.as_deref().unwrap_or(tokens);
     let mut plain = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
         if let Some((meant, length)) = deed(tokens, at, names) {
             plain.extend(words::tokens(&meant));
             at += length;
+        } else if let Some(meant) = foremost(tokens, at, names) {
+            plain.extend(words::tokens(meant));
+            at += 1;
         } else if let Some((meant, length)) = longest(&tokens[at..], names) {
             plain.extend(words::tokens(meant));
             at += length;
@@ -62,14 +67,46 @@ pub(crate) fn plain(tokens: &[Token], names: &Names) -> Vec<Token> {
     plain
 }
 
+/// "When did Ann Lee last order?": when was the latest order of Ann Lee.
+fn last_time(tokens: &[Token], names: &Names) -> Option<Vec<Token>> {
+    let length = tokens.iter().rposition(|token| token.kind == TokenKind::Word)? + 1;
+    let [when, did, subject @ .., rank, deed] = &tokens[..length] else { return None };
+    let asks = when.folded == "when" && matches!(did.folded.as_str(), "did" | "do" | "does");
+    let rank = rank_of(rank).filter(|_| asks && !subject.is_empty() && is_table(deed, names))?;
+    let mut turned = words::tokens(&format!("when was the {rank} {} of", deed.text));
+    turned.extend_from_slice(subject);
+    turned.extend_from_slice(&tokens[length..]);
+    Some(turned)
+}
+
+/// "the last order", "the first 10 customers": the rank of a thing, where a column may be called `last_name`.
+fn foremost(tokens: &[Token], at: usize, names: &Names) -> Option<&'static str> {
+    let rank = rank_of(&tokens[at])?;
+    let counted = tokens.get(at + 1).is_some_and(|token| token.kind == TokenKind::Number);
+    let thing = at + 1 + usize::from(counted);
+    // "the last order date" is about the date.
+    let alone = tokens.get(thing + 1).is_none_or(|after| names.links(&[&after.lemma]).is_empty());
+    tokens.get(thing).filter(|token| alone && is_table(token, names)).map(|_| rank)
+}
+
+fn rank_of(token: &Token) -> Option<&'static str> {
+    match token.folded.as_str() {
+        "first" | "earliest" if token.kind == TokenKind::Word => Some("earliest"),
+        "last" | "latest" if token.kind == TokenKind::Word => Some("latest"),
+        _ => None,
+    }
+}
+
+/// Whether a word is, before anything else, the name of a table.
+fn is_table(token: &Token, names: &Names) -> bool {
+    let best = names.links(&[&token.lemma]).into_iter().next();
+    best.is_some_and(|link| matches!(link.target, Target::Table(_)) && link.score >= 0.8)
+}
+
 /// "hired first", "the first to sign up": who did something before all others has the earliest date of it; and
 /// "hired in 2003" speaks of that date too.
 fn deed(tokens: &[Token], at: usize, names: &Names) -> Option<(String, usize)> {
-    let rank = |at: usize| match tokens.get(at).filter(|token| token.kind == TokenKind::Word)?.folded.as_str() {
-        "first" | "earliest" => Some("earliest"),
-        "last" | "latest" => Some("latest"),
-        _ => None,
-    };
+    let rank = |at: usize| tokens.get(at).and_then(rank_of);
     let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|token| words.contains(&token.folded.as_str()));
     let ends = |at: usize| tokens[at.min(tokens.len())..].iter().all(|token| token.kind != TokenKind::Word);
     if is(at, &["the"])

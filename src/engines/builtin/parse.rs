@@ -10,6 +10,9 @@ use super::values::Found;
 use crate::domain::ColumnType;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
+/// How a question begins that asks for rows, not for how many there are.
+const LISTING: [&str; 8] = ["list", "show", "give", "find", "display", "get", "print", "return"];
+
 /// Reads chunks into a draft.
 pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
     parse_after(chunks, names, None)
@@ -19,12 +22,14 @@ pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {
 pub(crate) fn parse_after(chunks: &[Chunk], names: &Names, column: Option<Slot>) -> Draft {
     let kept: Vec<Chunk> = chunks.iter().filter(|chunk| !chunk.noise).cloned().collect();
     let (kept, flags) = without_flags(kept, names);
+    let begins = |chunk: &Chunk| LISTING.contains(&chunk.text.to_lowercase().as_str());
     let mut parser = Parser {
         chunks: &kept,
         names,
         at: 0,
         last_column: column.as_ref().map(|_| 0),
         draft: Draft { doubt: 1.0, slots: column.into_iter().collect(), ..Draft::default() },
+        listing: chunks.iter().take_while(|chunk| chunk.noise).any(begins),
         selecting: true,
         aggregates: Vec::new(),
         distinct: false,
@@ -89,6 +94,8 @@ struct Parser<'a> {
     names: &'a Names,
     at: usize,
     draft: Draft,
+    /// Whether the question begins by asking for rows.
+    listing: bool,
     selecting: bool,
     aggregates: Vec<Aggregate>,
     distinct: bool,
@@ -1521,11 +1528,16 @@ impl Parser<'_> {
         if matches!(hint, "late" | "early") {
             for table in 0..self.names.schema().tables.len() {
                 let born = |col: &Col| self.names.words(*col).iter().any(|word| word == "birth");
-                let dates =
-                    self.names.columns(table).filter(|col| super::chunks::is_date(self.names, *col) && !born(col));
+                let dates: Vec<Col> = self
+                    .names
+                    .columns(table)
+                    .filter(|col| super::chunks::is_date(self.names, *col) && !born(col))
+                    .collect();
+                // The only date of a thing is when it was, whatever it is called.
+                let score = if dates.len() == 1 { 0.8 } else { 0.5 };
                 for col in dates {
                     if candidates.iter().all(|known| known.target != Target::Column(col)) {
-                        candidates.push(Link { target: Target::Column(col), score: 0.5 });
+                        candidates.push(Link { target: Target::Column(col), score });
                     }
                 }
             }
@@ -1564,6 +1576,9 @@ impl Parser<'_> {
     // ---- groups and order ----
 
     fn each(&mut self) {
+        if self.chunks[self.at].text.eq_ignore_ascii_case("per") {
+            self.per();
+        }
         self.at += 1;
         if self.peek(0).is_some_and(|chunk| chunk.is(Cue::Distinct)) {
             self.at += 1;
@@ -1623,6 +1638,31 @@ impl Parser<'_> {
                 return;
             }
             self.at += 1;
+        }
+    }
+
+    /// "Customers per country" counts them. Of "list the customers", "which customers", or of a column, nobody said what
+    /// there is of each.
+    fn per(&mut self) {
+        let computes = !self.aggregates.is_empty() || self.draft.items.iter().any(|item| item.aggregate.is_some());
+        if computes || self.draft.items.is_empty() || !self.draft.order.is_empty() {
+            return;
+        }
+        let plain = |condition: &Condition| matches!(condition.kind, Kind::Values(..) | Kind::Period(..));
+        let asked = self.listing || self.chunks[..self.at].iter().any(|chunk| chunk.is(Cue::Relative));
+        let slots = &self.draft.slots;
+        let things =
+            |slot: SlotId| slots[slot].candidates.first().is_some_and(|link| matches!(link.target, Target::Table(_)));
+        match self.draft.items.as_mut_slice() {
+            [only]
+                if !asked
+                    && !only.everything
+                    && only.slot.is_some_and(things)
+                    && self.draft.conditions.iter().all(plain) =>
+            {
+                only.aggregate = Some(Aggregate::Count);
+            }
+            _ => self.draft.unknown.push("per".to_owned()),
         }
     }
 
