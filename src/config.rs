@@ -567,12 +567,13 @@ impl ModelSettings {
 
 /// How many arenas the allocator of glibc may have: as many as there are processors, at least two, instead of eight times
 /// as many. Each thread that waits for a SQLite file would fill one of its own, and what a million rows left in it would
-/// stay there. `None` when `MALLOC_ARENA_MAX` says it, as it may for every program (mallopt(3)).
+/// stay there. `None` when the environment of the process tunes the allocator itself (mallopt(3), ld.so(8)).
 #[must_use]
 pub fn memory_arenas() -> Option<i32> {
+    let tuned = ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"].iter().any(|name| std::env::var_os(name).is_some());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let most = i32::try_from(processors.max(2)).unwrap_or(i32::MAX);
-    std::env::var_os("MALLOC_ARENA_MAX").is_none().then_some(most)
+    (!tuned).then_some(most)
 }
 
 /// Reads `.env` from the working directory, if there is one.

@@ -6,12 +6,12 @@ use clap::Parser;
 use pulse::{cli, config};
 
 fn main() -> ExitCode {
+    keep_few_arenas();
     // Before any thread starts: `.env` fills variables that clap then reads.
     if let Err(error) = config::load_env_file() {
         eprintln!("pulse: {error}");
         return ExitCode::from(2);
     }
-    keep_few_arenas();
     let program = cli::Program::parse();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli::run(program)),

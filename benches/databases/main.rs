@@ -51,7 +51,6 @@ async fn main() {
     fill_mariadb(&mariadb_database).await;
     fill_sqlite(&file);
 
-    let pulse = Server::pulse(folder.path());
     let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |kind: &str| named.is_empty() || named.iter().any(|name| name.eq_ignore_ascii_case(kind));
     println!("{:<58} {:>12} {:>12} {:>9} {:>12}", "measure (medians of pairs)", "Pulse", "other", "ratio", "target");
@@ -67,19 +66,20 @@ async fn main() {
         quiet(command)
     };
     if wanted("PostgreSQL") {
-        measure("PostgreSQL", &pulse, &postgres_database.url(READ_WRITE), ("psql COPY", &copy, 1.9)).await;
+        measure("PostgreSQL", folder.path(), &postgres_database.url(READ_WRITE), ("psql COPY", &copy, 1.9)).await;
     }
     if wanted("MariaDB") {
-        measure("MariaDB", &pulse, &mariadb_database.url(READ_WRITE), ("mariadb --quick", &fetch, 2.2)).await;
+        measure("MariaDB", folder.path(), &mariadb_database.url(READ_WRITE), ("mariadb --quick", &fetch, 2.2)).await;
     }
     if wanted("SQLite") {
-        measure("SQLite", &pulse, file.to_str().unwrap(), ("sqlite3", &dump, 2.0)).await;
+        measure("SQLite", folder.path(), file.to_str().unwrap(), ("sqlite3", &dump, 2.0)).await;
     }
 }
 
-/// Everything about one database. `peer` is its own client: name, command, most times its time.
-async fn measure(kind: &str, pulse: &Server, url: &str, peer: (&str, &dyn Fn() -> Command, f64)) {
-    let bare = Server::bare(url);
+/// Everything about one database, with a server that has seen no other: what it holds is of this one. `peer` is the
+/// database's own client: name, command, most times its time.
+async fn measure(kind: &str, data_dir: &Path, url: &str, peer: (&str, &dyn Fn() -> Command, f64)) {
+    let (pulse, bare) = (&Server::pulse(data_dir), Server::bare(url));
     let channel = pulse.channel().await;
     let connection_id = create(&channel, kind, url).await;
     let unary =

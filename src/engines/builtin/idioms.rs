@@ -43,6 +43,12 @@ const IDIOMS: &[(&str, &str, &str)] = &[
     ("units", "quantity", "quantity"),
 ];
 
+/// What stands before a noun, so that a verb is still to come, or has been.
+const DETERMINERS: [&str; 10] = ["the", "a", "an", "his", "her", "their", "its", "our", "my", "your"];
+
+/// "Last month" is a time, also where there is a table of months.
+const PERIODS: [&str; 6] = ["day", "week", "month", "quarter", "year", "decade"];
+
 /// The question with its turns of phrase replaced.
 pub(crate) fn plain(tokens: &[Token], names: &Names) -> Vec<Token> {
     let turned = last_time(tokens, names);
@@ -72,7 +78,9 @@ fn last_time(tokens: &[Token], names: &Names) -> Option<Vec<Token>> {
     let length = tokens.iter().rposition(|token| token.kind == TokenKind::Word)? + 1;
     let [when, did, subject @ .., rank, deed] = &tokens[..length] else { return None };
     let asks = when.folded == "when" && matches!(did.folded.as_str(), "did" | "do" | "does");
-    let rank = rank_of(rank).filter(|_| asks && !subject.is_empty() && is_table(deed, names))?;
+    // "When did Ann pay her last invoice?" is about a payment.
+    let closes = subject.last().is_some_and(|last| !DETERMINERS.contains(&last.folded.as_str()));
+    let rank = rank_of(rank).filter(|_| asks && closes && is_table(deed, names))?;
     let mut turned = words::tokens(&format!("when was the {rank} {} of", deed.text));
     turned.extend_from_slice(subject);
     turned.extend_from_slice(&tokens[length..]);
@@ -83,10 +91,17 @@ fn last_time(tokens: &[Token], names: &Names) -> Option<Vec<Token>> {
 fn foremost(tokens: &[Token], at: usize, names: &Names) -> Option<&'static str> {
     let rank = rank_of(&tokens[at])?;
     let counted = tokens.get(at + 1).is_some_and(|token| token.kind == TokenKind::Number);
-    let thing = at + 1 + usize::from(counted);
-    // "the last order date" is about the date.
-    let alone = tokens.get(thing + 1).is_none_or(|after| names.links(&[&after.lemma]).is_empty());
-    tokens.get(thing).filter(|token| alone && is_table(token, names)).map(|_| rank)
+    let place = at + 1 + usize::from(counted);
+    let thing = tokens.get(place).filter(|thing| is_table(thing, names) && !PERIODS.contains(&thing.lemma.as_str()))?;
+    // "First Class", "courses that last 3 semesters", "last login" where there is such a column, "the last order date".
+    let proper = thing.capital || (at > 0 && tokens[at].capital);
+    let lasts = at > 0 && matches!(tokens[at - 1].folded.as_str(), "that" | "which" | "who");
+    let column = |words: &[&str]| {
+        names.links(words).iter().any(|link| matches!(link.target, Target::Column(_)) && link.score >= 0.8)
+    };
+    let of_column = !counted && column(&[&tokens[at].lemma, &thing.lemma]);
+    let goes_on = tokens.get(place + 1).is_some_and(|after| !names.links(&[&after.lemma]).is_empty());
+    (!proper && !lasts && !of_column && !goes_on).then_some(rank)
 }
 
 fn rank_of(token: &Token) -> Option<&'static str> {

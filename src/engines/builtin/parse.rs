@@ -16,7 +16,10 @@ use crate::domain::ColumnType;
 use crate::domain::outputs::{AggregateFunction as Aggregate, Operator};
 
 /// How a question begins that asks for rows, not for how many there are.
-const LISTING: [&str; 8] = ["list", "show", "give", "find", "display", "get", "print", "return"];
+const LISTING: [&str; 15] = [
+    "list", "show", "give", "find", "display", "get", "print", "return", "tell", "retrieve", "provide", "report",
+    "identify", "see", "present",
+];
 
 /// Reads chunks into a draft.
 pub(crate) fn parse(chunks: &[Chunk], names: &Names) -> Draft {

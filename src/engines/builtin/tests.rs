@@ -138,6 +138,7 @@ fn the_last_of_a_thing_is_no_last_name() {
     );
     check_abstains("Show the name of the first product.", "");
     check("Show the last names of customers.", "SELECT last_name FROM customers");
+    check("What was the last order date?", "SELECT MAX(order_date) FROM orders");
     check(
         "When did Zoe last order?",
         "SELECT orders.order_date FROM orders JOIN customers ON orders.customer_id = customers.id \
@@ -152,7 +153,9 @@ fn things_per_something_are_counted() {
     check("Orders per month", monthly);
     check_abstains("Orders each month", "month");
     check_abstains("Show the names of products per category.", "per");
-    check_abstains("List the products per category.", "per");
+    for asked in ["List the products", "Tell me the products", "Which products", "The top 5 products"] {
+        check_abstains(&format!("{asked} per category"), "per category");
+    }
 }
 
 #[test]

@@ -55,7 +55,11 @@ struct Session {
 impl Pool {
     pub fn new(path: &Path, options: Options) -> Self {
         let shared = |access, connections| {
-            let (permits, threads) = (Arc::new(Semaphore::new(connections)), Threads::new(connections));
+            let permits = Arc::new(Semaphore::new(connections));
+            let threads = match access {
+                AccessMode::ReadOnly => Threads::own(connections),
+                AccessMode::ReadWrite | AccessMode::Ddl => Threads::of_the_program(),
+            };
             Arc::new(Shared { path: path.to_owned(), options, access, permits, threads, idle: Mutex::default() })
         };
         // SQLite has one writer at a time; a second connection would only wait.

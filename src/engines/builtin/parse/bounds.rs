@@ -9,6 +9,24 @@ use super::super::tree::Literal;
 use super::{Operand, Parser, tables_of};
 use crate::domain::outputs::Operator;
 
+/// Dates of this kind are not when a thing began.
+const LATER: [&str; 14] = [
+    "update",
+    "updated",
+    "modify",
+    "modified",
+    "change",
+    "changed",
+    "delete",
+    "deleted",
+    "discontinued",
+    "expire",
+    "expiry",
+    "due",
+    "end",
+    "close",
+];
+
 impl Parser<'_> {
     /// "by 2024-03-31", "through March 2024".
     pub(super) fn ends_at_period(&self) -> bool {
@@ -318,8 +336,9 @@ impl Parser<'_> {
                 let born = |col: &Col| self.names.words(*col).iter().any(|word| word == "birth");
                 let dates: Vec<Col> =
                     self.names.columns(table).filter(|col| is_date(self.names, *col) && !born(col)).collect();
-                // The only date of a thing is when it was, whatever it is called.
-                let score = if dates.len() == 1 { 0.8 } else { 0.5 };
+                // The only date of a thing is when it was, unless that is when it ends or was changed.
+                let ends = |col: &Col| self.names.words(*col).iter().any(|word| LATER.contains(&word.as_str()));
+                let score = if dates.len() == 1 && !ends(&dates[0]) { 0.8 } else { 0.5 };
                 for col in dates {
                     if candidates.iter().all(|known| known.target != Target::Column(col)) {
                         candidates.push(Link { target: Target::Column(col), score });

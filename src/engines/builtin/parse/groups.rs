@@ -90,15 +90,16 @@ impl Parser<'_> {
         }
     }
 
-    /// "Customers per country" counts them. Of "list the customers", "which customers", or of a column, nobody said what
-    /// there is of each.
+    /// "Customers per country" counts them. Where rows or the first of them are asked for ("list the customers", "which
+    /// customers", "top 5 customers"), or a column, nobody said what there is of each.
     fn per(&mut self) {
         let computes = !self.aggregates.is_empty() || self.draft.items.iter().any(|item| item.aggregate.is_some());
         if computes || self.draft.items.is_empty() || !self.draft.order.is_empty() {
             return;
         }
         let plain = |condition: &Condition| matches!(condition.kind, Kind::Values(..) | Kind::Period(..));
-        let asked = self.listing || self.chunks[..self.at].iter().any(|chunk| chunk.is(Cue::Relative));
+        let asked =
+            self.listing || self.limit.is_some() || self.chunks[..self.at].iter().any(|chunk| chunk.is(Cue::Relative));
         let slots = &self.draft.slots;
         let things =
             |slot: SlotId| slots[slot].candidates.first().is_some_and(|link| matches!(link.target, Target::Table(_)));
@@ -111,7 +112,10 @@ impl Parser<'_> {
             {
                 only.aggregate = Some(Aggregate::Count);
             }
-            _ => self.draft.unknown.push("per".to_owned()),
+            _ => {
+                let of_what = self.chunks.get(self.at + 1).map_or("", |next| next.text.as_str());
+                self.draft.unknown.push(format!("per {of_what}").trim_end().to_owned());
+            }
         }
     }
 }
