@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -24,6 +24,9 @@ use crate::sql::output::Output;
 use crate::sql::permits::acquire;
 use crate::sql::result::WAITING_BATCHES;
 use crate::sql::{Error, GuardedSql, Limits, Options, Plan, ResultSet, RowStream, ServerInfo, Written};
+
+/// Work that took so long has been through a file; that of short calls finds its few pages in the cache again.
+const LONG_WORK: Duration = Duration::from_millis(100);
 
 /// Connections to one file.
 #[derive(Debug)]
@@ -226,7 +229,12 @@ impl Shared {
             Some(session) => session,
             None => Session { connection: open_for(&self.path, self.options.lock_timeout, self.access)?, file },
         };
+        let began = Instant::now();
         let result = work(&session.connection);
+        if began.elapsed() >= LONG_WORK {
+            // What it leaves in the cache is its last pages; that it cannot be freed would cost memory only.
+            let _ = session.connection.release_memory();
+        }
         if !self.permits.is_closed() && !matches!(result, Err(Error::FileNotDatabase | Error::Unavailable(_))) {
             self.idle().push(session);
         }
