@@ -265,7 +265,7 @@ impl Walker {
         Some(ColumnUse {
             qualifier,
             quoted: name.quote_style == Some('"'),
-            position: self.lines.position(names[0].span.start),
+            position: self.lines.position(qualifiers.first().unwrap_or(name).span.start),
             name: name.value.clone(),
             scopes,
             may_be_other,

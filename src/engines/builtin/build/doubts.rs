@@ -80,9 +80,8 @@ impl Builder<'_> {
         };
         let sold = matches!(query.tables[..], [table]
             if self.words.iter().any(|word| SOLD.contains(word) && !knows(table, word)));
-        let denied = self.draft.slots.iter().filter(|slot| slot.denied).filter_map(|slot| slot.candidates.first());
-        let unread =
-            denied.into_iter().any(|link| matches!(link.target, Target::Table(table) if !self.tells(query, table)));
+        let mut denied = self.draft.slots.iter().filter(|slot| slot.denied).filter_map(|slot| slot.candidates.first());
+        let unread = denied.any(|link| matches!(link.target, Target::Table(table) if !self.tells(query, table)));
         unranked || nobody || sold || unread || asked.is_some_and(|table| !shows(table))
     }
 

@@ -320,25 +320,26 @@ impl Parser<'_> {
     /// A slot for the column an adjective speaks of.
     pub(super) fn adjective(&mut self, hint: &str, qualifier: Option<SlotId>) -> Option<SlotId> {
         let mut candidates: Vec<Link> = Vec::new();
+        let of_time = matches!(hint, "late" | "early");
+        let says = |col: Col, any: &[&str]| self.names.words(col).iter().any(|word| any.contains(&word.as_str()));
+        // When somebody was born is not when something was.
+        let born = |col: Col| says(col, &["birth"]);
         for (rank, (phrase, _)) in synonyms::adjective(hint).iter().enumerate() {
             let words: Vec<&str> = phrase.split(' ').collect();
             for link in self.names.links(&words) {
                 let known = candidates.iter().any(|known| known.target == link.target);
-                let born = matches!(hint, "late" | "early")
-                    && matches!(link.target, Target::Column(col) if self.names.words(col).iter().any(|word| word == "birth"));
-                if matches!(link.target, Target::Column(_)) && link.score >= 0.5 && !known && !born {
+                let Target::Column(col) = link.target else { continue };
+                if link.score >= 0.5 && !known && !(of_time && born(col)) {
                     candidates.push(Link { target: link.target, score: link.score * (0.9 - 0.04 * rank as f64) });
                 }
             }
         }
-        if matches!(hint, "late" | "early") {
+        if of_time {
             for table in 0..self.names.schema().tables.len() {
-                let born = |col: &Col| self.names.words(*col).iter().any(|word| word == "birth");
                 let dates: Vec<Col> =
-                    self.names.columns(table).filter(|col| is_date(self.names, *col) && !born(col)).collect();
+                    self.names.columns(table).filter(|col| is_date(self.names, *col) && !born(*col)).collect();
                 // The only date of a thing is when it was, unless that is when it ends or was changed.
-                let ends = |col: &Col| self.names.words(*col).iter().any(|word| LATER.contains(&word.as_str()));
-                let score = if dates.len() == 1 && !ends(&dates[0]) { 0.8 } else { 0.5 };
+                let score = if matches!(dates[..], [only] if !says(only, &LATER)) { 0.8 } else { 0.5 };
                 for col in dates {
                     if candidates.iter().all(|known| known.target != Target::Column(col)) {
                         candidates.push(Link { target: Target::Column(col), score });

@@ -113,7 +113,7 @@ impl Parser<'_> {
                 only.aggregate = Some(Aggregate::Count);
             }
             _ => {
-                let of_what = self.chunks.get(self.at + 1).map_or("", |next| next.text.as_str());
+                let of_what = self.peek(1).map_or("", |next| next.text.as_str());
                 self.draft.unknown.push(format!("per {of_what}").trim_end().to_owned());
             }
         }
